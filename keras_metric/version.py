@@ -1,0 +1,3 @@
+"""The version, readable without importing Keras."""
+
+VERSION = "0.1.0"
