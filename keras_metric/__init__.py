@@ -1,0 +1,41 @@
+"""Metric learning, fully convolutional networks and activation maps for Keras 3.
+
+    import keras_metric as km
+
+Each name below is a submodule (or a function, for `locate`), imported when it is first used.
+"""
+
+from importlib import import_module
+
+from keras_metric.version import VERSION as __version__
+
+_SUBMODULES = (
+    "batches",
+    "cam",
+    "compat",
+    "convert",
+    "distances",
+    "export",
+    "heads",
+    "losses",
+    "memory",
+    "metrics",
+    "miners",
+    "models",
+    "pairs",
+    "plots",
+)
+
+__all__ = ["__version__", *_SUBMODULES]
+
+
+def __getattr__(name: str):
+    if name in _SUBMODULES:
+        return import_module(f"keras_metric.{name}")
+    raise AttributeError(
+        f"keras_metric has no attribute {name!r}. Expected one of: {', '.join(_SUBMODULES)}."
+    )
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_SUBMODULES])
