@@ -1,0 +1,13 @@
+"""Batches a metric-learning loss can learn from: P classes x K images, pairs, triplets.
+
+A batch is a pure function of (seed, epoch, index): nothing depends on which batches were drawn
+before, so training resumed at epoch k sees what an unbroken run would have seen.
+"""
+
+from keras_metric.batches.folder import FolderImages
+from keras_metric.batches.pairs import PairBatches
+from keras_metric.batches.pk import PKBatches
+from keras_metric.batches.stream import pk_dataset
+from keras_metric.batches.triplets import TripletBatches
+
+__all__ = ["FolderImages", "PKBatches", "PairBatches", "TripletBatches", "pk_dataset"]

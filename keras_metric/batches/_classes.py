@@ -1,0 +1,81 @@
+"""Which images belong to which class: the index every sampler draws from."""
+
+import numpy as np
+
+
+def integer_labels(labels) -> np.ndarray:
+    """Labels as int64 `(N,)`; `(N, 1)` is accepted, anything but integers is refused."""
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ValueError(
+            "Labels must name one class an image. Expected integers of shape (N,) or (N, 1). "
+            f"Received: {labels.dtype} of shape {labels.shape}."
+        )
+    if labels.dtype == np.uint64 and labels.size and labels.max() > np.iinfo(np.int64).max:
+        raise ValueError(
+            "A label does not fit a signed 64-bit integer. "
+            f"Expected labels below 2**63. Received: {labels.max()}."
+        )
+    return labels.astype(np.int64)
+
+
+class ByClass:
+    """The images of every class: `members(c)` are the row numbers of class number `c`."""
+
+    def __init__(self, images, labels):
+        self.labels = integer_labels(labels)
+        self.images = np.asarray(images) if isinstance(images, list | tuple) else images
+        if len(self.images) != len(self.labels):
+            raise ValueError(
+                "Images and labels must pair up. Expected one label an image. "
+                f"Received: {len(self.images)} images and {len(self.labels)} labels."
+            )
+        self.order = np.argsort(self.labels, kind="stable")
+        self.names, self.starts, self.sizes = np.unique(
+            self.labels[self.order], return_index=True, return_counts=True
+        )
+
+    def __len__(self) -> int:
+        """How many classes there are."""
+        return len(self.names)
+
+    def members(self, number: int) -> np.ndarray:
+        start = self.starts[number]
+        return self.order[start : start + self.sizes[number]]
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        return np.asarray(self.images[rows])
+
+    def at_least(self, classes: int, images: int, what: str) -> None:
+        """Refuses a set in which fewer than `classes` classes have `images` images."""
+        found = int((self.sizes >= images).sum())
+        if found < classes:
+            raise ValueError(
+                f"Too few classes for {what}. "
+                f"Expected at least {classes} with {images} or more images each. "
+                f"Received: {found} such classes out of {len(self)}."
+            )
+
+
+def domains(images, labels) -> tuple[ByClass, ...]:
+    """One `ByClass`, or two for `images=(a, b), labels=(a, b)`, with the classes both have."""
+    if not (isinstance(images, tuple) and isinstance(labels, tuple)):
+        return (ByClass(images, labels),)
+    if len(images) != 2 or len(labels) != 2:
+        raise ValueError(
+            "Two domains are two sets of images with their labels. Expected a tuple of two for "
+            f"both. Received: {len(images)} sets of images and {len(labels)} of labels."
+        )
+    first, second = (ByClass(*pair) for pair in zip(images, labels, strict=True))
+    shared = np.intersect1d(first.names, second.names)
+    return _only(first, shared), _only(second, shared)
+
+
+def _only(classes: ByClass, names: np.ndarray) -> ByClass:
+    """The same images, with the classes not in `names` left out of every draw."""
+    kept = np.isin(classes.names, names)
+    for field in ("names", "starts", "sizes"):
+        setattr(classes, field, getattr(classes, field)[kept])
+    return classes

@@ -1,0 +1,95 @@
+"""P classes x K images: what losses that mine within the batch need."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from keras_metric.batches._base import CLASSES, MEMBERS, Batches, positive_integer
+from keras_metric.batches._classes import domains
+
+
+class PKBatches(Batches):
+    """Batches of `classes_per_batch` (P) classes with `images_per_class` (K) images each.
+
+        batch -> images (P·K, ...), labels (P·K,) int64, one class after the other
+
+    An epoch is a walk: the classes are shuffled and cut into groups of P, then shuffled again,
+    until there are enough batches (the C mod P classes left over sit a round out, others each
+    time). A class likewise deals out its images K at a time and reshuffles when fewer than K are
+    left, so no image comes twice in a batch; only a class with fewer than K images repeats them,
+    each as often as the others, give or take one.
+
+    With `images=(a, b), labels=(a, b)` (two domains, say sketches and photos) a batch is
+    `((a, b), labels)`: K images of each domain for each of P classes that both domains have.
+
+    Args:
+        images: array `(N, ...)`, or anything with `len` that gives an array when indexed by an
+            array of row numbers (`numpy.memmap`, `FolderImages`): only a batch is ever read.
+        labels: integers `(N,)` or `(N, 1)`, of any size.
+        batches_per_epoch: default N / (P·K), rounded down, at least 1, divided among the shards.
+        augment: `(rng, images) -> images` with a `numpy.random.Generator` of the batch's own.
+        fixed: serve the batches of epoch 0 in every epoch, for validation.
+        shard: `(index, count)`; the shards of an epoch together are the unsharded epoch.
+
+    Raises:
+        ValueError: fewer than P classes, labels that are not integers, a length that differs.
+
+    Hermans et al., "In Defense of the Triplet Loss for Person Re-Identification", 2017.
+    arXiv:1703.07737, section 2.
+    """
+
+    def __init__(
+        self,
+        images,
+        labels,
+        *,
+        classes_per_batch: int,
+        images_per_class: int,
+        batches_per_epoch: int | None = None,
+        seed: int = 0,
+        augment: Callable | None = None,
+        fixed: bool = False,
+        shard: tuple[int, int] = (0, 1),
+        workers: int = 1,
+        use_multiprocessing: bool = False,
+        max_queue_size: int = 10,
+    ):
+        self.classes_per_batch = positive_integer("classes_per_batch", classes_per_batch)
+        self.images_per_class = positive_integer("images_per_class", images_per_class)
+        self.domains = domains(images, labels)
+        self.domains[0].at_least(classes_per_batch, 1, f"{classes_per_batch} classes a batch")
+        super().__init__(
+            batches_per_epoch=batches_per_epoch,
+            images_per_epoch=len(self.domains[0].labels),
+            images_per_batch=classes_per_batch * images_per_class,
+            seed=seed,
+            augment=augment,
+            fixed=fixed,
+            shard=shard,
+            workers=workers,
+            use_multiprocessing=use_multiprocessing,
+            max_queue_size=max_queue_size,
+        )
+
+    def batch(self, epoch: int, number: int):
+        first = self.domains[0]
+        in_a_round = len(first) // self.classes_per_batch
+        turn, place = divmod(number, in_a_round)
+        shuffled = self.random(epoch, CLASSES, turn).permutation(len(first))
+        chosen = shuffled[place * self.classes_per_batch :][: self.classes_per_batch]
+        images = tuple(
+            classes.take(np.concatenate([self._deal(epoch, turn, which, name) for name in chosen]))
+            for which, classes in enumerate(self.domains)
+        )
+        images = self.augmented(epoch, number, images)
+        labels = np.repeat(first.names[chosen], self.images_per_class)
+        return images[0] if len(images) == 1 else images, labels
+
+    def _deal(self, epoch: int, turn: int, which: int, name: int) -> np.ndarray:
+        """K row numbers of a class in its `turn`-th appearance, from a shuffled deck."""
+        members = self.domains[which].members(name)
+        hands = max(1, len(members) // self.images_per_class)
+        deck, hand = divmod(turn, hands)
+        rng = self.random(epoch, MEMBERS, which, name, deck)
+        shuffled = rng.permutation(members)
+        return np.resize(shuffled[hand * self.images_per_class :], self.images_per_class)

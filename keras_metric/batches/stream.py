@@ -1,0 +1,121 @@
+"""P classes x K images out of a `tf.data` stream, holding a bounded number of images."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from keras_metric.batches._base import checked_shard, positive_integer
+
+
+def pk_dataset(
+    dataset,
+    *,
+    classes_per_batch: int,
+    images_per_class: int,
+    buffer_size: int,
+    seed: int = 0,
+    shard: tuple[int, int] = (0, 1),
+):
+    """A `tf.data.Dataset` of P x K batches, from one of single (image, label) elements.
+
+        (image, label) ... -> images (P·K, ...), labels (P·K,), one class after the other
+
+    Images wait in a buffer until `buffer_size` of them are held; then P classes that have K images
+    waiting are drawn and leave as a batch. At the end of the stream the buffer is emptied; a
+    class with fewer than K images in the whole stream repeats them, and what no longer makes P
+    classes is dropped. The batches depend on the order of the stream and on `seed` alone:
+    shuffle the stream with a seed of its own, and the epochs are repeatable.
+
+    Args:
+        dataset: `tf.data.Dataset` of (image, integer label), unbatched, images of one shape.
+        buffer_size: images held at most. With C classes in random order it takes about
+            C·(K - 1) before most classes are ready.
+        shard: `(index, count)`: every count-th batch. Each process reads the whole stream.
+
+    Raises:
+        ValueError: the elements are not (image, integer label); while iterating, when the buffer
+            is full and fewer than P classes are ready (as in a stream sorted by class).
+    """
+    import tensorflow as tf
+
+    wanted = positive_integer("classes_per_batch", classes_per_batch)
+    each = positive_integer("images_per_class", images_per_class)
+    if positive_integer("buffer_size", buffer_size) < wanted * each:
+        raise ValueError(
+            "The buffer cannot hold one batch. "
+            f"Expected buffer_size of at least {wanted * each}. Received: {buffer_size}."
+        )
+    mine, count = checked_shard(shard)
+    spec = dataset.element_spec
+    if not isinstance(spec, tuple) or len(spec) != 2 or not spec[1].dtype.is_integer:
+        raise ValueError(
+            "The stream must give one image at a time with its label. "
+            f"Expected elements (image, integer label). Received: {spec}."
+        )
+    image, label = spec
+
+    def batches():
+        stream = dataset.as_numpy_iterator()
+        rng = np.random.default_rng(seed)
+        for number, batch in enumerate(_batches(stream, wanted, each, buffer_size, rng)):
+            if number % count == mine:
+                yield batch
+
+    size = wanted * each
+    signature = (
+        tf.TensorSpec((size, *image.shape), image.dtype),
+        tf.TensorSpec((size,), label.dtype),
+    )
+    return tf.data.Dataset.from_generator(batches, output_signature=signature)
+
+
+def _batches(
+    stream: Iterable, wanted: int, each: int, buffer_size: int, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    waiting: dict[int, list] = {}
+    dealt: set[int] = set()
+    held = 0
+    for image, label in stream:
+        waiting.setdefault(_integer(label), []).append(image)
+        held += 1
+        if held == buffer_size:
+            yield _deal(waiting, dealt, wanted, each, rng, label.dtype)
+            held -= wanted * each
+    for name, images in waiting.items():
+        if name not in dealt and len(images) < each:
+            images.extend(images[row % len(images)] for row in range(each - len(images)))
+    while len(_ready(waiting, each)) >= wanted:
+        yield _deal(waiting, dealt, wanted, each, rng, label.dtype)
+
+
+def _integer(label: np.ndarray) -> int:
+    if np.ndim(label):
+        raise ValueError(
+            "A label names the class of one image. "
+            f"Expected an integer. Received: an array of shape {np.shape(label)}."
+        )
+    return int(label)
+
+
+def _ready(waiting: dict[int, list], each: int) -> list[int]:
+    return [name for name, images in waiting.items() if len(images) >= each]
+
+
+def _deal(waiting, dealt, wanted, each, rng, dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Takes K images of each of P ready classes out of `waiting`."""
+    ready = _ready(waiting, each)
+    if len(ready) < wanted:
+        held = sum(map(len, waiting.values()))
+        raise ValueError(
+            "The buffer is full before a batch is ready. Expected a larger buffer_size, or a "
+            f"stream that mixes classes: {wanted} classes with {each} images each. "
+            f"Received: {len(ready)} such classes in {held} images of {len(waiting)} classes."
+        )
+    chosen = [ready[place] for place in rng.choice(len(ready), wanted, replace=False)]
+    images = np.stack([image for name in chosen for image in waiting[name][:each]])
+    for name in chosen:
+        del waiting[name][:each]
+        if not waiting[name]:
+            del waiting[name]
+    dealt.update(chosen)
+    return images, np.repeat(np.asarray(chosen, dtype), each)

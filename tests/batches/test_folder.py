@@ -1,0 +1,50 @@
+"""Images of a folder are read when a batch asks for them, as the files have them."""
+
+import numpy as np
+import pytest
+
+from keras_metric.batches import FolderImages, PKBatches
+
+Image = pytest.importorskip("PIL.Image")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, levels in {"owl": (10, 20, 30), "crow": (200, 210), ".cache": (0,)}.items():
+        (tmp_path / name / "deep").mkdir(parents=True)
+        for level in levels:
+            place = tmp_path / name / ("deep" if level == 30 else "") / f"{level}.png"
+            Image.new("RGB", (4, 2), (level, 0, 0)).save(place)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "owl" / "notes.txt").write_text("not an image")
+    return tmp_path
+
+
+def test_lists_classes_and_reads_rows(folder):
+    source = FolderImages(folder, image_size=(3, 5))
+    assert source.class_names == ["crow", "owl"]
+    assert source.labels.tolist() == [0, 0, 1, 1, 1]
+    images = source[np.array([4, 0])]
+    assert images.shape == (2, 3, 5, 3)
+    assert images.dtype == np.float32
+    levels = [float(path.stem) for path in source.paths]
+    np.testing.assert_array_equal(images[:, 0, 0, 0], [levels[4], levels[0]])
+    np.testing.assert_array_equal(source[1], source[np.array([1])][0])
+    assert source[np.array([], int)].shape == (0, 3, 5, 3)
+
+
+def test_grayscale_has_one_channel(folder):
+    assert FolderImages(folder, image_size=(3, 5), color="grayscale")[[0]].shape == (1, 3, 5, 1)
+
+
+def test_batches_from_a_folder(folder):
+    source = FolderImages(folder, image_size=(2, 2))
+    images, labels = PKBatches(source, source.labels, classes_per_batch=2, images_per_class=2)[0]
+    np.testing.assert_array_equal(images[:, 0, 0, 0] < 100, labels == 1)
+
+
+def test_refuses_a_folder_without_images_and_an_unknown_color(folder):
+    with pytest.raises(ValueError, match=r"no images.*Expected.*Received"):
+        FolderImages(folder / "empty", image_size=(2, 2))
+    with pytest.raises(ValueError, match=r"color.*Expected one of: rgb, grayscale.*'red'"):
+        FolderImages(folder, image_size=(2, 2), color="red")
