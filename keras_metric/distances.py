@@ -1,0 +1,238 @@
+"""Distances `(A, D), (C, D) -> (A, C)`: smaller is nearer, always.
+
+Every distance computes in at least float32, is never negative, has a finite gradient where two
+points coincide and at zero vectors, and stays finite for huge norms.
+
+The pairwise forms of `euclidean` and `squared_euclidean` expand |a - c|^2 into a matrix product, so
+they resolve pairs nearer than about 3e-4 times their norm (float32) only roughly. `paired` compares
+row with row, (B, D), (B, D) -> (B,), by differences, and is exact there.
+"""
+
+import difflib
+import math
+from collections.abc import Callable
+
+from keras import ops
+from keras.backend import standardize_dtype
+
+__all__ = [
+    "angular",
+    "chebyshev",
+    "cosine",
+    "euclidean",
+    "get",
+    "is_named",
+    "manhattan",
+    "names",
+    "paired",
+    "precise",
+    "signal_to_noise",
+    "squared_euclidean",
+]
+
+_HUGE = 1e15  # beyond it (or below its inverse) float32 squares leave the range: work on a scale
+_LARGEST = 1e38
+
+
+def euclidean(anchors, candidates):
+    """|a - c|."""
+    (anchors, candidates), scale = _scaled(anchors, candidates)
+    return scale * root(_squared_differences(anchors, candidates))
+
+
+def squared_euclidean(anchors, candidates):
+    """|a - c|^2; beyond the range of float32 it stays at 1e38."""
+    (anchors, candidates), scale = _scaled(anchors, candidates)
+    return _square_of_scale(_squared_differences(anchors, candidates), scale)
+
+
+def cosine(anchors, candidates):
+    """1 - a·c / (|a| |c|), in [0, 2]; a zero vector is at 1 from everything."""
+    return ops.relu(1 - _cosines(anchors, candidates))
+
+
+def angular(anchors, candidates):
+    """The angle between a and c divided by pi, in [0, 1]; a zero vector is at 1/2."""
+    cosines = _cosines(anchors, candidates)
+    return _angle(root(2 - 2 * cosines), root(2 + 2 * cosines))
+
+
+def manhattan(anchors, candidates):
+    """sum_k |a_k - c_k|. Memory A·C·D."""
+    anchors, candidates = precise(anchors), precise(candidates)
+    return ops.sum(ops.abs(anchors[:, None] - candidates[None]), axis=-1)
+
+
+def chebyshev(anchors, candidates):
+    """max_k |a_k - c_k|. Memory A·C·D."""
+    anchors, candidates = precise(anchors), precise(candidates)
+    return ops.max(ops.abs(anchors[:, None] - candidates[None]), axis=-1)
+
+
+def signal_to_noise(anchors, candidates):
+    """var(a - c) / var(a), variances over the D coordinates: noise over the anchor's signal.
+
+    Not symmetric. An anchor of equal coordinates carries no signal; its variance counts as 1.
+    Yuan et al., "Signal-to-noise ratio", CVPR 2019. arXiv:1904.02616, eq. 4
+    """
+    (anchors, candidates), _ = _scaled(anchors, candidates)
+    anchors, candidates = _centred(anchors), _centred(candidates)
+    return _squared_differences(anchors, candidates) / _signal(anchors)[:, None]
+
+
+def _paired_euclidean(a, b):
+    (a, b), scale = _scaled(a, b)
+    return scale * root(ops.sum(ops.square(a - b), axis=-1))
+
+
+def _paired_squared_euclidean(a, b):
+    (a, b), scale = _scaled(a, b)
+    return _square_of_scale(ops.sum(ops.square(a - b), axis=-1), scale)
+
+
+def _paired_cosine(a, b):
+    """1 - cos(a, b) = |u - v|^2 / 2 for the unit vectors u and v: no cancellation near 0."""
+    u, v = unit(a), unit(b)
+    zeros = ops.cast(_is_zero(u), u.dtype) + ops.cast(_is_zero(v), u.dtype)
+    return (ops.sum(ops.square(u - v), axis=-1) + zeros) / 2
+
+
+def _paired_angular(a, b):
+    u, v = unit(a), unit(b)
+    nowhere = ops.logical_and(_is_zero(u), _is_zero(v))
+    apart = root(ops.where(nowhere, 1, ops.sum(ops.square(u - v), axis=-1)))
+    together = root(ops.where(nowhere, 1, ops.sum(ops.square(u + v), axis=-1)))
+    return _angle(apart, together)
+
+
+def _paired_manhattan(a, b):
+    return ops.sum(ops.abs(precise(a) - precise(b)), axis=-1)
+
+
+def _paired_chebyshev(a, b):
+    return ops.max(ops.abs(precise(a) - precise(b)), axis=-1)
+
+
+def _paired_signal_to_noise(a, b):
+    (a, b), _ = _scaled(a, b)
+    a, b = _centred(a), _centred(b)
+    return ops.sum(ops.square(a - b), axis=-1) / _signal(a)
+
+
+_PAIRED = {
+    angular: _paired_angular,
+    chebyshev: _paired_chebyshev,
+    cosine: _paired_cosine,
+    euclidean: _paired_euclidean,
+    manhattan: _paired_manhattan,
+    signal_to_noise: _paired_signal_to_noise,
+    squared_euclidean: _paired_squared_euclidean,
+}
+_BY_NAME = {distance.__name__: distance for distance in _PAIRED}
+
+
+def names() -> list[str]:
+    """The names `get` knows."""
+    return sorted(_BY_NAME)
+
+
+def is_named(distance: Callable) -> bool:
+    """Whether `get` knows this function by its name."""
+    return _BY_NAME.get(getattr(distance, "__name__", None)) is distance
+
+
+def get(identifier: str | Callable) -> Callable:
+    """The distance of that name, or the callable itself."""
+    if callable(identifier):
+        return identifier
+    if identifier in _BY_NAME:
+        return _BY_NAME[identifier]
+    nearest = difflib.get_close_matches(str(identifier), _BY_NAME, n=1, cutoff=0.4)
+    hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
+    raise ValueError(
+        f"Unknown distance. Expected one of {', '.join(names())}, or a function "
+        f"(A, D), (C, D) -> (A, C). Received: distance={identifier!r}{hint}."
+    )
+
+
+def paired(identifier: str | Callable) -> Callable:
+    """The same distance between row and row: (B, D), (B, D) -> (B,), exact near 0.
+
+    A callable of one's own is evaluated on each pair alone, through its pairwise form.
+    """
+    distance = get(identifier)
+    if distance in _PAIRED:
+        return _PAIRED[distance]
+
+    def row_by_row(a, b):
+        return ops.vectorized_map(lambda pair: distance(pair[0][None], pair[1][None])[0, 0], (a, b))
+
+    return row_by_row
+
+
+def precise(x):
+    """`x` as a tensor of at least float32."""
+    x = ops.convert_to_tensor(x)
+    return x if standardize_dtype(x.dtype) == "float64" else ops.cast(x, "float32")
+
+
+def root(squares):
+    """The square root, with value and gradient 0 at 0 and below."""
+    positive = squares > 0
+    return ops.where(positive, ops.sqrt(ops.where(positive, squares, 1)), 0)
+
+
+def unit(x):
+    """Rows of length 1, of any norm before; a zero row stays zero, with gradient 0."""
+    x = precise(x)
+    largest = ops.stop_gradient(ops.max(ops.abs(x), axis=-1, keepdims=True))
+    x = x / ops.where(largest > 0, largest, 1)
+    squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
+    return x / ops.sqrt(ops.where(squares > 0, squares, 1))
+
+
+def _squared_differences(anchors, candidates):
+    """|a|^2 + |c|^2 - 2 a·c, at least 0; rounding below 0 has no gradient."""
+    products = ops.matmul(anchors, ops.transpose(candidates))
+    lengths = ops.sum(ops.square(anchors), axis=-1)[:, None]
+    return ops.relu(lengths + ops.sum(ops.square(candidates), axis=-1)[None] - 2 * products)
+
+
+def _cosines(anchors, candidates):
+    return ops.matmul(unit(anchors), ops.transpose(unit(candidates)))
+
+
+def _scaled(*arrays):
+    """The arrays over one constant, which is 1 unless squares would leave the range of float32."""
+    arrays = [precise(x) for x in arrays]
+    peak = ops.stop_gradient(ops.max(ops.stack([ops.max(ops.abs(x)) for x in arrays])))
+    out_of_range = ops.logical_or(peak > _HUGE, ops.logical_and(peak > 0, peak < 1 / _HUGE))
+    scale = ops.where(out_of_range, peak, ops.ones_like(peak))
+    return [x / scale for x in arrays], scale
+
+
+def _square_of_scale(squares, scale):
+    """squares · scale^2, at most the largest number that float32 holds."""
+    return ops.minimum(squares * scale, _LARGEST / scale) * scale
+
+
+def _centred(x):
+    """x minus the mean of its row; a row of equal coordinates is exactly zero."""
+    centred = x - ops.mean(x, axis=-1, keepdims=True)
+    power = ops.sum(ops.square(centred), axis=-1, keepdims=True)
+    rounding = 1e-10 * ops.sum(ops.square(x), axis=-1, keepdims=True)
+    return ops.where(power > rounding, centred, 0)
+
+
+def _signal(centred):
+    power = ops.sum(ops.square(centred), axis=-1)
+    return ops.where(power > 0, power, 1)
+
+
+def _is_zero(rows):
+    return ops.max(ops.abs(rows), axis=-1) == 0
+
+
+def _angle(apart, together):
+    """The angle over pi between unit vectors u and v, from |u - v| and |u + v|."""
+    return ops.arctan2(apart, together) * (2 / math.pi)

@@ -1,0 +1,101 @@
+"""Losses of pairs and triplets that are given: the network returns distances, not embeddings."""
+
+from keras import ops
+from keras.backend import standardize_dtype
+
+from keras_metric.distances import precise
+from keras_metric.losses._base import RowLoss, serializable
+
+__all__ = ["ContrastiveLoss", "TripletMarginLoss"]
+
+
+@serializable
+class ContrastiveLoss(RowLoss):
+    """Similar pairs near, different pairs at least a margin apart.
+
+        y · d^2 + (1 - y) · max(0, margin - d)^2
+
+    y_true: (B,) or (B, 1), 1 = similar, 0 = different. y_pred: distances of the same shape, as
+    `SiameseNet` returns them. Raises ValueError when the two differ in size.
+
+    Hadsell, Chopra, LeCun, "Dimensionality reduction by learning an invariant mapping", CVPR 2006,
+    eq. 4 (there y = 0 means similar, and a factor 1/2).
+    """
+
+    def __init__(
+        self,
+        margin: float = 1.0,
+        *,
+        name: str | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        dtype=None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.margin = margin
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        values = self.call(y_true, y_pred)
+        return ops.cast(self.reduce(values, None, sample_weight), _dtype(y_pred))
+
+    def call(self, y_true, y_pred):
+        distances = _column(y_pred)
+        similar = ops.cast(_column(y_true), distances.dtype)
+        if None not in (*similar.shape, *distances.shape) and similar.shape != distances.shape:
+            raise ValueError(
+                "y_true and y_pred differ in size. Expected one 0 or 1 a pair and one distance a "
+                f"pair, (B,) or (B, 1). Received: {tuple(similar.shape)} and "
+                f"{tuple(distances.shape)} after flattening."
+            )
+        apart = ops.relu(self.margin - distances)
+        return similar * ops.square(distances) + (1 - similar) * ops.square(apart)
+
+
+@serializable
+class TripletMarginLoss(RowLoss):
+    """The negative farther than the positive by a margin, for each triplet on its own.
+
+        max(0, d(a, p) - d(a, n) + margin)
+
+    y_pred: (B, 2), the columns d(a, p) and d(a, n), as `TripletNet` returns them. y_true is
+    ignored. Raises ValueError for another shape.
+
+    Schroff et al., "FaceNet", CVPR 2015. arXiv:1503.03832, eq. 3 (there with squared distances)
+    """
+
+    def __init__(
+        self,
+        margin: float = 1.0,
+        *,
+        name: str | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        dtype=None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.margin = margin
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        values = self.call(y_true, y_pred)
+        return ops.cast(self.reduce(values, None, sample_weight), _dtype(y_pred))
+
+    def call(self, y_true, y_pred):
+        distances = precise(y_pred)
+        if len(distances.shape) != 2 or distances.shape[1] != 2:
+            raise ValueError(
+                "y_pred has the wrong shape. Expected (B, 2), the distances to the positive and to "
+                f"the negative. Received: shape {tuple(distances.shape)}"
+            )
+        return ops.relu(distances[:, 0] - distances[:, 1] + self.margin)
+
+
+def _column(x):
+    x = precise(x)
+    if len(x.shape) == 1 or (len(x.shape) == 2 and x.shape[1] == 1):
+        return ops.reshape(x, (-1,))
+    raise ValueError(
+        "A pair has one label and one distance. Expected shape (B,) or (B, 1). "
+        f"Received: shape {tuple(x.shape)}"
+    )
+
+
+def _dtype(x):
+    return standardize_dtype(ops.convert_to_tensor(x).dtype)

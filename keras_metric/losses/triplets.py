@@ -1,0 +1,141 @@
+"""Triplet losses on labelled batches: which negative goes with which positive.
+
+Everything is found row by row in the distances: memory O(B^2), never a cube of triplets.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from keras import ops
+
+from keras_metric.losses._base import PairLoss, serializable
+from keras_metric.pairs import Pairs, masked_max, masked_mean, masked_min
+
+__all__ = ["TripletLoss"]
+
+
+@serializable
+class TripletLoss(PairLoss):
+    """Each positive nearer than the negatives, by a margin; the mean over anchors that have both.
+
+        max(0, d(a, p) - d(a, n) + margin)          soft: log(1 + exp(d(a, p) - d(a, n)))
+
+    mining, for an anchor a:
+      "semi_hard"      mean over its positives p, each with the nearest n farther than p; when there
+                       is none, with the farthest n. Schroff et al., "FaceNet", 2015,
+                       arXiv:1503.03832, section 3.2
+      "hard"           the farthest p and the nearest n. Hermans et al., "In defense of the triplet
+                       loss", 2017, arXiv:1703.07737, eq. 5
+      "all"            mean over the triplets of a that are not yet satisfied. The same, eq. 6
+      "easy_positive"  the nearest p and the nearest n. Xuan et al., "Improved embeddings with easy
+                       positive triplet mining", 2020, arXiv:1904.04370
+    soft replaces the hinge and its margin by the softplus (the same, section 2); not with "all",
+    where it would cost the cube. Time O(B^2 log B) at most, memory O(B^2).
+
+    Raises ValueError for an unknown mining, or soft with "all".
+    """
+
+    def __init__(
+        self,
+        margin: float = 0.2,
+        mining: str = "semi_hard",
+        *,
+        distance: str | Callable = "euclidean",
+        soft: bool = False,
+        **options,
+    ):
+        super().__init__(distance=distance, **options)
+        if mining not in _MINING:
+            raise ValueError(
+                f"Unknown mining. Expected one of {', '.join(_MINING)}. Received: mining={mining!r}"
+            )
+        if soft and mining == "all":
+            raise ValueError(
+                "The soft margin over all triplets costs the cube of the batch. Expected soft=True "
+                "with mining 'semi_hard', 'hard' or 'easy_positive'. Received: mining='all'"
+            )
+        self.margin = margin
+        self.mining = mining
+        self.soft = soft
+
+    def values(self, pairs):
+        return _MINING[self.mining](pairs, self._violation, self.margin)
+
+    def _violation(self, gap):
+        return ops.softplus(gap) if self.soft else ops.relu(gap + self.margin)
+
+
+def semi_hard(pairs: Pairs, violation: Callable, _):
+    """Mean over positives of the violation by the nearest negative beyond the positive."""
+    d, positives, negatives = pairs
+    negative = ops.take_along_axis(d, semi_hard_negatives(pairs), axis=1)
+    return masked_mean(violation(d - negative), positives)
+
+
+def hard(pairs: Pairs, violation: Callable, _):
+    """Violation by the farthest positive and the nearest negative."""
+    d, positives, negatives = pairs
+    return violation(masked_max(d, positives) - masked_min(d, negatives))
+
+
+def easy_positive(pairs: Pairs, violation: Callable, _):
+    """Violation by the nearest positive and the nearest negative."""
+    d, positives, negatives = pairs
+    return violation(masked_min(d, positives) - masked_min(d, negatives))
+
+
+def all_triplets(pairs: Pairs, _, margin: float):
+    """Mean of the hinges above 0: by sorting, counting and prefix sums.
+
+    For a positive at distance t - margin the negatives nearer than t are the first `count` in
+    order, and their hinges add up to count · t minus the sum of their distances.
+    """
+    d, positives, negatives = pairs
+    order = ops.argsort(ops.where(negatives, ops.stop_gradient(d), np.inf), axis=1)
+    is_negative = ops.take_along_axis(negatives, order, axis=1)
+    in_order = ops.take_along_axis(d, order, axis=1)
+    sums = ops.cumsum(ops.where(is_negative, in_order, 0), axis=1)
+    reach = d + margin
+    count = _count_below(ops.where(is_negative, in_order, np.inf), reach, strictly=True)
+    sum_below = ops.take_along_axis(sums, ops.maximum(count - 1, 0), axis=1)
+    count = ops.cast(count, d.dtype)
+    hinges = ops.where(positives, ops.relu(count * reach - ops.where(count > 0, sum_below, 0)), 0)
+    active = ops.sum(ops.where(positives, count, 0), axis=1)
+    return ops.sum(hinges, axis=1) / ops.maximum(active, 1)
+
+
+_MINING = {
+    "semi_hard": semi_hard,
+    "hard": hard,
+    "all": all_triplets,
+    "easy_positive": easy_positive,
+}
+
+
+def semi_hard_negatives(pairs: Pairs):
+    """(A, C) columns: for each pair the nearest negative strictly farther, else the farthest."""
+    d, _, negatives = pairs
+    d = ops.stop_gradient(d)
+    order = ops.argsort(ops.where(negatives, d, np.inf), axis=1)
+    in_order = ops.take_along_axis(ops.where(negatives, d, np.inf), order, axis=1)
+    beyond = _count_below(in_order, d, strictly=False)
+    last = ops.sum(ops.cast(negatives, "int32"), axis=1, keepdims=True) - 1
+    return ops.take_along_axis(order, ops.clip(beyond, 0, ops.maximum(last, 0)), axis=1)
+
+
+def _count_below(in_order, limits, *, strictly: bool):
+    """How many of each ascending row lie below (or at) each limit of that row: binary search."""
+    in_order, limits = ops.stop_gradient(in_order), ops.stop_gradient(limits)
+    width = ops.shape(in_order)[1]
+    below = ops.less if strictly else ops.less_equal
+
+    def halve(step, count):
+        probe = ops.minimum(count + step, width)
+        value = ops.take_along_axis(in_order, probe - 1, axis=1)
+        inside = ops.logical_and(count + step <= width, below(value, limits))
+        return step // 2, ops.where(inside, probe, count)
+
+    bits = ops.floor(ops.log2(ops.cast(width, "float32") + 0.5))
+    first = ops.cast(ops.power(2.0, bits) + 0.5, "int32")
+    zero = ops.zeros_like(limits, dtype="int32")
+    return ops.while_loop(lambda step, _: step > 0, halve, (first, zero))[1]
