@@ -1,0 +1,70 @@
+"""Downloads that are either whole and verified, or not there."""
+
+import os
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+from urllib.error import URLError
+
+from zoo.datasets.archives import check_sha256
+
+_BLOCK = 1 << 16
+
+
+def cache_folder() -> Path:
+    """`KERAS_METRIC_CACHE`, else `~/.cache/keras-metric`."""
+    given = os.environ.get("KERAS_METRIC_CACHE")
+    return Path(given) if given else Path.home() / ".cache" / "keras-metric"
+
+
+def fetch(url: str, path: str | Path, *, sha256: str, size: int, timeout: float = 30.0) -> Path:
+    """The file at `path`, downloaded from `url` unless it is there already.
+
+    The download of `size` bytes goes to a file beside `path`, is compared with its `sha256` and
+    then moved into place; whatever happens before that, nothing is left. Progress goes to standard
+    error when that is a terminal. Raises `ValueError` for a wrong checksum and `ConnectionError`
+    without network.
+    """
+    path = Path(path)
+    if path.exists():
+        check_sha256(path, sha256)
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            _copy(url, file, size, timeout, path.name)
+        check_sha256(part, sha256)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def _copy(url: str, file, size: int, timeout: float, title: str) -> None:
+    done = 0
+    try:
+        with urllib.request.urlopen(url, timeout=timeout) as answer:
+            while block := answer.read(_BLOCK):
+                done += len(block)
+                if done > size:
+                    raise ValueError(
+                        f"The download {url} is longer than the published file. "
+                        f"Expected: {size:,} bytes. Received: more than that."
+                    )
+                file.write(block)
+                _show(title, done, size)
+    except (URLError, TimeoutError, ConnectionError) as error:
+        raise ConnectionError(
+            f"The download of {url} failed after {done:,} bytes. Expected a network connection, "
+            "or the "
+            f"file {title} in a folder named by `--data` or KERAS_METRIC_DATA. Received: {error}."
+        ) from error
+
+
+def _show(title: str, done: int, size: int) -> None:
+    if sys.stderr.isatty():
+        end = "\n" if done >= size else ""
+        print(f"\r{title}: {done / 2**20:.1f} of {size / 2**20:.1f} MiB", end=end, file=sys.stderr)

@@ -1,0 +1,101 @@
+"""Encoders: `build(name, input_shape)` gives an embedding network or a classifier.
+
+
+One file a family, which lists its `NAMES`; `names()` reads those without loading Keras.
+"""
+
+from __future__ import annotations
+
+import ast
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["build", "names"]
+
+_PREFIX = "keras.applications."
+
+
+def names() -> tuple[str, ...]:
+    """Every name that `build` knows, sorted; Keras is not loaded."""
+    return tuple(sorted(_families()))
+
+
+def build(
+    name: str,
+    input_shape: tuple[int | None, int | None, int],
+    *,
+    embedding: int | None = 64,
+    classes: int | None = None,
+    normalize: bool = False,
+    pooling: str | None = None,
+    activation: str | None = None,
+    dropout: float = 0.0,
+    width: float = 1.0,
+    weight_decay: float = 0.0,
+    squeeze_excite: bool = False,
+    weights: str | None = None,
+) -> keras.Model:
+    """An encoder `(B, H, W, C) -> (B, embedding)`, or a classifier `(B, H, W, C) -> (B, classes)`.
+
+    Images are 0..255, uint8 or float; scaling is a layer of the model.
+
+    - `embedding`: length of the embedding; None leaves the pooled features as they are.
+    - `classes`: builds a classifier instead, whose output are logits; `embedding` has no meaning
+      then.
+    - `normalize`: embeddings of unit length (`UnitLength`).
+    - `pooling`: "average" over positions, or "flatten", with the family's hidden Dense layers if it
+      has any; None is the family's own. A `None` in `input_shape` needs "average".
+    - `activation` of the last Dense layer; None is linear (logits), "softmax" gives probabilities.
+    - `dropout`: rate before the last Dense layer, and in the hidden ones.
+    - `width`: multiplies every number of channels. `weight_decay`: factor l of l |kernel|^2, added
+      to the loss.
+    - `squeeze_excite`: residual networks only. `weights`: "imagenet", keras.applications only.
+
+    Raises `ValueError` for an unknown name, an option the family does not have, or images too
+    small.
+    """
+    from zoo.encoders._build import assemble
+    from zoo.encoders._parts import Options
+
+    options = Options(width, weight_decay, dropout, squeeze_excite, weights)
+    full = _known(name)
+    family = import_module(f"zoo.encoders.{_families()[full]}").FAMILY
+    return assemble(
+        full,
+        family,
+        tuple(input_shape),
+        options,
+        embedding=embedding,
+        classes=classes,
+        normalize=normalize,
+        pooling=pooling,
+        activation=activation,
+    )
+
+
+def _families() -> dict[str, str]:
+    """Name of each encoder -> the file of its family, which says so in a literal `NAMES`."""
+    found = {}
+    for file in sorted(Path(__file__).parent.glob("[!_]*.py")):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "NAMES":
+                found.update(dict.fromkeys(ast.literal_eval(node.value), file.stem))
+    return found
+
+
+def _known(name: str) -> str:
+    known = names()
+    if name in known:
+        return name
+    if _PREFIX + name in known:
+        return _PREFIX + name
+    near = get_close_matches(name, {*known, *(n.removeprefix(_PREFIX) for n in known)}, 3, 0.5)
+    raise ValueError(
+        f"Unknown encoder. Expected one of zoo.encoders.names(), {len(known)} of them"
+        f"{'; the nearest: ' + ', '.join(near) if near else ''}. Received: {name!r}."
+    )

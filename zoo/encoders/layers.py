@@ -1,0 +1,57 @@
+"""Layers of our own that a saved encoder holds."""
+
+import keras
+from keras import layers, ops
+
+
+@keras.saving.register_keras_serializable("keras_metric")
+class UnitLength(layers.Layer):
+    """`(..., D) -> (..., D)`: x / |x|, in at least float32.
+
+    A vector shorter than 1e-6 has no direction worth following and stays as it is, with gradient 1:
+    zeros give zeros and finite gradients on every backend, in contrast to
+    `keras.layers.UnitNormalization`, whose gradient at zero is NaN on JAX and above 1e6 elsewhere.
+    """
+
+    def call(self, inputs):
+        x = ops.cast(inputs, keras.backend.result_type(self.compute_dtype, "float32"))
+        squared = ops.sum(ops.square(x), axis=-1, keepdims=True)
+        long_enough = squared > 1e-12
+        scale = ops.where(long_enough, ops.rsqrt(ops.where(long_enough, squared, 1.0)), 1.0)
+        return ops.cast(x * scale, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@keras.saving.register_keras_serializable("keras_metric")
+class ImageNetScaling(layers.Layer):
+    """RGB images 0..255 -> the values ImageNet weights were trained with.
+
+    - "caffe": BGR minus the mean (103.939, 116.779, 123.68).
+    - "torch": (x / 255 - mean) / deviation, per channel.
+    - "tf": x / 127.5 - 1.
+    """
+
+    def __init__(self, mode: str, **options):
+        super().__init__(**options)
+        if mode not in ("caffe", "torch", "tf"):
+            raise ValueError(
+                f"Unknown scaling. Expected 'caffe', 'torch' or 'tf'. Received: {mode!r}."
+            )
+        self.mode = mode
+
+    def call(self, inputs):
+        x = ops.cast(inputs, self.compute_dtype)
+        if self.mode == "caffe":
+            return ops.flip(x, axis=-1) - ops.array([103.939, 116.779, 123.68], x.dtype)
+        if self.mode == "torch":
+            mean = ops.array([0.485, 0.456, 0.406], x.dtype)
+            return (x / 255 - mean) / ops.array([0.229, 0.224, 0.225], x.dtype)
+        return x / 127.5 - 1
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "mode": self.mode}
