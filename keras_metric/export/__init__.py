@@ -1,0 +1,26 @@
+"""Models leave: SavedModels for TensorFlow's servers, checked as a server loads them."""
+
+from importlib import import_module
+
+_HOMES = {
+    "Runtime": "runtime",
+    "RuntimeFault": "runtime",
+    "latest": "folders",
+    "read_metadata": "metadata",
+    "saved_model": "writing",
+    "versions": "folders",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(
+            f"keras_metric.export has no attribute {name!r}. Expected one of: {', '.join(__all__)}."
+        )
+    return getattr(import_module(f"keras_metric.export.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

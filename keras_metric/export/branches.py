@@ -1,0 +1,141 @@
+"""What is being exported: the kind of model, and its image networks one by one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+
+OUTPUT_NAMES = {"embedding": "embeddings", "classifier": "scores", "dense": "map"}
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One network from images to a tensor (or to several, by name)."""
+
+    model: keras.Model
+    shape: tuple[int | None, int | None, int]
+    dtype: str
+    outputs: tuple[str, ...]
+
+    def __call__(self, images) -> dict:
+        """Answers at inference, whatever the layers: Keras's own export leaves augmentation on."""
+        answer = self.model(images, training=False)
+        if isinstance(answer, dict):
+            return {name: answer[name] for name in self.outputs}
+        answers = answer if isinstance(answer, list | tuple) else [answer]
+        return dict(zip(self.outputs, answers, strict=True))
+
+    @property
+    def fixed_size(self) -> bool:
+        return None not in self.shape
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model taken apart: its kind, its branches, and the distance between their answers."""
+
+    kind: str
+    branches: tuple[Branch, ...]
+    distance: str | Callable | None = None
+
+
+def take_apart(
+    model: keras.Model, *, labels: list[str] | None, image_shape, distance: str | Callable
+) -> Subject:
+    """The `Subject` of a model.
+
+    A `SiameseNet` or `TripletNet` is its encoder, or its two, and its distance. Of any other model
+    the output decides: a map (rank 4), class scores (softmax, or `labels` are given), embeddings
+    (rank 2), or several named outputs.
+    """
+    from keras_metric.models.branches import BranchNet
+
+    if isinstance(model, BranchNet):
+        encoders = tuple(model.branches().values())
+        branches = tuple(_branch(encoder, "embedding", image_shape) for encoder in encoders)
+        between = getattr(model, "distance", distance)
+        return Subject("embedding", branches, between)
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "This cannot be exported. Expected: a keras.Model with one image input. "
+            f"Received: {type(model).__name__}."
+        )
+    kind = _kind(model, _image_shape(model, image_shape), labels)
+    between = distance if kind == "embedding" else None
+    return Subject(kind, (_branch(model, kind, image_shape),), between)
+
+
+def _kind(model: keras.Model, shape, labels) -> str:
+    answer = _answer(model, shape)
+    if isinstance(answer, dict | list | tuple):
+        return "several"
+    rank = len(answer.shape)
+    if rank == 4:
+        return "dense"
+    if rank != 2:
+        raise ValueError(
+            f"Model {model.name!r} answers with a shape that has no signature. Expected: "
+            "embeddings or scores (B, D), or a map (B, H, W, D). "
+            f"Received: {tuple(answer.shape)}."
+        )
+    return "classifier" if labels is not None or _ends_in_softmax(model) else "embedding"
+
+
+def _branch(model: keras.Model, kind: str, image_shape) -> Branch:
+    shape = _image_shape(model, image_shape)
+    dtype = model.inputs[0].dtype if getattr(model, "inputs", None) else "float32"
+    return Branch(model, shape, dtype, _output_names(model, kind, shape))
+
+
+def _output_names(model: keras.Model, kind: str, shape) -> tuple[str, ...]:
+    if kind in OUTPUT_NAMES:
+        return (OUTPUT_NAMES[kind],)
+    answer = _answer(model, shape)
+    if isinstance(answer, dict):
+        return tuple(answer)
+    names = getattr(model, "output_names", None)
+    return tuple(names or (f"output_{place}" for place in range(len(answer))))
+
+
+def _image_shape(model: keras.Model, given) -> tuple:
+    inputs = getattr(model, "inputs", None) or []
+    if len(inputs) > 1:
+        raise ValueError(
+            f"Model {model.name!r} has several inputs. Expected: one image input, or a SiameseNet "
+            f"or TripletNet over such a model. Received: {[i.name for i in inputs]}."
+        )
+    shape = tuple(inputs[0].shape[1:]) if inputs else None
+    if given is not None:
+        shape = _agreed(model, tuple(given), shape)
+    if shape is None or len(shape) != 3 or shape[-1] not in (1, 3):
+        raise ValueError(
+            f"The images of model {model.name!r} have no usable shape. Expected: a model whose "
+            "input is (H, W, C) with C = 1 or 3, or image_shape=(H, W, C), where None stands for "
+            f"any height or width. Received: {shape}."
+        )
+    return shape
+
+
+def _agreed(model: keras.Model, given: tuple, known: tuple | None) -> tuple:
+    if known is None:
+        return given
+    if len(given) == len(known) and all(
+        b is None or a == b for a, b in zip(given, known, strict=True)
+    ):
+        return given
+    raise ValueError(
+        f"image_shape does not fit model {model.name!r}. Expected: {known}. Received: {given}."
+    )
+
+
+def _answer(model: keras.Model, shape):
+    """The symbolic output for a batch of images."""
+    answer = model.compute_output_spec(keras.KerasTensor((None, *shape)))
+    return answer[0] if isinstance(answer, list | tuple) and len(answer) == 1 else answer
+
+
+def _ends_in_softmax(model: keras.Model) -> bool:
+    last = model.layers[-1] if model.layers else None
+    if isinstance(last, keras.layers.Softmax):
+        return True
+    return getattr(last, "activation", None) is keras.activations.softmax

@@ -1,0 +1,78 @@
+"""What the caller asked of an export, checked before work begins, in a form that JSON can hold."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Options:
+    signatures: tuple[str, ...] | None = None
+    metadata: dict | None = None
+    labels: tuple[str, ...] | None = None
+    threshold: float | None = None
+    distance: str | Callable = "euclidean"
+    image_shape: tuple[int | None, int | None, int] | None = None
+
+    @classmethod
+    def checked(cls, **given) -> "Options":
+        for name in ("signatures", "labels", "image_shape"):
+            if given.get(name) is not None:
+                if isinstance(given[name], str):
+                    raise TypeError(
+                        f"{name} is a single string. Expected: a list. Received: {given[name]!r}."
+                    )
+                given[name] = tuple(given[name])
+        options = cls(**given)
+        _check_labels(options.labels)
+        _check_threshold(options.threshold)
+        _check_metadata(options.metadata)
+        return options
+
+    def as_json(self) -> str:
+        if callable(self.distance):
+            raise ValueError(
+                "A distance of one's own cannot cross from this backend to TensorFlow. Expected: "
+                f"a name in keras_metric.distances. Received: {self.distance!r}."
+            )
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Options":
+        return cls.checked(**json.loads(text))
+
+
+def _check_labels(labels) -> None:
+    if labels is None:
+        return
+    wrong = [label for label in labels if not isinstance(label, str) or "\n" in label or not label]
+    if wrong or len(set(labels)) != len(labels) or not labels:
+        raise ValueError(
+            "Unusable labels. Expected: a name for each class, all different, none empty, no line "
+            f"breaks. Received: {wrong or sorted(labels)}."
+        )
+
+
+def _check_threshold(threshold) -> None:
+    number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+    if threshold is not None and not (number and math.isfinite(threshold)):
+        raise ValueError(
+            f"Unusable threshold. Expected: a distance, a finite number. Received: {threshold!r}."
+        )
+
+
+def _check_metadata(metadata) -> None:
+    if metadata is None:
+        return
+    try:
+        json.dumps(metadata, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "The metadata cannot be kept. Expected: a dictionary that JSON can hold. "
+            f"Received: {error}."
+        ) from error
+    if not isinstance(metadata, dict):
+        raise TypeError(
+            f"The metadata cannot be kept. Expected: a dictionary. Received: {metadata!r}."
+        )

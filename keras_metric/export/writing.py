@@ -1,0 +1,71 @@
+"""A Keras model leaves as a SavedModel: named signatures, checked before they are kept."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import keras
+
+from keras_metric.export.folders import free_version, written_beside
+from keras_metric.export.options import Options
+
+
+def saved_model(
+    model: keras.Model,
+    path: str | Path,
+    *,
+    signatures: Sequence[str] | None = None,
+    version: int | None = None,
+    metadata: dict | None = None,
+    labels: Sequence[str] | None = None,
+    threshold: float | None = None,
+    distance: str | Callable = "euclidean",
+    image_shape: tuple[int | None, int | None, int] | None = None,
+) -> Path:
+    """Writes `model` as the next version in the folder `path`, and returns that version's folder.
+
+    Signatures by kind of model:
+
+    - embeddings, `SiameseNet`, `TripletNet`: `serving_default` and `embed`, images -> embeddings
+      (of the first branch; `embed_NAME` for each where there are two); `similarity`, left and
+      right -> distance, and `same` where a threshold is given.
+    - class scores: `serving_default`, images -> scores.
+    - map (fully convolutional): `serving_default` and `dense`, images -> map.
+    - several outputs: `serving_default`, images -> the outputs by name.
+
+    The batch is of any size, none included. Layers run as at inference. Floating-point answers are
+    float32. The draft is loaded through a TensorFlow session and compared with the Keras model on
+    every signature; only then does it take its place.
+
+    Args:
+        model: any `keras.Model` with one image input (B, H, W, C), or a network of two branches.
+        path: the model's folder, which holds its versions.
+        signatures: names to write; all that fit the model when left out.
+        version: number of the version; the next free one when left out.
+        metadata: facts to keep with the model, anything JSON can say.
+        labels: names of the classes, in order; says that the model is a classifier.
+        threshold: distance up to which two images count as the same.
+        distance: between embeddings, where the model does not bring its own.
+        image_shape: (H, W, C) where the model does not say, as with subclassed models.
+
+    Raises:
+        FileExistsError: the version exists.
+        ImportError: TensorFlow is missing.
+        ValueError, TypeError: the model or an option does not fit.
+        RuntimeError: the SavedModel does not answer as the Keras model does.
+    """
+    options = Options.checked(
+        signatures=signatures,
+        metadata=metadata,
+        labels=labels,
+        threshold=threshold,
+        distance=distance,
+        image_shape=image_shape,
+    )
+    folder = free_version(path, version)
+    if keras.backend.backend() == "tensorflow":
+        from keras_metric.export.graph import write
+    else:
+        from keras_metric.export.crossing import write
+    with written_beside(folder) as draft:
+        write(model, draft, options)
+    return folder
