@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_metric.batches._base import PAIRS, Batches, positive_integer
-from keras_metric.batches._classes import ByClass, domains
+from keras_metric.batches.base import PAIRS, Batches, positive_integer
+from keras_metric.batches.classes import ByClass, domains
 
 
 class PairBatches(Batches):

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_metric.batches._base import CLASSES, MEMBERS, Batches, positive_integer
-from keras_metric.batches._classes import domains
+from keras_metric.batches.base import CLASSES, MEMBERS, Batches, positive_integer
+from keras_metric.batches.classes import domains
 
 
 class PKBatches(Batches):

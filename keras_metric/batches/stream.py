@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from keras_metric.batches._base import checked_shard, positive_integer
+from keras_metric.batches.base import checked_shard, positive_integer
 
 
 def pk_dataset(

@@ -1,0 +1,35 @@
+"""How good is an embedding: retrieval, verification, one-shot and clustering.
+
+Functions measure a whole set exactly (`retrieval`, `verification`, `one_shot`, `clustering`);
+classes are Keras metrics for `compile(metrics=[...])`, over batches; `EvaluateRetrieval` is a
+callback that measures a held-out set while `fit` runs.
+"""
+
+from keras_metric.metrics.at_rank import (
+    map_at_k,
+    map_at_r,
+    mean_reciprocal_rank,
+    ndcg_at_k,
+    precision_at_k,
+    r_precision,
+    recall_at_k,
+)
+from keras_metric.metrics.few_shot import one_shot, one_shot_accuracy
+from keras_metric.metrics.intervals import bootstrap, bootstrap_mean
+from keras_metric.metrics.neighbours import Scores, retrieval
+
+__all__ = [
+    "Scores",
+    "bootstrap",
+    "bootstrap_mean",
+    "map_at_k",
+    "map_at_r",
+    "mean_reciprocal_rank",
+    "ndcg_at_k",
+    "one_shot",
+    "one_shot_accuracy",
+    "precision_at_k",
+    "r_precision",
+    "recall_at_k",
+    "retrieval",
+]

@@ -1,0 +1,124 @@
+"""One retrieval measure at a time. Ties, lone queries and self-matches are as in `retrieval`.
+
+Every function takes queries (Q, D) with integer labels (Q,), and a gallery (C, D) with labels (C,)
+or none; `hit_i` is 1 when the candidate at rank i is of the query's class, R counts all that are.
+"""
+
+from collections.abc import Callable
+
+from keras_metric.metrics.neighbours import BLOCK, scores
+
+
+def recall_at_k(
+    embeddings,
+    labels,
+    gallery=None,
+    gallery_labels=None,
+    *,
+    k: int = 1,
+    distance: str | Callable = "euclidean",
+    block: int = BLOCK,
+) -> float:
+    """Share of queries with a candidate of their class among the k nearest (also CMC@k).
+
+    Jegou et al., "Product Quantization for Nearest Neighbor Search", 2011; Oh Song et al., "Deep
+    Metric Learning via Lifted Structured Feature Embedding", 2016. arXiv:1511.06452, section 5
+    """
+    given = (embeddings, labels, gallery, gallery_labels)
+    return scores([f"recall@{k}"], *given, distance=distance, block=block)[f"recall@{k}"]
+
+
+def precision_at_k(
+    embeddings,
+    labels,
+    gallery=None,
+    gallery_labels=None,
+    *,
+    k: int = 1,
+    distance: str | Callable = "euclidean",
+    block: int = BLOCK,
+) -> float:
+    """sum_{i <= k} hit_i / k, mean over queries; below 1 for every ranking where R < k."""
+    given = (embeddings, labels, gallery, gallery_labels)
+    return scores([f"precision@{k}"], *given, distance=distance, block=block)[f"precision@{k}"]
+
+
+def map_at_k(
+    embeddings,
+    labels,
+    gallery=None,
+    gallery_labels=None,
+    *,
+    k: int = 10,
+    distance: str | Callable = "euclidean",
+    block: int = BLOCK,
+) -> float:
+    """1 / min(k, R) · sum_{i <= k} hit_i · precision@i, mean over queries.
+
+    With k = C it is mean average precision, scikit-learn's label ranking average precision.
+    """
+    given = (embeddings, labels, gallery, gallery_labels)
+    return scores([f"map@{k}"], *given, distance=distance, block=block)[f"map@{k}"]
+
+
+def ndcg_at_k(
+    embeddings,
+    labels,
+    gallery=None,
+    gallery_labels=None,
+    *,
+    k: int = 10,
+    distance: str | Callable = "euclidean",
+    block: int = BLOCK,
+) -> float:
+    """sum_{i <= k} hit_i / log2(i + 1) over the same sum for a perfect ranking, mean over queries.
+
+    Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques", 2002.
+    """
+    given = (embeddings, labels, gallery, gallery_labels)
+    return scores([f"ndcg@{k}"], *given, distance=distance, block=block)[f"ndcg@{k}"]
+
+
+def map_at_r(
+    embeddings,
+    labels,
+    gallery=None,
+    gallery_labels=None,
+    *,
+    distance: str | Callable = "euclidean",
+    block: int = BLOCK,
+) -> float:
+    """1 / R · sum_{i <= R} hit_i · precision@i, mean over queries.
+
+    Musgrave et al., "A Metric Learning Reality Check", 2020. arXiv:2003.08505, section 3.2
+    """
+    given = (embeddings, labels, gallery, gallery_labels)
+    return scores(["map@r"], *given, distance=distance, block=block)["map@r"]
+
+
+def r_precision(
+    embeddings,
+    labels,
+    gallery=None,
+    gallery_labels=None,
+    *,
+    distance: str | Callable = "euclidean",
+    block: int = BLOCK,
+) -> float:
+    """sum_{i <= R} hit_i / R, mean over queries."""
+    given = (embeddings, labels, gallery, gallery_labels)
+    return scores(["r_precision"], *given, distance=distance, block=block)["r_precision"]
+
+
+def mean_reciprocal_rank(
+    embeddings,
+    labels,
+    gallery=None,
+    gallery_labels=None,
+    *,
+    distance: str | Callable = "euclidean",
+    block: int = BLOCK,
+) -> float:
+    """1 / (rank of the nearest candidate of the query's class), mean over queries; no cut-off."""
+    given = (embeddings, labels, gallery, gallery_labels)
+    return scores(["mrr"], *given, distance=distance, block=block)["mrr"]

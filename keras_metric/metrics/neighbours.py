@@ -1,0 +1,143 @@
+"""Retrieval: how well the nearest candidates of a query are of its class.
+
+One reading of ties, lone queries and self-matches for all of it:
+
+- a query never finds itself: with no gallery given, query i is left out of its own candidates;
+- an irrelevant candidate at the same distance counts as nearer (a collapsed embedding, all points
+  equal, scores as badly as it can, not by luck);
+- a query to which no candidate is relevant is left out of the mean and counted in `lone`.
+
+Distances are computed in float32, in float64 when the embeddings are; blocks of queries keep
+memory bounded, and change nothing.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from keras_metric.batches.classes import integer_labels
+from keras_metric.metrics.intervals import bootstrap_mean
+from keras_metric.metrics.measures import AT_ANY_RANK, AT_K, AT_R
+from keras_metric.metrics.ranking import Gallery, ranked_queries
+
+BLOCK = 2**24  # distances held at once: 64 MiB in float32
+
+
+class Scores(dict):
+    """Measures by name, each the mean over the queries that have something to find.
+
+    Attributes:
+        per_query: name -> (Q,) float64, NaN for a lone query.
+        labels: (Q,) the labels of the queries.
+        lone: how many queries no candidate is relevant to.
+    """
+
+    def __init__(self, per_query: dict[str, np.ndarray], labels: np.ndarray):
+        self.per_query, self.labels = per_query, labels
+        known = ~np.isnan(next(iter(per_query.values())))
+        self.lone = int((~known).sum())
+        super().__init__({name: float(v[known].mean()) for name, v in per_query.items()})
+
+    def interval(
+        self, name: str, *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
+    ) -> tuple[float, float]:
+        """Bootstrap interval of one measure: identities redrawn, the gallery held fixed."""
+        return bootstrap_mean(
+            self.per_query[name],
+            self.labels,
+            confidence=confidence,
+            resamples=resamples,
+            seed=seed,
+        )
+
+
+def retrieval(
+    embeddings,
+    labels,
+    gallery=None,
+    gallery_labels=None,
+    *,
+    k: int | Sequence[int] = (1, 5, 10),
+    distance: str | Callable = "euclidean",
+    block: int = BLOCK,
+) -> Scores:
+    """All retrieval measures in one pass: queries (Q, D) against a gallery (C, D).
+
+        recall@k precision@k map@k ndcg@k for each k, map@r r_precision mrr
+
+    The formulas are those of the functions of the same names. Without a gallery the queries are
+    each other's candidates.
+
+    Args:
+        labels: integers (Q,), of any size. gallery_labels: (C,).
+        k: ranks, each at most the number of candidates.
+        distance: a name or function of `keras_metric.distances`.
+        block: distances held at once; time and memory, never values, depend on it.
+
+    Raises:
+        ValueError: no query has a relevant candidate; NaN embeddings; shapes that do not pair up.
+    """
+    ks = (k,) if isinstance(k, int | np.integer) else tuple(k)
+    names = [f"{name}@{rank}" for rank in ks for name in AT_K] + [*AT_R, *AT_ANY_RANK]
+    options = {"distance": distance, "block": block}
+    return scores(names, embeddings, labels, gallery, gallery_labels, **options)
+
+
+def scores(
+    names: Sequence[str],
+    embeddings,
+    labels,
+    gallery=None,
+    gallery_labels=None,
+    *,
+    distance: str | Callable = "euclidean",
+    block: int = BLOCK,
+) -> Scores:
+    """The measures of these names ("recall@5", "map@r", ...) and no others."""
+    itself = gallery is None
+    if itself != (gallery_labels is None):
+        raise ValueError(
+            "A gallery needs labels. Expected gallery and gallery_labels, both or neither. "
+            f"Received: only {'gallery_labels' if itself else 'gallery'}."
+        )
+    candidates = Gallery(*((embeddings, labels) if itself else (gallery, gallery_labels)))
+    measures = {name: _measure(name, len(candidates) - itself) for name in names}
+    labels = integer_labels(labels)
+    per_query = {name: np.full(len(labels), np.nan) for name in names}
+    some = False
+    for part in ranked_queries(
+        embeddings,
+        labels,
+        candidates,
+        itself=itself,
+        depth=max(k for _, k in measures.values()),
+        to_r=any(name in AT_R for name in names),
+        distance=distance,
+        block=block,
+    ):
+        some = True
+        for name, (formula, k) in measures.items():
+            values = formula(part.hits, part.relevant, part.first, k, np)
+            per_query[name][part.rows] = values
+    if not some:
+        raise ValueError(
+            "There is nothing to find. Expected at least one query with a candidate of its class. "
+            f"Received: {len(labels)} queries and {len(candidates)} candidates, none shared."
+        )
+    return Scores(per_query, labels)
+
+
+def _measure(name: str, candidates: int) -> tuple[Callable, int]:
+    """Formula and rank of a measure's name."""
+    if name in AT_R or name in AT_ANY_RANK:
+        return {**AT_R, **AT_ANY_RANK}[name], 1
+    family, _, rank = name.partition("@")
+    if family not in AT_K or not rank.isdigit():
+        known = [f"{family}@k" for family in AT_K] + [*AT_R, *AT_ANY_RANK]
+        raise ValueError(f"Unknown measure. Expected one of: {known}. Received: {name!r}.")
+    if not 1 <= int(rank) <= candidates:
+        raise ValueError(
+            "There are no k nearest candidates. "
+            f"Expected k from 1 to {candidates}. Received: k={rank}."
+        )
+    return AT_K[family], int(rank)
