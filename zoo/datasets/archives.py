@@ -2,12 +2,15 @@
 
 import hashlib
 import stat
+import struct
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 _MOST_MEMBERS = 200_000
 _LARGEST_MEMBER = 4 * 2**20
 _LARGEST_ARCHIVE = 2**30
+_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError)
 
 
 def sha256(path: str | Path) -> str:
@@ -36,30 +39,26 @@ def read_members(path: str | Path, suffix: str) -> dict[str, bytes]:
     more than 200,000 members, a member above 4 MiB or 1 GiB in all, by the sizes the archive
     states, which reading never exceeds.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"No archive. Expected a zip file at {path}. Received: no file.")
     try:
         with zipfile.ZipFile(path) as archive:
             members = sorted(archive.infolist(), key=lambda member: member.filename)
             _check_sizes(path, members)
             for member in members:
                 _check_place(path, member)
-            return {
-                member.filename: archive.read(member)
-                for member in members
-                if member.filename.endswith(suffix)
-                and not any(part.startswith((".", "__")) for part in _parts(member))
-            }
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, RuntimeError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise _damaged(path, error) from error
-    except Exception as error:
-        if type(error).__module__ != "zlib" and not isinstance(error, NotImplementedError):
-            raise
-        raise _damaged(path, error) from error
+            wanted = [member for member in members if _wanted(member.filename, suffix)]
+            return {member.filename: archive.read(member) for member in wanted}
+    except _DAMAGE as error:
+        raise ValueError(
+            f"The archive {path} is damaged or partial. Expected a whole zip file. "
+            f"Received: {type(error).__name__}: {error}."
+        ) from error
 
 
-def _parts(member: zipfile.ZipInfo) -> tuple[str, ...]:
-    return PurePosixPath(member.filename).parts
+def _wanted(name: str, suffix: str) -> bool:
+    hidden = any(part.startswith((".", "__")) for part in PurePosixPath(name).parts)
+    return name.endswith(suffix) and not hidden
 
 
 def _check_sizes(path: str | Path, members: list[zipfile.ZipInfo]) -> None:
@@ -85,10 +84,3 @@ def _check_place(path: str | Path, member: zipfile.ZipInfo) -> None:
             "Expected plain files with relative names. "
             f"Received: {'the link ' if link else ''}{name!r}."
         )
-
-
-def _damaged(path: str | Path, error: Exception) -> ValueError:
-    return ValueError(
-        f"The archive {path} is damaged or partial. Expected a whole zip file. "
-        f"Received: {type(error).__name__}: {error}."
-    )

@@ -4,8 +4,8 @@ import os
 import sys
 import tempfile
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 
 from zoo.datasets.archives import check_sha256
 
@@ -56,7 +56,7 @@ def _copy(url: str, file, size: int, timeout: float, title: str) -> None:
                     )
                 file.write(block)
                 _show(title, done, size)
-    except (URLError, TimeoutError, ConnectionError) as error:
+    except (OSError, HTTPException) as error:
         raise ConnectionError(
             f"The download of {url} failed after {done:,} bytes. Expected a network connection, "
             "or the "

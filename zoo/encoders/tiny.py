@@ -18,7 +18,7 @@ def _features(images, name, options):
     x = layers.UpSampling2D(2, interpolation="bilinear", name="doubled")(x)
     for block, (filters, kernel) in enumerate(_BLOCKS, 1):
         x = conv_norm(x, options.channels(filters), kernel, options, f"block{block}")
-        x = layers.AveragePooling2D(name=f"block{block}_pool")(x)
+        x = layers.AveragePooling2D(2, name=f"block{block}_pool")(x)
     return x
 
 

@@ -1,0 +1,103 @@
+"""Pictures of an embedding: nearest neighbours, a projection, distances, a training."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from keras_metric.plots.figures import Figure, figure, shown
+
+HIT, MISS = "#2a9d3a", "#d62728"
+
+
+def gallery(queries, neighbours, hits, *, captions: Sequence[str] | None = None) -> Figure:
+    """A row for each query: the query, then its neighbours, nearest first, hits and misses framed.
+
+    Args:
+        queries: images `(Q, H, W, C)`, uint8 or floats of 0..1.
+        neighbours: images `(Q, K, H, W, C)`.
+        hits: booleans `(Q, K)`, True (green) where query and neighbour are of one class.
+        captions: a text for each query.
+
+    Raises:
+        ValueError: the three do not have the same Q and K.
+    """
+    queries, neighbours, hits = (np.asarray(x) for x in (queries, neighbours, hits))
+    if neighbours.shape[:2] != hits.shape or len(queries) != len(hits):
+        raise ValueError(
+            "The gallery's parts do not fit. Expected queries (Q, H, W, C), neighbours "
+            f"(Q, K, H, W, C), hits (Q, K). Received: {queries.shape}, {neighbours.shape}, "
+            f"{hits.shape}."
+        )
+    rows, columns = hits.shape
+    drawn = figure(1.1 * (columns + 1.3), 1.15 * rows + 0.5)
+    axes = drawn.subplots(
+        rows, columns + 1, squeeze=False, gridspec_kw={"width_ratios": [1.25] + [1] * columns}
+    )
+    for row in range(rows):
+        _framed(axes[row, 0], queries[row], "black", 1)
+        if captions is not None:
+            axes[row, 0].set_ylabel(captions[row], rotation=0, ha="right", va="center", fontsize=9)
+        for column in range(columns):
+            colour = HIT if hits[row, column] else MISS
+            _framed(axes[row, column + 1], neighbours[row, column], colour, 3)
+    axes[0, 0].set_title("query", fontsize=9)
+    for column in range(columns):
+        axes[0, column + 1].set_title(f"{column + 1}", fontsize=9)
+    drawn.suptitle("nearest neighbours: green is the query's class, red another", fontsize=10)
+    return drawn
+
+
+def projection(points, labels, *, names: Sequence[str] | None = None) -> Figure:
+    """Points `(N, 2)` in the colour of their class `(N,)`; `names[label]` stands in the legend."""
+    points, labels = np.asarray(points), np.asarray(labels)
+    classes = np.unique(labels)
+    drawn = figure(7, 6)
+    axes = drawn.subplots()
+    for colour, label in enumerate(classes):
+        mine = labels == label
+        text = str(label) if names is None else names[label]
+        style = {"color": f"C{colour % 10}", "marker": "os^vDP*X"[colour // 10 % 8]}
+        axes.scatter(*points[mine].T, s=14, alpha=0.75, linewidths=0, label=text, **style)
+    axes.set(xticks=[], yticks=[], title=f"{len(points):,} embeddings of {len(classes)} classes")
+    if len(classes) <= 30:
+        axes.legend(markerscale=1.6, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return drawn
+
+
+def distance_histograms(same, different, *, threshold: float | None = None) -> Figure:
+    """Distances of pairs of one class `(S,)` and of two classes `(D,)`, as densities."""
+    same, different = np.ravel(same), np.ravel(different)
+    drawn = figure(7, 4)
+    axes = drawn.subplots()
+    bins = np.linspace(0, max(same.max(), different.max()), 61)
+    for values, colour, text in ((same, HIT, "same class"), (different, MISS, "other class")):
+        label = f"{text}, {len(values):,} pairs"
+        axes.hist(values, bins, density=True, alpha=0.6, color=colour, label=label)
+    if threshold is not None:
+        axes.axvline(threshold, color="black", ls="--", lw=1, label=f"threshold {threshold:.3f}")
+    axes.set(xlabel="distance", ylabel="density", title="distances of pairs")
+    axes.legend(frameon=False)
+    return drawn
+
+
+def curves(history: Sequence[Mapping[str, float]]) -> Figure:
+    """What `fit` logged, epoch by epoch; `val_x` is drawn with `x`."""
+    names = [name for name in history[0] if not name.startswith("val_")]
+    drawn = figure(7, 2.8 * len(names) + 0.4)
+    epochs = np.arange(1, len(history) + 1)
+    marker = "o" if len(history) == 1 else None
+    for axes, name in zip(drawn.subplots(len(names), squeeze=False)[:, 0], names, strict=True):
+        axes.plot(epochs, [logs[name] for logs in history], marker=marker, label="training")
+        if f"val_{name}" in history[0]:
+            held_out = [logs[f"val_{name}"] for logs in history]
+            axes.plot(epochs, held_out, marker=marker, label="validation")
+            axes.legend(frameon=False)
+        axes.set(xlabel="epoch", ylabel=name)
+    return drawn
+
+
+def _framed(axes, image, colour: str, width: float) -> None:
+    axes.imshow(shown(image), cmap="gray", vmin=0, vmax=1)
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set(edgecolor=colour, linewidth=width)

@@ -1,0 +1,30 @@
+"""Pin what the demo and the tests install: `python requirements/pin.py` (needs uv on the PATH).
+
+The files carry hashes and no addresses, so any package index serves them. They are complete: pip
+installs them with `--no-deps`. tf_keras asks for the package `tensorflow`, which owns the same files
+as `tensorflow-cpu`; the override leaves it out.
+"""
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+DEMO = ["cpu", "plots", "eval"]
+TEST = [*DEMO, "jax", "search", "legacy", "test"]
+
+
+def pin(extras: list[str], target: Path, override: Path) -> None:
+    command = ["uv", "pip", "compile", "pyproject.toml", "--universal", "--python-version", "3.11"]
+    command += ["--generate-hashes", "--no-emit-index-url", "--no-annotate", "--no-header", "-q"]
+    command += [part for extra in extras for part in ("--extra", extra)]
+    command += ["--override", str(override), "-o", str(target)]
+    subprocess.run(command, cwd=HERE.parent, check=True)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        override = Path(folder) / "override.txt"
+        override.write_text("tensorflow ; python_version < '3'\n", encoding="utf-8")
+        pin(DEMO, HERE / "demo.txt", override)
+        pin(TEST, HERE / "test.txt", override)

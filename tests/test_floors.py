@@ -1,0 +1,83 @@
+"""Imports go down only, and backends are met in few rooms."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "keras_metric"
+
+FLOORS = {
+    "version": 0,
+    "distances": 0,
+    "pairs": 0,
+    "batches": 0,
+    "blocks": 1,
+    "miners": 1,
+    "metrics": 1,
+    "convert": 1,
+    "cam": 1,
+    "plots": 1,
+    "losses": 2,
+    "heads": 2,
+    "memory": 3,
+    "models": 3,
+    "compat": 3,
+    "export": 4,
+}
+STRANGERS = {"losses", "convert", "cam"}
+BACKENDS = {"tensorflow", "jax", "torch"}
+MEET_A_BACKEND = {"cam/gradients.py", "blocks.py", "memory", "batches", "export"}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """Full names of all modules a file imports, at its top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def rooms_imported(path: Path) -> set[str]:
+    parts = [name.split(".") for name in imported(path)]
+    names = {part[1] for part in parts if part[0] == "keras_metric" and len(part) > 1}
+    return (names & FLOORS.keys()) - {room(path)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_down(path):
+    here = room(path)
+    if here == "__init__":
+        return
+    assert here in FLOORS, f"{here} has no floor: give it one in FLOORS"
+    above = {name for name in rooms_imported(path) if FLOORS[name] >= FLOORS[here]}
+    assert not above, f"{here} (floor {FLOORS[here]}) imports {above}, which are not below it"
+    if here in STRANGERS:
+        assert not rooms_imported(path) & STRANGERS
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_backends_are_met_in_few_rooms(path):
+    met = {name.split(".")[0] for name in imported(path)} & BACKENDS
+    allowed = {room(path), str(path.relative_to(PACKAGE))} & MEET_A_BACKEND
+    assert not met or allowed, f"{path} imports {met}"
+
+
+def test_the_package_never_imports_the_zoo():
+    assert not [path for path in FILES if any(n.split(".")[0] == "zoo" for n in imported(path))]
+
+
+def test_imports_are_seen_inside_functions(tmp_path):
+    file = tmp_path / "leaf.py"
+    file.write_text("def f():\n    from keras_metric import losses\n    import torch.nn\n")
+    assert {"keras_metric.losses", "torch.nn"} <= imported(file)

@@ -1,0 +1,68 @@
+"""Training that survives being killed: the whole state after every epoch, and the way back."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from zoo.files import read_json, write, write_json
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Keeps weights, optimizer and history of the last finished epoch; restores them in `fit`.
+
+    `state.json` names the weights file that belongs to it and is moved into place after that file,
+    so whatever moment the process dies at, one whole state is there.
+
+    Args:
+        folder: where the state lies.
+        batches: whose `epoch` must follow, since a batch depends on it.
+
+    Attributes:
+        epoch: epochs finished so far; the `initial_epoch` of `fit`.
+        history: the logs of every finished epoch.
+        seconds: wall time of all finished epochs.
+    """
+
+    def __init__(self, folder: Path, batches: keras.utils.PyDataset):
+        super().__init__()
+        self.folder = folder
+        self.batches = batches
+        self.epoch, self.history, self.seconds = 0, [], 0.0
+        self._weights = None
+        if self._state.exists():
+            state = read_json(self._state)
+            self.epoch, self.history = state["epoch"], state["history"]
+            self.seconds, self._weights = state["seconds"], folder / state["weights"]
+        batches.epoch = self.epoch
+
+    @property
+    def _state(self) -> Path:
+        return self.folder / "state.json"
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None):
+        if self._weights is not None:
+            if not self.model.optimizer.built:
+                self.model.optimizer.build(self.model.trainable_variables)
+            self.model.load_weights(self._weights)
+        self._began = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None):
+        now = time.monotonic()
+        self.seconds, self._began = self.seconds + now - self._began, now
+        self.epoch = epoch + 1
+        self.history.append({name: float(value) for name, value in (logs or {}).items()})
+        weights = write(self.folder / f"epoch-{self.epoch}.weights.h5", self.model.save_weights)
+        write_json(
+            self._state,
+            {
+                "epoch": self.epoch,
+                "history": self.history,
+                "seconds": self.seconds,
+                "weights": weights.name,
+            },
+        )
+        if self._weights is not None and self._weights != weights:
+            self._weights.unlink(missing_ok=True)
+        self._weights = weights

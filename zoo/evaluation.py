@@ -1,0 +1,128 @@
+"""What a run is worth: measured, written down, pictured, and summed up over seeds."""
+
+import datetime
+import platform
+import shlex
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from zoo import cards, pictures
+from zoo.files import write_json, write_text
+from zoo.recipe import Recipe, get
+from zoo.runs import Run, load
+
+
+def evaluate(path: str | Path, *, data: str | Path | None = None) -> dict[str, Any]:
+    """Measure a finished run again, from the model and settings it left behind.
+
+    Rewrites `metrics.json`, the card and the pictures, and returns the content of `metrics.json`.
+
+    Raises:
+        FileNotFoundError: the folder holds no finished run.
+    """
+    run = Run(Path(path))
+    before = run.report()
+    if "runs" in before:
+        for name in before["runs"]:
+            evaluate(run.folder / name, data=data)
+        return summed_up(run.folder, [Run(run.folder / name) for name in before["runs"]])
+    recipe = get(before["recipe"])
+    settings = recipe.settle(before["settings"])
+    split = recipe.data(settings, data)
+    history, seconds = before["history"], before["training"]["seconds"]
+    return measured(run, recipe, settings, load(run.folder), split, history, seconds)
+
+
+def measured(
+    run: Run,
+    recipe: Recipe,
+    settings: dict[str, Any],
+    encoder: keras.Model,
+    split,
+    history: list[dict[str, float]],
+    seconds: float,
+) -> dict[str, Any]:
+    """Measure an encoder; leave `metrics.json`, the pictures and the card in the run's folder."""
+    results, baselines = recipe.measure(settings, encoder, split)
+    report = {
+        "recipe": recipe.name,
+        "command": command(recipe, settings),
+        "settings": settings,
+        "results": results,
+        "baselines": baselines,
+        "data": {"train": repr(split.train), "test": repr(split.test), "licence": recipe.licence},
+        "training": {"seconds": round(seconds, 1), "epochs": len(history)},
+        "parameters": encoder.count_params(),
+        "versions": versions(),
+        "date": datetime.date.today().isoformat(),
+        "history": history,
+    }
+    pictures.draw(run, encoder, split.test, history)
+    write_text(run.card, cards.card(recipe, report))
+    write_json(run.metrics, report)
+    return report
+
+
+def summed_up(folder: Path, runs: list[Run]) -> dict[str, Any]:
+    """Mean and range over runs that differ in their seed; written like the report of one run."""
+    reports = [run.report() for run in runs]
+    recipe = get(reports[0]["recipe"])
+    settings = {k: v for k, v in reports[0]["settings"].items() if k != "seed"}
+    report = {
+        "recipe": recipe.name,
+        "command": f"{command(recipe, settings)} --seeds {len(runs)}",
+        "settings": settings,
+        "runs": [run.folder.name for run in runs],
+        "results": _ranges([report["results"] for report in reports]),
+        "baselines": {
+            name: _ranges([report["baselines"][name] for report in reports])
+            for name in reports[0]["baselines"]
+        },
+        "data": reports[0]["data"],
+        "training": {
+            "seconds": round(sum(report["training"]["seconds"] for report in reports), 1),
+            "epochs": reports[0]["training"]["epochs"],
+        },
+        "parameters": reports[0]["parameters"],
+        "versions": versions(),
+        "date": datetime.date.today().isoformat(),
+    }
+    write_text(Run(folder).card, cards.card(recipe, report))
+    write_json(Run(folder).metrics, report)
+    return report
+
+
+def command(recipe: Recipe, settings: dict[str, Any]) -> str:
+    """The command line that repeats a run."""
+    changed = [
+        f"--set {shlex.quote(f'{key}={value}')}"
+        for key, value in settings.items()
+        if value != recipe.settings[key]
+    ]
+    return " ".join(["keras-metric train", recipe.name, *changed])
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed the numbers."""
+    found = {"python": platform.python_version(), "backend": keras.config.backend()}
+    for name in ("keras-metric", "keras", "numpy", "tensorflow-cpu", "tensorflow", "jax", "torch"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _ranges(results: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+    ranges = {}
+    for name in results[0]:
+        values = [result[name] for result in results]
+        ranges[name] = {
+            "mean": round(sum(values) / len(values), 6),
+            "min": min(values),
+            "max": max(values),
+        }
+    return ranges

@@ -1,0 +1,50 @@
+"""Files are written beside their place and moved into it, so that none is ever half there."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to, of the same suffix; moved to `path` if nothing was raised."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write(path: Path, save: Callable[[Path], Any]) -> Path:
+    """Let `save(path)` write a file, which appears at `path` only when it is whole."""
+    with replacing(path) as beside:
+        save(beside)
+    return path
+
+
+def write_text(path: Path, text: str) -> Path:
+    return write(path, lambda beside: beside.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, content: Any) -> Path:
+    return write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        ValueError: the file is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path} cannot be read. Expected JSON. Received: a file that breaks off or is of "
+            f"another kind ({error})."
+        ) from error

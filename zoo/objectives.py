@@ -1,0 +1,84 @@
+"""The ways a recipe can train an encoder: pairs, given triplets, labelled batches."""
+
+from collections.abc import Callable
+
+import keras
+
+from keras_metric.batches import PairBatches, PKBatches, TripletBatches
+from keras_metric.losses import ContrastiveLoss, TripletMarginLoss
+from keras_metric.models import SiameseNet, TripletNet
+from zoo.experiment import Experiment, Split
+from zoo.recipe import Settings
+
+
+def siamese(
+    settings: Settings, encoder: keras.Model, split: Split, *, augment: Callable | None = None
+) -> Experiment:
+    """Pairs and the contrastive loss. Hadsell, Chopra, LeCun 2006, eq. 4 (y = 1 is similar)."""
+    model = SiameseNet(encoder)
+    model.compile(adam(settings), ContrastiveLoss(margin=settings["margin"]))
+    return _with_batches(PairBatches, model, settings, split, augment)
+
+
+def triplet(
+    settings: Settings, encoder: keras.Model, split: Split, *, augment: Callable | None = None
+) -> Experiment:
+    """Triplets drawn at random and the margin loss. Schroff et al. 2015, eq. 1, without mining."""
+    model = TripletNet(encoder)
+    model.compile(adam(settings), TripletMarginLoss(margin=settings["margin"]))
+    return _with_batches(TripletBatches, model, settings, split, augment)
+
+
+def labelled(
+    settings: Settings,
+    encoder: keras.Model,
+    split: Split,
+    loss: keras.losses.Loss,
+    *,
+    augment: Callable | None = None,
+) -> Experiment:
+    """P classes x K images and any loss of `(labels, embeddings)`; pairs are made in the batch."""
+    encoder.compile(adam(settings), loss)
+    count = {"classes_per_batch": settings["classes"], "images_per_class": settings["images"]}
+    options = {**count, "seed": settings["seed"]}
+    train, seen = split.train, split.validation
+    return Experiment(
+        encoder,
+        PKBatches(
+            train.images,
+            train.labels,
+            batches_per_epoch=settings["steps"],
+            augment=augment,
+            **options,
+        ),
+        PKBatches(seen.images, seen.labels, fixed=True, **_fitting(options, seen.classes)),
+    )
+
+
+def adam(settings: Settings) -> keras.optimizers.Optimizer:
+    """Adam, its rate falling to zero along half a cosine over the whole run."""
+    schedule = keras.optimizers.schedules.CosineDecay(
+        settings["learning_rate"], settings["epochs"] * settings["steps"]
+    )
+    return keras.optimizers.Adam(schedule)
+
+
+def _with_batches(batches, model, settings, split, augment) -> Experiment:
+    options = {"batch_size": settings["batch_size"], "seed": settings["seed"]}
+    train, seen = split.train, split.validation
+    return Experiment(
+        model,
+        batches(
+            train.images,
+            train.labels,
+            batches_per_epoch=settings["steps"],
+            augment=augment,
+            **options,
+        ),
+        batches(seen.images, seen.labels, batches_per_epoch=4, fixed=True, **options),
+    )
+
+
+def _fitting(options: dict, classes) -> dict:
+    """The options of a training batch, with no more classes than there are."""
+    return {**options, "classes_per_batch": min(options["classes_per_batch"], len(classes))}

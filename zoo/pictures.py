@@ -1,0 +1,53 @@
+"""The pictures of a run, drawn from its test images."""
+
+import keras
+import numpy as np
+
+from keras_metric import distances, plots
+from zoo.datasets.images import Images
+from zoo.files import write
+from zoo.protocols import embed
+from zoo.runs import Run
+
+SHOWN = 1000  # images that are compared pair by pair, drawn once with a fixed seed
+
+
+def draw(run: Run, encoder: keras.Model, images: Images, history: list[dict[str, float]]) -> None:
+    """Draw gallery, projection, distance histograms and training curves into a run's folder."""
+    if len(images) > SHOWN:
+        images = images.where(np.random.default_rng(0).permutation(len(images))[:SHOWN])
+    embeddings = embed(encoder, images.images)
+    between = np.array(distances.euclidean(embeddings, embeddings))
+    same = images.labels[:, None] == images.labels
+    above = np.triu(np.ones_like(same), 1)
+    pictures = {
+        "gallery.png": _gallery(images, between, same),
+        "projection.png": plots.projection(_plane(embeddings), images.labels, names=images.names),
+        "distances.png": plots.distance_histograms(between[same & above], between[~same & above]),
+        "curves.png": plots.curves(history),
+    }
+    for name, figure in pictures.items():
+        write(run.pictures / name, figure.savefig)
+
+
+def _gallery(images: Images, between: np.ndarray, same: np.ndarray, queries=8, neighbours=8):
+    """The queries whose nearest neighbour is wrong first, then others drawn at random."""
+    np.fill_diagonal(between, np.inf)
+    order = np.argsort(between, axis=1)[:, :neighbours]
+    hits = np.take_along_axis(same, order, axis=1)
+    shuffled = np.random.default_rng(0).permutation(len(images))
+    wrong = [query for query in shuffled if not hits[query, 0]][: queries // 2]
+    right = [query for query in shuffled if hits[query, 0]][: queries - len(wrong)]
+    chosen = np.array(wrong + right)
+    captions = [images.names[label] for label in images.labels[chosen]]
+    return plots.gallery(
+        images.images[chosen], images.images[order[chosen]], hits[chosen], captions=captions
+    )
+
+
+def _plane(embeddings: np.ndarray) -> np.ndarray:
+    """The embeddings as points of a plane, neighbours kept near. van der Maaten and Hinton 2008."""
+    from sklearn.manifold import TSNE
+
+    perplexity = min(30, (len(embeddings) - 1) / 3)
+    return TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(embeddings)

@@ -1,0 +1,64 @@
+"""How recipes are measured: retrieval among unseen classes, N-way one-shot within a group."""
+
+import keras
+import numpy as np
+
+from keras_metric import metrics
+from zoo.datasets.images import Images
+
+Results = dict[str, float]
+
+RETRIEVAL = ("recall@1", "recall@5", "map@r", "r_precision", "mrr")
+
+
+def embed(encoder: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Embeddings `(N, D)` float32 of images `(N, H, W, C)`."""
+    return np.asarray(encoder.predict(images, batch_size=256, verbose=0), np.float32)
+
+
+def pixels(images: np.ndarray) -> np.ndarray:
+    """The baseline everybody has: the image itself, as one vector `(N, H·W·C)` of 0..1."""
+    return np.reshape(images, (len(images), -1)).astype(np.float32) / 255
+
+
+def retrieval(encoder: keras.Model, images: Images) -> tuple[Results, dict[str, Results]]:
+    """Each image searched among all others: results of the encoder, and of raw pixels."""
+    return (
+        _retrieved(embed(encoder, images.images), images),
+        {"raw pixels": _retrieved(pixels(images.images), images)},
+    )
+
+
+def one_shot(
+    encoder: keras.Model, images: Images, *, ways: int, runs: int, seed: int
+) -> tuple[Results, dict[str, Results]]:
+    """N-way one-shot runs within a group, a drawer against another: errors in per cent.
+
+    Lake, Salakhutdinov, Tenenbaum 2015; the encoder and raw pixels take the same runs.
+    """
+    return (
+        _one_shot_errors(embed(encoder, images.images), images, ways, runs, seed),
+        {"raw pixels": _one_shot_errors(pixels(images.images), images, ways, runs, seed)},
+    )
+
+
+def _retrieved(embeddings: np.ndarray, images: Images) -> Results:
+    found = metrics.retrieval(embeddings, images.labels, k=(1, 5))
+    return {name: round(float(found[name]), 6) for name in RETRIEVAL}
+
+
+def _one_shot_errors(embeddings, images, ways, runs, seed) -> Results:
+    errors = {}
+    for group in np.unique(images.groups):
+        mine = images.groups == group
+        found = metrics.one_shot(
+            embeddings[mine],
+            images.labels[mine],
+            drawers=images.drawers[mine],
+            ways=ways,
+            runs=runs,
+            seed=seed,
+        )
+        errors[f"error % {images.group_names[group]}"] = round(100 * (1 - found["one_shot"]), 4)
+    mean = sum(errors.values()) / len(errors)
+    return {f"{ways}-way one-shot error %": round(mean, 4), **errors}

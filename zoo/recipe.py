@@ -1,0 +1,105 @@
+"""A recipe says how one model is made and measured; this file finds and settles it.
+
+A recipe is a file of `zoo/recipes` whose `RECIPE` names four functions and the values they read.
+Finding and describing recipes reads file names and docstrings only, so it costs no Keras import.
+"""
+
+import ast
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+FOLDER = Path(__file__).parent / "recipes"
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one model is made and measured.
+
+    Args:
+        settings: every value a run may override, with its default; `seed` and `epochs` always.
+        data: `(settings, folder) -> Split`, the images to learn from and to measure on; `folder`
+            is where real data sets lie, or None for the default places.
+        build: `(settings, split) -> keras.Model`, the untrained encoder.
+        objective: `(settings, encoder, split) -> Experiment`, the compiled model and its batches.
+        measure: `(settings, encoder, split) -> dict`, the results by name, and its baselines.
+        licence: of the data, as it appears on the model card.
+    """
+
+    settings: Settings
+    data: Callable
+    build: Callable
+    objective: Callable
+    measure: Callable
+    licence: str
+    name: str = ""
+    about: str = ""
+
+    def __post_init__(self):
+        object.__setattr__(self, "settings", MappingProxyType(dict(self.settings)))
+
+    def settle(self, overrides: Settings | None = None) -> dict[str, Any]:
+        """The settings of a run: the defaults, and `overrides` read as the defaults' types."""
+        settled = dict(self.settings)
+        for key, value in (overrides or {}).items():
+            if key not in settled:
+                raise KeyError(_unknown("setting", key, settled, f" of recipe {self.name!r}"))
+            settled[key] = _like(settled[key], key, value)
+        return settled
+
+
+def names(pattern: str = "*") -> list[str]:
+    """The recipes whose name matches `pattern` (`*` and `?` as in file names), in order."""
+    found = (path.stem.replace("_", "-") for path in FOLDER.glob("[a-z]*.py"))
+    return sorted(name for name in found if fnmatchcase(name, pattern))
+
+
+def get(name: str) -> Recipe:
+    """The recipe called `name`.
+
+    Raises:
+        KeyError: no recipe is called so; the message names the nearest one.
+    """
+    if name not in names():
+        raise KeyError(_unknown("recipe", name, names()))
+    module = import_module(f"zoo.recipes.{name.replace('-', '_')}")
+    return Recipe(**{**vars(module.RECIPE), "name": name, "about": module.__doc__.strip()})
+
+
+def summary(name: str) -> str:
+    """The first line of a recipe's docstring, read without importing it."""
+    source = (FOLDER / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8")
+    return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+
+
+def _unknown(kind: str, name: str, known, owner: str = "") -> str:
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    return f"Unknown {kind}{owner}. Expected one of: {', '.join(known)}. Received: {name!r}.{hint}"
+
+
+def _like(default: Any, key: str, value: Any) -> Any:
+    """`value` as the type of `default`, so that a command line's text becomes a number."""
+    kind = type(default)
+    if isinstance(value, str) and kind is bool:
+        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        if value.lower() in words:
+            return words[value.lower()]
+    elif isinstance(value, bool) != (kind is bool):
+        pass
+    elif isinstance(value, str) or kind is type(value) or (kind is float and type(value) is int):
+        try:
+            return kind(value)
+        except ValueError:
+            pass
+    raise ValueError(
+        f"Setting {key!r} has the wrong type. Expected: {kind.__name__}, such as {default!r}. "
+        f"Received: {value!r}."
+    )

@@ -1,0 +1,36 @@
+"""What the Omniglot recipes share: five alphabets to learn from, three unseen ones to choose on."""
+
+import keras
+
+from zoo import protocols
+from zoo.datasets import omniglot
+from zoo.datasets.augment import Warp, rotations_as_classes
+from zoo.datasets.images import Images, stratified_split
+from zoo.experiment import Split
+from zoo.recipe import Settings
+
+LICENCE = "MIT (Lake, Salakhutdinov and Tenenbaum, Omniglot)"
+
+warp = Warp(rotation=15, scale=0.15, shear=0.2, translation=0.05, elastic=0.02)
+
+
+def unseen_alphabets(settings: Settings, folder) -> Split:
+    """Learn from one minimal background set; measure on the alphabets only the other one has."""
+    learnt, other = ("small1", "small2")[:: 1 if settings["background"] == "small1" else -1]
+    seen = _load(learnt, folder, settings)
+    found = _load(other, folder, settings)
+    unseen = [name for name in found.group_names if name not in seen.group_names]
+    train, validation = stratified_split(seen, 0.1, seed=settings["seed"])
+    return Split(rotations_as_classes(train), validation, found.of_groups(unseen))
+
+
+def augment(rng, images):
+    return warp(images, rng)
+
+
+def measure(settings: Settings, encoder: keras.Model, split: Split):
+    return protocols.one_shot(encoder, split.test, ways=20, runs=20, seed=0)
+
+
+def _load(source: str, folder, settings: Settings) -> Images:
+    return omniglot.prepare(omniglot.load(source, folder), settings["side"])

@@ -1,0 +1,33 @@
+"""Siamese network on handwritten digits, contrastive loss on pairs; five digits unseen.
+
+    keras-metric train digits-siamese
+
+Hadsell, Chopra and LeCun, "Dimensionality Reduction by Learning an Invariant Mapping", 2006.
+Data and measure are those of digits-triplet: learn from 0 to 4, retrieve among 5 to 9.
+"""
+
+from zoo import objectives
+from zoo.recipe import Recipe
+from zoo.recipes import _digits
+
+
+def objective(settings, encoder, split):
+    return objectives.siamese(settings, encoder, split, augment=_digits.augment)
+
+
+RECIPE = Recipe(
+    settings={
+        "seed": 0,
+        "epochs": 20,
+        "steps": 40,
+        "batch_size": 80,
+        "embedding": 256,
+        "margin": 1.0,
+        "learning_rate": 1e-3,
+    },
+    data=_digits.unseen_digits,
+    build=_digits.build,
+    objective=objective,
+    measure=_digits.measure,
+    licence=_digits.LICENCE,
+)

@@ -1,0 +1,39 @@
+"""Triplet network on handwritten digits, semi-hard negatives mined in the batch; five digits unseen.
+
+    keras-metric train digits-triplet
+
+Schroff, Kalenichenko and Philbin, "FaceNet: A Unified Embedding for Face Recognition and
+Clustering", 2015, arXiv:1503.03832, section 3. The network learns from the digits 0 to 4 of
+scikit-learn, whose rotations and mirror images count as classes of their own, and is measured by
+retrieval among the digits 5 to 9.
+"""
+
+from keras_metric.losses import TripletLoss
+from zoo import objectives
+from zoo.recipe import Recipe
+from zoo.recipes import _digits
+
+
+def objective(settings, encoder, split):
+    loss = TripletLoss(settings["margin"], mining=settings["mining"])
+    return objectives.labelled(settings, encoder, split, loss, augment=_digits.augment)
+
+
+RECIPE = Recipe(
+    settings={
+        "seed": 0,
+        "epochs": 20,
+        "steps": 40,
+        "classes": 20,
+        "images": 8,
+        "embedding": 256,
+        "margin": 0.2,
+        "mining": "semi_hard",
+        "learning_rate": 1e-3,
+    },
+    data=_digits.unseen_digits,
+    build=_digits.build,
+    objective=objective,
+    measure=_digits.measure,
+    licence=_digits.LICENCE,
+)

@@ -1,0 +1,34 @@
+"""Triplet network on handwritten digits, triplets drawn at random, none mined; five digits unseen.
+
+    keras-metric train digits-triplet-given
+
+Hoffer and Ailon, "Deep Metric Learning Using Triplet Network", 2015, arXiv:1412.6622, with the
+margin loss of Schroff et al. 2015, eq. 1. Data and measure are those of digits-triplet; the
+difference is what mining brings.
+"""
+
+from zoo import objectives
+from zoo.recipe import Recipe
+from zoo.recipes import _digits
+
+
+def objective(settings, encoder, split):
+    return objectives.triplet(settings, encoder, split, augment=_digits.augment)
+
+
+RECIPE = Recipe(
+    settings={
+        "seed": 0,
+        "epochs": 20,
+        "steps": 40,
+        "batch_size": 54,
+        "embedding": 256,
+        "margin": 0.2,
+        "learning_rate": 1e-3,
+    },
+    data=_digits.unseen_digits,
+    build=_digits.build,
+    objective=objective,
+    measure=_digits.measure,
+    licence=_digits.LICENCE,
+)

@@ -1,0 +1,111 @@
+"""A recipe becomes a run: trained, measured, pictured, described, however often interrupted."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from zoo import evaluation
+from zoo.checkpoint import Checkpoint
+from zoo.files import write
+from zoo.progress import ShowProgress
+from zoo.recipe import Recipe, get
+from zoo.runs import Run
+
+
+def train(
+    name: str,
+    out: str | Path | None = None,
+    *,
+    settings: dict[str, Any] | None = None,
+    data: str | Path | None = None,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Train a recipe into a folder and measure it; returns the content of its `metrics.json`.
+
+    Called again on the same folder with the same settings it goes on where it was interrupted,
+    at the last finished epoch, and ends at the same weights as an unbroken run; a run that is
+    finished is returned as it is.
+
+    Args:
+        name: the recipe.
+        out: the folder of the run; `out/NAME` by default.
+        settings: values that replace the recipe's.
+        data: the folder of the real data sets; by default `KERAS_METRIC_DATA`, else downloaded.
+        force: remove the run that is in the folder and begin anew.
+
+    Raises:
+        KeyError: unknown recipe or setting.
+        ValueError: a setting of the wrong type or out of range, or data that does not fit.
+        FileExistsError: the folder holds another run.
+    """
+    recipe = get(name)
+    settled = recipe.settle(settings)
+    _check(settled)
+    run = Run(Path(out) if out else Path("out") / name)
+    if force and run.plan.exists():
+        shutil.rmtree(run.folder)
+    if run.begin(name, settled) and run.finished:
+        _say(f"{run.folder} is trained already; --force trains it again")
+        return run.report()
+    keras.utils.set_random_seed(settled["seed"])
+    split = recipe.data(settled, data)
+    _say(f"{name}: learns from {split.train!r}")
+    _say(f"{name}: measured on {split.test!r}")
+    encoder = recipe.build(settled, split)
+    history, seconds = _fit(run, recipe, settled, encoder, split)
+    write(run.model, encoder.save)
+    report = evaluation.measured(run, recipe, settled, encoder, split, history, seconds)
+    shutil.rmtree(run.checkpoint, ignore_errors=True)
+    return report
+
+
+def train_seeds(
+    name: str, seeds: int, out: str | Path | None = None, **options: Any
+) -> dict[str, Any]:
+    """Train one run a seed, 0 to `seeds` - 1, into `out/seed-N`, and sum them up: mean and range.
+
+    `options` are those of `train`, but for `settings["seed"]`, which each run gets its own.
+    """
+    folder = Path(out) if out else Path("out") / name
+    settings = options.pop("settings", None) or {}
+    for seed in range(seeds):
+        _say(f"{name}: seed {seed}, run {seed + 1} of {seeds}")
+        train(name, folder / f"seed-{seed}", settings={**settings, "seed": seed}, **options)
+    return evaluation.summed_up(folder, [Run(folder / f"seed-{seed}") for seed in range(seeds)])
+
+
+def _fit(run: Run, recipe: Recipe, settings: dict[str, Any], encoder, split):
+    experiment = recipe.objective(settings, encoder, split)
+    checkpoint = Checkpoint(run.checkpoint, experiment.batches)
+    if checkpoint.epoch:
+        _say(f"goes on after epoch {checkpoint.epoch} of {settings['epochs']}")
+    progress = ShowProgress(settings["epochs"], len(experiment.batches))
+    try:
+        experiment.model.fit(
+            experiment.batches,
+            validation_data=experiment.validation,
+            initial_epoch=checkpoint.epoch,
+            epochs=settings["epochs"],
+            callbacks=[checkpoint, progress],
+            verbose=0,
+        )
+    finally:
+        progress.close()
+    return checkpoint.history, checkpoint.seconds
+
+
+def _check(settings: dict[str, Any]) -> None:
+    for key, value in settings.items():
+        least = 0 if key == "seed" else None if not isinstance(value, int) else 1
+        if isinstance(value, bool) or least is None or value >= least:
+            continue
+        raise ValueError(
+            f"Setting {key!r} is out of range. Expected: {least} or more. Received: {value}."
+        )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
