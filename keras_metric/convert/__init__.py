@@ -1,0 +1,93 @@
+"""Classifiers as fully convolutional networks: rewritten, checked, and with a map of what they saw.
+
+fcn = km.convert.to_fully_convolutional(model)      # any size of image, one score per window
+print(km.convert.verify(model, fcn))                # how exact, and which layers are why not
+km.convert.geometry(fcn)                            # what each cell of the output looked at
+"""
+
+from pathlib import Path
+
+import keras
+
+from keras_metric.convert.check import same_at_original_size
+from keras_metric.convert.convert import Conversion, rewrite
+from keras_metric.convert.errors import ConversionError
+from keras_metric.convert.patches import BatchToCells, CellsToBatch, WindowPatches
+
+__all__ = [
+    "BatchToCells",
+    "CellsToBatch",
+    "Conversion",
+    "ConversionError",
+    "WindowPatches",
+    "to_fully_convolutional",
+]
+
+
+def to_fully_convolutional(
+    model: keras.Model | str | Path,
+    *,
+    pooling: str = "window",
+    densify: int = 1,
+    input_shape: tuple[int, ...] | None = None,
+    allow_global: bool = False,
+    tolerance: float | None = None,
+    safe_mode: bool = True,
+    custom_objects: dict | None = None,
+    name: str | None = None,
+) -> keras.Model:
+    """The same network as a function of images of any size: one output for every window.
+
+        Dense(flatten(x))  =  Conv(kernel reshaped to (h, w, c, units))(x)        (Long 2015, 3.1)
+        Dense(mean(x))     =  Conv1x1(mean over h x w at stride 1)(x)             pooling="window"
+                           =  mean of Conv1x1(x)                                  pooling="map"
+
+    Input `(B, height, width, C)` with free height and width; output `(B, rows, columns, D)`, or
+    channels first where the model is. At the training size there is one cell, equal to the model.
+    With convolutions of padding 'valid' every cell of a larger image equals the model on its
+    window; `verify` measures that and names the layers that prevent it.
+
+    Args:
+        model: a built keras.Model of any kind, or the path of a saved one (see `load`).
+        pooling: "window" keeps each cell a classifier of its window. "map" leaves a global
+            average pooling out: class activation maps, whose mean over positions is the
+            classifier's logit. The last activation is then left out as well.
+        densify: how many times finer the cells lie, a divisor of the stride: the last strides
+            become dilations, as in "every pixel" windows. For networks padded 'valid'.
+        input_shape: size of the training images `(height, width, channels)`, for models that were
+            never built or built with free sizes.
+        allow_global: keep layers that look at the whole image (attention, normalization over
+            space) instead of refusing them.
+        tolerance: largest difference in standard deviations of the output before the conversion
+            is refused; None chooses 1e-5, more for half precision.
+        safe_mode: False lets a file bring Python code along (Lambda layers).
+        custom_objects: classes that a saved file names.
+        name: of the new model.
+
+    Returns:
+        A Functional model with weights of its own. `fcn.conversion` says what was rewritten.
+
+    Raises:
+        ConversionError: a layer that has no exact rewriting, by name; a model that does not trace;
+            a result that differs from the original.
+
+    Long, Shelhamer and Darrell, "Fully convolutional networks for semantic segmentation", 2015.
+    arXiv:1411.4038. Sermanet et al., "OverFeat", 2013. arXiv:1312.6229.
+    """
+    if pooling not in ("window", "map"):
+        raise ValueError(f"pooling is unknown. Expected 'window' or 'map'. Received: {pooling!r}.")
+    if not isinstance(densify, int) or densify < 1:
+        raise ValueError(f"densify is invalid. Expected an integer >= 1. Received: {densify!r}.")
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"Expected a keras.Model. Received: {type(model).__name__}.")
+    fcn, record = rewrite(
+        model,
+        pooling=pooling,
+        densify=densify,
+        allow_global=allow_global,
+        input_shape=input_shape,
+        name=name,
+    )
+    same_at_original_size(model, fcn, record, limit=tolerance)
+    fcn.conversion = record
+    return fcn

@@ -1,0 +1,93 @@
+"""Does the converted model compute what the original computes, at the original size?"""
+
+import keras
+import numpy as np
+from keras import ops, tree
+
+from keras_metric.convert.convert import Conversion
+from keras_metric.convert.errors import ConversionError
+
+TOLERANCE = {"float64": 1e-5, "float32": 1e-5, "float16": 2e-2, "bfloat16": 1e-1}
+
+
+def tolerance(model: keras.Model) -> float:
+    """Largest difference allowed, in standard deviations of the output.
+
+    1e-5 in float32, more in half precision; and never less than this machine's own matrix
+    products need (some GPUs shorten float32 inside a convolution).
+    """
+    kinds = {layer.compute_dtype for layer in model._flatten_layers()} - {None}
+    wanted = max((TOLERANCE.get(kind, 1e-5) for kind in kinds), default=1e-5)
+    a, b = np.random.default_rng(0).standard_normal((2, 64, 64))
+    product = ops.convert_to_numpy(ops.matmul(a.astype("float32"), b.astype("float32")))
+    return max(wanted, 20 * float(np.abs(product - a @ b).max() / (a @ b).std()))
+
+
+def random_images(model: keras.Model, sizes: list[tuple], *, seed: int = 0, scale=1.0):
+    """A batch of two for every input: `sizes` for image inputs in turn, noise for the others."""
+    rng, sizes = np.random.default_rng(seed), iter(sizes)
+
+    def make(x):
+        shape = tuple(x.shape[1:])
+        if len(shape) >= 2 and None in shape:
+            size = iter(next(sizes))
+            shape = tuple(next(size) if d is None else d for d in shape)
+        noise = rng.standard_normal((2, *shape)) if scale == 1 else rng.random((2, *shape)) * scale
+        if "int" in x.dtype:
+            noise = np.abs(noise * (100 if scale == 1 else 1)).clip(0, 255)
+        return noise.astype("float32" if "float" in x.dtype else x.dtype)
+
+    return tree.map_structure(make, model._inputs_struct)
+
+
+def outputs(model: keras.Model, images) -> list[np.ndarray]:
+    return [ops.convert_to_numpy(y).astype("float64") for y in tree.flatten(model(images))]
+
+
+def difference(found: np.ndarray, expected: np.ndarray) -> float:
+    """max |found - expected| in standard deviations of `expected`.
+
+    A standard deviation below a tenth of the largest value counts as that tenth: below it, the
+    rounding of float32 alone is larger.
+    """
+    unit = max(float(expected.std()), 0.1 * float(np.abs(expected).max(initial=0)), 1e-30)
+    return float(np.abs(found - expected).max(initial=0)) / unit
+
+
+def first_cell(y: np.ndarray, expected: np.ndarray, record: Conversion, index: int, first: bool):
+    """What the converted output says of the original image, in the original's shape."""
+    if y.shape == expected.shape:
+        return y
+    axes = tuple(range(2, y.ndim)) if first else tuple(range(1, y.ndim - 1))
+    if record.pooling == "map":
+        y = y.mean(axis=axes)
+        tail = record.tails[index]
+        y = y.reshape(len(y), *expected.shape[1:]).astype("float32")
+        return y if tail is None else ops.convert_to_numpy(tail(ops.convert_to_tensor(y)))
+    window = [slice(None)] * y.ndim
+    for axis in axes:
+        window[axis] = 0
+    return y[tuple(window)].reshape(expected.shape)
+
+
+def same_at_original_size(
+    model: keras.Model, fcn: keras.Model, record: Conversion, *, limit: float | None = None
+) -> float:
+    """The largest difference over all outputs; raises ConversionError above `limit`."""
+    limit = tolerance(model) if limit is None else limit
+    worst = 0.0
+    for scale in (1.0, 255.0):
+        images = random_images(fcn, list(record.windows), scale=scale)
+        expected, found = outputs(model, images), outputs(fcn, images)
+        for i, (e, f) in enumerate(zip(expected, found, strict=True)):
+            if not np.isfinite(e).all():
+                continue
+            here = difference(first_cell(f, e, record, i, record.channels_first), e)
+            worst = max(worst, here)
+            if not here <= limit:
+                raise ConversionError(
+                    f"Output {i} of {model.name!r} changed in the conversion, at the original "
+                    f"size. Expected a difference of at most {limit:.1g} of the output's standard "
+                    f"deviation. Received: {here:.3g}. The rewrite was:\n{record}"
+                )
+    return worst
