@@ -147,19 +147,20 @@ def _spline(length: int, cells: int) -> np.ndarray:
 def _read(images: np.ndarray, places: np.ndarray, fill: float) -> np.ndarray:
     """Bilinear values of `(B, H, W, ...)` at `(B, 2, H * W)`; beyond the rim, `fill`."""
     count, height, width = images.shape[:3]
-    padded = np.full((count, height + 2, width + 2, *images.shape[3:]), fill, np.float32)
-    padded[:, 1:-1, 1:-1] = images
-    pixels = padded.reshape(count * (height + 2) * (width + 2), -1)
-    row = np.clip(places[:, 0] + 1, 0, height + 0.999)
-    column = np.clip(places[:, 1] + 1, 0, width + 0.999)
+    padded = np.full((count, height + 3, width + 3, *images.shape[3:]), fill, np.float32)
+    padded[:, 1:-2, 1:-2] = images
+    pixels = padded.reshape(count * (height + 3) * (width + 3), -1)
+    row = np.clip(places[:, 0] + 1, 0, height + 1)
+    column = np.clip(places[:, 1] + 1, 0, width + 1)
     top, left = row.astype(np.int32), column.astype(np.int32)
     down, right = (row - top)[..., None], (column - left)[..., None]
-    corner = top * (width + 2) + left
-    corner += (np.arange(count, dtype=np.int32) * ((height + 2) * (width + 2)))[:, None]
+    first = np.arange(count, dtype=np.int32)[:, None] * ((height + 3) * (width + 3))
+    corner = first + top * (width + 3) + left
+    below = corner + width + 3
     upper = pixels[corner]
     upper += right * (pixels[corner + 1] - upper)
-    lower = pixels[corner + (width + 2)]
-    lower += right * (pixels[corner + (width + 3)] - lower)
+    lower = pixels[below]
+    lower += right * (pixels[below + 1] - lower)
     values = upper + down * (lower - upper)
     if np.issubdtype(images.dtype, np.integer):
         np.rint(values, out=values)

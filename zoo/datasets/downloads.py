@@ -3,13 +3,16 @@
 import os
 import sys
 import tempfile
+import time
 import urllib.request
+from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
 
 from zoo.datasets.archives import check_sha256
 
 _BLOCK = 1 << 16
+_ABANDONED = 3600  # seconds without growth
 
 
 def cache_folder() -> Path:
@@ -31,6 +34,7 @@ def fetch(url: str, path: str | Path, *, sha256: str, size: int, timeout: float 
         check_sha256(path, sha256)
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
+    _clear(path)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     part = Path(name)
     try:
@@ -45,23 +49,34 @@ def fetch(url: str, path: str | Path, *, sha256: str, size: int, timeout: float 
 
 def _copy(url: str, file, size: int, timeout: float, title: str) -> None:
     done = 0
+    for block in _blocks(url, timeout, title):
+        done += len(block)
+        if done > size:
+            raise ValueError(
+                f"The download {url} is longer than the published file. Expected: {size:,} bytes. "
+                "Received: more than that."
+            )
+        file.write(block)
+        _show(title, done, size)
+
+
+def _blocks(url: str, timeout: float, title: str) -> Iterator[bytes]:
     try:
         with urllib.request.urlopen(url, timeout=timeout) as answer:
             while block := answer.read(_BLOCK):
-                done += len(block)
-                if done > size:
-                    raise ValueError(
-                        f"The download {url} is longer than the published file. "
-                        f"Expected: {size:,} bytes. Received: more than that."
-                    )
-                file.write(block)
-                _show(title, done, size)
+                yield block
     except (OSError, HTTPException) as error:
         raise ConnectionError(
-            f"The download of {url} failed after {done:,} bytes. Expected a network connection, "
-            "or the "
-            f"file {title} in a folder named by `--data` or KERAS_METRIC_DATA. Received: {error}."
+            f"The download of {url} failed. Expected a network connection, or the file {title} in "
+            f"a folder named by `--data` or KERAS_METRIC_DATA. Received: {error}."
         ) from error
+
+
+def _clear(path: Path) -> None:
+    """Removes what downloads that were killed have left."""
+    for part in path.parent.glob(f".{path.name}.*.part"):
+        if time.time() - part.stat().st_mtime > _ABANDONED:
+            part.unlink(missing_ok=True)
 
 
 def _show(title: str, done: int, size: int) -> None:

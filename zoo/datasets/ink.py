@@ -49,7 +49,7 @@ def prepare(
             "These are no drawings. Expected uint8 (N, H, W) or (N, H, W, C) and a positive size. "
             f"Received: {images.dtype} {images.shape}, size={size!r}."
         )
-    flat = images.reshape(*images.shape[:3], -1)
+    flat = images if images.ndim == 4 else images[..., None]
     small = [_resample(flat[at : at + _BLOCK], size, centre) for at in range(0, len(flat), _BLOCK)]
     shape = (len(images), size, size, *images.shape[3:])
     return np.concatenate(small).reshape(shape) if small else np.zeros(shape, np.uint8)
