@@ -1,0 +1,10 @@
+"""Activation maps: why a class, why a similarity, and where.
+
+maps = CAM(model)(images)                        (B, H, W): where the class's score comes from
+shares = SimilarityCAM(encoder)(a, b)            what every position adds to the similarity
+"""
+
+from keras_metric.cam.class_maps import CAM, Explanation
+from keras_metric.cam.methods import METHODS, Evidence, method
+
+__all__ = ["CAM", "METHODS", "Evidence", "Explanation", "method"]

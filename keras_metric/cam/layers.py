@@ -1,0 +1,155 @@
+"""Which layer to look at: the last activation with positions that everything passes through.
+
+A layer is on the path to the answer, and not inside a branch, when the answer no longer depends on
+the image once that layer's output is held. That is tried on the model itself, so it needs no graph.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_metric.cam.hooks import Call, Patch, forward, record, replacing
+from keras_metric.cam.positions import Positions, image_size, positions_of, spatial_inputs
+
+
+class Target(NamedTuple):
+    """A layer, which of its calls in one pass, and the grid of each of those outputs."""
+
+    layer: Any
+    which: tuple[int, ...]
+    positions: tuple[Positions, ...]
+
+
+class Search(NamedTuple):
+    """One recorded pass over example inputs."""
+
+    model: keras.Model
+    inputs: Any
+    answer: Callable
+    patches: list[Patch]
+    calls: list[Call]
+    scores: Any
+
+
+def search(model, inputs, answer: Callable, patches: list[Patch]) -> Search:
+    outputs, calls = record(model, inputs, patches)
+    return Search(model, inputs, answer, patches, calls, answer(outputs))
+
+
+def find_target(found: Search, layer=None) -> Target:
+    """The layer asked for (by name or itself), else the one found automatically.
+
+    Raises:
+        ValueError: no such layer, an ambiguous name, or no layer with positions.
+    """
+    candidates = _candidates(found) if layer is None else [_named(found, layer)]
+    for candidate in candidates:
+        outputs = [call.output for call in found.calls if call.layer is candidate]
+        number = len(outputs)
+        for which in ((number - 1,), tuple(range(number))):
+            target = _target(found, candidate, which, outputs)
+            if target is not None and _carries_all(found, target, outputs):
+                return target
+    if layer is not None:
+        return _anyway(found, candidates[0], outputs)
+    raise ValueError(
+        f"Model {found.model.name!r} has no layer to map. Expected an activation with positions, "
+        "(B, H, W, C) or (B, T, C), that the whole answer is computed from. Received none among "
+        f"{len(found.calls)} calls; name one with layer=."
+    )
+
+
+def _candidates(found: Search) -> Iterator[Any]:
+    """Layers from the last to the first, each once; of layers that give one tensor, the inner."""
+    owner: dict[int, Any] = {}
+    for call in found.calls:
+        if not isinstance(call.output, (list, tuple, dict)) and call.output is not found.scores:
+            owner.setdefault(id(call.output), call.layer)
+    order = {id(layer): layer for layer in reversed(list(owner.values()))}
+    return iter(order.values())
+
+
+def _named(found: Search, layer):
+    called = {id(call.layer): call.layer for call in found.calls}
+    if not isinstance(layer, str):
+        if id(layer) in called:
+            return layer
+        raise ValueError(
+            f"Layer {getattr(layer, 'name', layer)!r} does not run in model {found.model.name!r}. "
+            f"Expected one of its layers, or a name. Received: {type(layer).__name__}."
+        )
+    outputs = {}
+    for call in found.calls:
+        if call.layer.name == layer:
+            outputs.setdefault(id(call.output), call.layer)
+    named = {id(owner): owner for owner in outputs.values()}
+    if len(named) == 1:
+        return next(iter(named.values()))
+    names = sorted({owner.name for owner in called.values()})
+    raise ValueError(
+        f"Model {found.model.name!r} has {len(named) or 'no'} layers of the name {layer!r}. "
+        f"Expected exactly one, or the layer itself. Received layer={layer!r}; names: {names}."
+    )
+
+
+def _target(found: Search, layer, which, outputs) -> Target | None:
+    flat = keras.tree.flatten(found.inputs)
+    images = [flat[i] for i in spatial_inputs(found.inputs)]
+    sizes = [image_size(image) for image in images]
+    chosen = [outputs[i] for i in which]
+    if len(sizes) != len(chosen):
+        sizes = [sizes[0]] * len(chosen)
+    positions = [positions_of(o, size) for o, size in zip(chosen, sizes, strict=True)]
+    if None in positions:
+        return None
+    return Target(layer, tuple(which), tuple(positions))
+
+
+def _anyway(found: Search, layer, outputs) -> Target:
+    target = _target(found, layer, range(len(outputs)), outputs)
+    if target is None:
+        shapes = [tuple(getattr(output, "shape", ())) for output in outputs]
+        raise ValueError(
+            f"Layer {layer.name!r} has no positions to map. Expected an output (B, H, W, C) "
+            f"with more than one position, or (B, T, C). Received shapes {shapes}."
+        )
+    return target
+
+
+def _carries_all(found: Search, target: Target, outputs: list) -> bool:
+    """The answer follows from this activation alone, and from its positions."""
+    held = [outputs[i] for i in target.which]
+    noisy = _with_noise(found.inputs)
+    same = _answer_with(found, target, noisy, held)
+    if not np.array_equal(same, _answer_with(found, target, found.inputs, held)):
+        return False
+    moved = []
+    for activation, positions in zip(held, target.positions, strict=True):
+        flat = positions.flatten(activation)
+        noise = np.random.default_rng(0).normal(size=tuple(flat.shape)).astype("float32")
+        noise = ops.convert_to_tensor(noise) * (1.0 + ops.max(ops.abs(flat)))
+        moved.append(positions.restore(flat + noise, activation))
+    return not np.array_equal(same, _answer_with(found, target, found.inputs, moved))
+
+
+def _answer_with(found: Search, target: Target, inputs, values: list) -> np.ndarray:
+    hold = replacing(target.layer, lambda output, number: values[number], target.which)
+    outputs = forward(found.model, inputs, [*found.patches, *hold])
+    return ops.convert_to_numpy(ops.cast(found.answer(outputs), "float32"))
+
+
+def _with_noise(inputs):
+    """Other images of the same kind; inputs that are no images stay."""
+    rng = np.random.default_rng(1)
+    flat = [ops.convert_to_numpy(x) for x in keras.tree.flatten(inputs)]
+    kinds = [x.dtype for x in flat]
+    for i in spatial_inputs(inputs):
+        low, high = flat[i].min(), max(flat[i].max(), flat[i].min() + 1)
+        noise = rng.uniform(float(low), float(high), flat[i].shape)
+        flat[i] = np.round(noise) if flat[i].dtype.kind in "iu" else noise
+        flat[i] = flat[i].astype(kinds[i])
+    tensors = [ops.convert_to_tensor(x) for x in flat]
+    return keras.tree.pack_sequence_as(inputs, tensors)

@@ -1,0 +1,194 @@
+"""One plan, one method: the compiled functions that answer every call, and loops around them."""
+
+from collections.abc import Callable
+from functools import partial
+from threading import RLock
+from typing import Any, NamedTuple
+
+import numpy as np
+from keras import ops
+
+from keras_metric.cam import fullgrad, heads, perturbation
+from keras_metric.cam.classes import class_score, resolved, score_against_rivals
+from keras_metric.cam.evidence import (
+    Plan,
+    activations_and_answer,
+    flattened,
+    gradient_evidence,
+    scores_of,
+)
+from keras_metric.cam.gradients import compiled
+from keras_metric.cam.logits import class_scores
+from keras_metric.cam.methods import Evidence, Method
+
+_KEPT_FUNCTIONS = 16
+
+
+class Result(NamedTuple):
+    """Maps `(B, M, ...)`, one array for each call of the layer; scores and classes `(B, M)`."""
+
+    raw: list
+    maps: list
+    scores: Any
+    classes: Any
+
+
+class Runner:
+    """Runs a method by a plan; every function is compiled once and kept."""
+
+    def __init__(self, plan: Plan, method: Method, render: Callable):
+        self.plan = plan
+        self.method = method
+        self._render = render
+        self._functions: dict[Any, Callable] = {}
+        self._lock = RLock()
+        if method.needs == "weights" and isinstance(plan.head, heads.Refusal):
+            raise ValueError(
+                f"The scores of {plan.model.name!r} are not linear over the positions of layer "
+                f"{plan.target.layer.name!r}: {plan.head.reason}. Expected global average pooling "
+                "and then linear layers. Received method='cam'; use method='hirescam', which is "
+                "exact for every linear head, or 'gradcam'."
+            )
+        if method.needs == "biases":
+            fullgrad.check(plan)
+
+    def compiled(self, key, function: Callable) -> Callable:
+        """The function kept under a key; the oldest makes room for the newest."""
+        with self._lock:
+            if key not in self._functions:
+                while len(self._functions) >= _KEPT_FUNCTIONS:
+                    del self._functions[next(iter(self._functions))]
+                self._functions[key] = compiled(function, self.plan.model)
+            return self._functions[key]
+
+    def scores(self, inputs):
+        return self.compiled("scores", partial(scores_of, self.plan))(inputs)
+
+    def run(self, inputs, classes, *, target: Callable | None = None, raw: bool = False) -> Result:
+        """Maps of classes `(B, M)`, or of `target(answer) -> (B,)`."""
+        if self.method.needs == "weights":
+            return self._linear(inputs, classes, raw)
+        columns = [self._one(inputs, c[:, None], target, raw) for c in np.asarray(classes).T]
+        if len(columns) == 1:
+            return columns[0]
+        return _joined(columns)
+
+    def _linear(self, inputs, classes, raw: bool) -> Result:
+        every = classes.shape[1] == self.plan.classes > 1
+        every = every and bool((classes == np.arange(self.plan.classes)).all())
+        function = self.compiled(
+            ("linear", every, raw),
+            lambda x, c: self.finished(*self.linear_maps(x, c, every), raw),
+        )
+        return _numbers(function(inputs, ops.convert_to_tensor(classes)))
+
+    def _one(self, inputs, classes, target, raw: bool) -> Result:
+        classes = ops.convert_to_tensor(np.ascontiguousarray(classes))
+        if self.method.needs in ("masks", "ablations"):
+            return self._perturbed(inputs, classes, target, raw)
+        function = self.compiled(
+            ("one", target, raw), lambda x, c: self.finished(*self.one_map(x, c, target), raw)
+        )
+        return _numbers(function(inputs, classes))
+
+    def tensors(self, inputs, classes, raw: bool = False) -> Result:
+        """The maps as tensors, uncompiled: for use inside a graph of the caller's own."""
+        if self.method.needs in ("masks", "ablations"):
+            raise ValueError(
+                "This method runs the model many times in a loop. Expected a method of one pass. "
+                f"Received method={self.method.name!r}."
+            )
+        if self.method.needs == "weights":
+            return self.finished(*self.linear_maps(inputs, classes, False), raw)
+        return self.finished(*self.one_map(inputs, classes, None), raw)
+
+    def finished(self, raws: list, scores, classes, raw: bool) -> Result:
+        maps = [] if raw else [self._render(m, s) for m, s in zip(raws, self.sizes, strict=True)]
+        return Result(raws, maps, scores, classes)
+
+    @property
+    def sizes(self):
+        return self.plan.sizes
+
+    def linear_maps(self, inputs, classes, every: bool):
+        """All classes in one matrix product."""
+        activations, answer = activations_and_answer(self.plan, inputs)
+        flat = flattened(self.plan, activations)[0]
+        scores = class_scores(answer)
+        classes = resolved(scores, classes)
+        weights = ops.transpose(self.plan.head.weights(flat.shape[-1])[0])
+        weights = weights[None] if every else ops.take(weights, classes, axis=0)
+        raw = self.method.function(Evidence(flat, None, weights=weights))
+        scores = ops.take_along_axis(scores, classes, axis=-1)
+        return [self.plan.target.positions[0].maps(raw)], scores, classes
+
+    def one_map(self, inputs, classes, target: Callable | None):
+        score = self.score(classes, target)
+        if self.method.needs == "biases":
+            found = fullgrad.fullgrad(self.plan, inputs, score)
+            answer, raws = found.answer, [found.map[:, None]]
+        else:
+            curvature = self.method.needs == "curvatures"
+            answer, parts = gradient_evidence(self.plan, inputs, score, curvature=curvature)
+            flat = [self.method.function(evidence) for evidence in parts]
+            raws = self._grids(flat)
+        explained = score(answer) if target else class_score(answer, classes)
+        return raws, explained[:, None], resolved(class_scores(answer), classes)
+
+    def score(self, classes, target: Callable | None) -> Callable:
+        if target is not None:
+            return lambda answer: ops.cast(target(answer), "float32")
+        rivals = self.method.target == "rivals"
+        return lambda answer: (score_against_rivals if rivals else class_score)(answer, classes)
+
+    def _grids(self, flat: list) -> list:
+        layouts = self.plan.target.positions
+        return [p.maps(m[:, None]) for p, m in zip(layouts, flat, strict=True)]
+
+    def _perturbed(self, inputs, classes, target, raw: bool) -> Result:
+        if target is not None:
+            raise ValueError(
+                f"method={self.method.name!r} explains classes. Expected class numbers. Received "
+                f"classes={target!r}; use 'gradcam' for a function of the answer."
+            )
+        one_pass = self.compiled("activations", partial(activations_and_answer, self.plan))
+        activations, answer = one_pass(inputs)
+        classes = resolved(class_scores(answer), classes)
+        flat = flattened(self.plan, activations)
+        score = class_score(answer, classes)
+        maps = [
+            self.method.function(self._evidence(number, inputs, activations, flat, score, classes))
+            for number in range(len(flat))
+        ]
+        render = self.compiled(("finish", raw), partial(self.finished, raw=raw))
+        return _numbers(render(self._grids(maps), score[:, None], classes))
+
+    def _evidence(self, number: int, inputs, activations, flat, score, classes) -> Evidence:
+        if self.method.needs == "masks":
+            masked = perturbation.masked_scores(self.plan, number)
+            function = self.compiled(("masks", number), masked)
+            found = perturbation.all_masked(function, inputs, flat[number], classes)
+            return Evidence(flat[number], score, masked_scores=ops.convert_to_tensor(found))
+        ablated = perturbation.ablated_scores(self.plan, number)
+        function = self.compiled(("ablations", number), ablated)
+        channels = flat[number].shape[-1]
+        found = perturbation.all_ablated(function, inputs, activations, channels, classes)
+        return Evidence(flat[number], score, ablated_scores=ops.convert_to_tensor(found))
+
+
+def _numbers(result) -> Result:
+    raw, maps, scores, classes = result
+    parts = [[ops.convert_to_numpy(x) for x in group] for group in (raw, maps)]
+    return Result(*parts, ops.convert_to_numpy(scores), ops.convert_to_numpy(classes))
+
+
+def _joined(columns: list[Result]) -> Result:
+    def join(parts):
+        return np.concatenate(parts, axis=1)
+
+    return Result(
+        [join(parts) for parts in zip(*(c.raw for c in columns), strict=True)],
+        [join(parts) for parts in zip(*(c.maps for c in columns), strict=True)],
+        join([c.scores for c in columns]),
+        join([c.classes for c in columns]),
+    )

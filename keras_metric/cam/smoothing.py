@@ -1,0 +1,58 @@
+"""Smoothing: the mean of the raw maps of several versions of the same images.
+
+"noise": Gaussian noise of a share of each image's range (Smilkov et al. 2017. arXiv:1706.03825).
+"flips": the images and their mirror images, whose maps are mirrored back.
+"""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_metric.cam.positions import spatial_inputs
+
+KINDS = (None, "noise", "flips")
+
+
+def check(smooth: str | None, samples: int, noise: float) -> None:
+    if smooth not in KINDS or samples < 1 or noise <= 0:
+        raise ValueError(
+            "Unknown smoothing. Expected smooth one of: None, 'noise', 'flips'; samples at least "
+            f"1; noise above 0. Received smooth={smooth!r}, samples={samples!r}, noise={noise!r}."
+        )
+
+
+def smoothed(
+    raw: Callable, inputs, smooth: str, *, samples: int, noise: float, seed: int
+) -> list[np.ndarray]:
+    """The mean over versions; `raw(inputs)` gives a list of maps `(B, M, h, w)`."""
+    if smooth == "flips":
+        mirrored = [maps[..., ::-1] for maps in raw(_changed(inputs, _mirrored))]
+        return _mean([raw(inputs), mirrored])
+    rng = np.random.default_rng(seed)
+
+    def noisy(image):
+        places = tuple(range(1, image.ndim))
+        scale = noise * (image.max(places, keepdims=True) - image.min(places, keepdims=True))
+        return image + scale * rng.normal(size=image.shape)
+
+    return _mean([raw(_changed(inputs, noisy)) for _ in range(samples)])
+
+
+def _changed(inputs, change: Callable):
+    flat = list(keras.tree.flatten(inputs))
+    for i in spatial_inputs(inputs):
+        image = ops.convert_to_numpy(ops.cast(flat[i], "float32"))
+        changed = np.ascontiguousarray(change(image), "float32")
+        flat[i] = ops.cast(ops.convert_to_tensor(changed), flat[i].dtype)
+    return keras.tree.pack_sequence_as(inputs, flat)
+
+
+def _mirrored(image):
+    width = -1 if keras.config.image_data_format() == "channels_first" else -2
+    return np.flip(image, width)
+
+
+def _mean(versions: list[list]) -> list[np.ndarray]:
+    return [np.mean(maps, axis=0) for maps in zip(*versions, strict=True)]
