@@ -14,14 +14,53 @@ from keras_metric.metrics.at_rank import (
     r_precision,
     recall_at_k,
 )
+from keras_metric.metrics.callbacks import EvaluateRetrieval
+from keras_metric.metrics.clusters import clustering
 from keras_metric.metrics.few_shot import one_shot, one_shot_accuracy
+from keras_metric.metrics.in_batch import (
+    MAPAtK,
+    MAPAtR,
+    MeanReciprocalRank,
+    NDCGAtK,
+    PrecisionAtK,
+    RecallAtK,
+    RPrecision,
+)
+from keras_metric.metrics.in_stream import (
+    ROCAUC,
+    BestThresholdAccuracy,
+    EqualErrorRate,
+    TARAtFAR,
+)
 from keras_metric.metrics.intervals import bootstrap, bootstrap_mean
 from keras_metric.metrics.neighbours import Scores, retrieval
+from keras_metric.metrics.verification_scores import (
+    best_threshold,
+    equal_error_rate,
+    roc_auc,
+    tar_at_far,
+    verification,
+)
 
 __all__ = [
+    "BestThresholdAccuracy",
+    "EqualErrorRate",
+    "EvaluateRetrieval",
+    "MAPAtK",
+    "MAPAtR",
+    "MeanReciprocalRank",
+    "NDCGAtK",
+    "PrecisionAtK",
+    "ROCAUC",
+    "RPrecision",
+    "RecallAtK",
     "Scores",
+    "TARAtFAR",
+    "best_threshold",
     "bootstrap",
     "bootstrap_mean",
+    "clustering",
+    "equal_error_rate",
     "map_at_k",
     "map_at_r",
     "mean_reciprocal_rank",
@@ -32,4 +71,7 @@ __all__ = [
     "r_precision",
     "recall_at_k",
     "retrieval",
+    "roc_auc",
+    "tar_at_far",
+    "verification",
 ]

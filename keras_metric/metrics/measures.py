@@ -28,7 +28,7 @@ def average_precision(hits, relevant, first, k, xp):
 def ndcg(hits, relevant, first, k, xp):
     """sum_{i <= k} hit_i / log2(i + 1), over the same sum with all hits in front."""
     hits = hits[:, :k]
-    ranks = xp.arange(1, hits.shape[1] + 1, dtype=hits.dtype)
+    ranks = xp.arange(1, xp.shape(hits)[1] + 1, dtype=hits.dtype)
     gains = 1 / xp.log2(ranks + 1)
     best = xp.where(ranks[None] <= relevant[:, None], gains[None], 0)
     return xp.sum(hits * gains[None], axis=1) / xp.maximum(xp.sum(best, axis=1), gains[0])
@@ -56,10 +56,10 @@ AT_ANY_RANK = {"mrr": reciprocal_rank}
 
 def _precision_sum(hits, counted, xp):
     """sum_i counted_i · precision@i."""
-    ranks = xp.arange(1, hits.shape[1] + 1, dtype=hits.dtype)
+    ranks = xp.arange(1, xp.shape(hits)[1] + 1, dtype=hits.dtype)
     return xp.sum(counted * xp.cumsum(hits, axis=1) / ranks[None], axis=1)
 
 
 def _within_r(hits, relevant, xp):
-    ranks = xp.arange(1, hits.shape[1] + 1, dtype=hits.dtype)
+    ranks = xp.arange(1, xp.shape(hits)[1] + 1, dtype=hits.dtype)
     return xp.where(ranks[None] <= relevant[:, None], hits, 0)

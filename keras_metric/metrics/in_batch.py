@@ -1,0 +1,192 @@
+"""Retrieval measures as Keras metrics, each batch being its own gallery.
+
+They take (labels, embeddings) in `compile(metrics=[...])`: every sample queries the rest of its
+batch, and the result is the mean over all queries of all batches seen that have a companion in
+theirs. The value depends on how batches are made (in P x K batches, candidates are P·K - 1): it
+shows progress, cheaply and in O(B^2) memory, and is not the value over a whole set. For that,
+`EvaluateRetrieval` in `fit`, or `retrieval`.
+
+Ties count against the query, as in `retrieval`. `sample_weight` (B,) weighs queries.
+"""
+
+from collections.abc import Callable
+
+import keras
+from keras import ops
+
+from keras_metric import distances, pairs
+from keras_metric.metrics import measures
+
+
+class InBatch(keras.metrics.Metric):
+    """The mean of one measure over the queries of every batch."""
+
+    def __init__(
+        self,
+        measure: Callable,
+        k: int,
+        *,
+        distance: str | Callable,
+        name: str,
+        dtype: str | None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise ValueError(f"k is out of range. Expected an integer from 1 on. Received: {k!r}.")
+        self.measure, self.k, self.distance = measure, k, distances.get(distance)
+        self.total = self.add_variable((), "zeros", dtype="float32", name="total")
+        self.queries = self.add_variable((), "zeros", dtype="float32", name="queries")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """y_true: integer labels (B,) or (B, 1), of any size. y_pred: embeddings (B, D)."""
+        hits, relevant, first = in_batch_ranks(y_true, y_pred, self.distance)
+        values = self.measure(hits, relevant, first, self.k, ops)
+        weights = ops.cast(relevant > 0, "float32")
+        if sample_weight is not None:
+            weights = weights * ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
+        self.total.assign_add(ops.sum(weights * values))
+        self.queries.assign_add(ops.sum(weights))
+
+    def result(self):
+        """The mean; 0 while no query had anything to find."""
+        return ops.divide_no_nan(self.total, self.queries)
+
+    def get_config(self) -> dict:
+        named = distances.is_named(self.distance)
+        distance = self.distance.__name__ if named else self.distance
+        return {"distance": distance, "name": self.name, "dtype": self.dtype}
+
+
+class InBatchAtK(InBatch):
+    """A measure with a rank k."""
+
+    def get_config(self) -> dict:
+        return {"k": self.k, **super().get_config()}
+
+
+def in_batch_ranks(labels, embeddings, distance: Callable):
+    """hits (B, B), relevant (B,) and first (B,) of a batch that is its own gallery.
+
+    Two stable sorts, the first by relevance: at equal distance the irrelevant come first.
+    """
+    apart = distance(embeddings, embeddings)
+    _, positives, negatives = pairs.from_labels(apart, labels)
+    others = ops.logical_and(
+        ops.logical_or(positives, negatives), ops.logical_not(ops.isnan(apart))
+    )
+    apart = ops.where(others, apart, float("inf"))
+    order = ops.argsort(ops.cast(positives, "int32"), axis=1)
+    by_distance = ops.argsort(ops.take_along_axis(apart, order, axis=1), axis=1)
+    order = ops.take_along_axis(order, by_distance, axis=1)
+    positives = ops.cast(positives, "float32")
+    relevant = ops.sum(positives, axis=1)
+    hits = ops.take_along_axis(positives, order, axis=1)
+    first = ops.cast(ops.argmax(hits, axis=1), "float32") + 1
+    return hits, relevant, first
+
+
+@keras.saving.register_keras_serializable("keras_metric")
+class RecallAtK(InBatchAtK):
+    """Share of samples with a companion among their k nearest in the batch (`recall_at_k`)."""
+
+    def __init__(
+        self,
+        k: int = 1,
+        *,
+        distance: str | Callable = "euclidean",
+        name: str | None = None,
+        dtype: str | None = None,
+    ):
+        name = name or f"recall@{k}"
+        super().__init__(measures.recall, k, distance=distance, name=name, dtype=dtype)
+
+
+@keras.saving.register_keras_serializable("keras_metric")
+class PrecisionAtK(InBatchAtK):
+    """Share of companions among the k nearest in the batch (`precision_at_k`)."""
+
+    def __init__(
+        self,
+        k: int = 1,
+        *,
+        distance: str | Callable = "euclidean",
+        name: str | None = None,
+        dtype: str | None = None,
+    ):
+        name = name or f"precision@{k}"
+        super().__init__(measures.precision, k, distance=distance, name=name, dtype=dtype)
+
+
+@keras.saving.register_keras_serializable("keras_metric")
+class MAPAtK(InBatchAtK):
+    """Mean average precision over the k nearest in the batch (`map_at_k`)."""
+
+    def __init__(
+        self,
+        k: int = 10,
+        *,
+        distance: str | Callable = "euclidean",
+        name: str | None = None,
+        dtype: str | None = None,
+    ):
+        name = name or f"map@{k}"
+        super().__init__(measures.average_precision, k, distance=distance, name=name, dtype=dtype)
+
+
+@keras.saving.register_keras_serializable("keras_metric")
+class NDCGAtK(InBatchAtK):
+    """Normalised discounted gain of the k nearest in the batch (`ndcg_at_k`)."""
+
+    def __init__(
+        self,
+        k: int = 10,
+        *,
+        distance: str | Callable = "euclidean",
+        name: str | None = None,
+        dtype: str | None = None,
+    ):
+        name = name or f"ndcg@{k}"
+        super().__init__(measures.ndcg, k, distance=distance, name=name, dtype=dtype)
+
+
+@keras.saving.register_keras_serializable("keras_metric")
+class MAPAtR(InBatch):
+    """Mean average precision over the R nearest in the batch, R companions (`map_at_r`)."""
+
+    def __init__(
+        self,
+        *,
+        distance: str | Callable = "euclidean",
+        name: str = "map@r",
+        dtype: str | None = None,
+    ):
+        measure = measures.average_precision_at_r
+        super().__init__(measure, 1, distance=distance, name=name, dtype=dtype)
+
+
+@keras.saving.register_keras_serializable("keras_metric")
+class RPrecision(InBatch):
+    """Share of companions among the R nearest in the batch, R companions (`r_precision`)."""
+
+    def __init__(
+        self,
+        *,
+        distance: str | Callable = "euclidean",
+        name: str = "r_precision",
+        dtype: str | None = None,
+    ):
+        super().__init__(measures.r_precision, 1, distance=distance, name=name, dtype=dtype)
+
+
+@keras.saving.register_keras_serializable("keras_metric")
+class MeanReciprocalRank(InBatch):
+    """1 / rank of the nearest companion in the batch (`mean_reciprocal_rank`)."""
+
+    def __init__(
+        self,
+        *,
+        distance: str | Callable = "euclidean",
+        name: str = "mrr",
+        dtype: str | None = None,
+    ):
+        super().__init__(measures.reciprocal_rank, 1, distance=distance, name=name, dtype=dtype)

@@ -1,0 +1,165 @@
+"""Verification measures as Keras metrics, over all pairs of a stream.
+
+In `compile(metrics=[...])` they take what the network gives:
+
+    (y, distances)         y (B,) 1 = same, 0 = different; distances (B,) or (B, 1)   SiameseNet
+    (labels, embeddings)   integers (B,), embeddings (B, D) with D > 1: all pairs of the batch
+
+Distances d are counted in `bins` equal bins of u = d / (d + scale), so no largest distance need be
+known; memory is two numbers a bin however long the stream. Pairs in one bin count as equally far:
+`ROCAUC` is off by at most half the chance that a same and a different pair share a bin, the others
+by at most the share of pairs in one bin. Exact measures: `verification`.
+"""
+
+from collections.abc import Callable
+
+import keras
+from keras import ops
+
+from keras_metric import distances, pairs
+from keras_metric.metrics import rates
+
+
+class InStream(keras.metrics.Metric):
+    """Counts same and different pairs in bins of distance."""
+
+    def __init__(
+        self,
+        *,
+        bins: int,
+        scale: float,
+        distance: str | Callable,
+        name: str,
+        dtype: str | None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        if not isinstance(bins, int) or bins < 2 or not scale > 0:
+            raise ValueError(
+                "The bins are not defined. Expected bins from 2 on and a scale above 0. "
+                f"Received: bins={bins!r}, scale={scale!r}."
+            )
+        self.bins, self.scale, self.distance = bins, scale, distances.get(distance)
+        self.same = self.add_variable((bins,), "zeros", dtype="float32", name="same")
+        self.different = self.add_variable((bins,), "zeros", dtype="float32", name="different")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """sample_weight (B,): the weight of a pair; of embeddings, a pair weighs their product."""
+        if len(y_pred.shape) == 2 and y_pred.shape[1] != 1:
+            apart = self.distance(y_pred, y_pred)
+            _, same, different = pairs.from_labels(apart, y_true)
+            weights = _weights(sample_weight, y_pred)
+            weights = weights[:, None] * weights[None]
+        else:
+            apart = ops.reshape(ops.cast(y_pred, "float32"), (-1,))
+            same = ops.reshape(ops.cast(y_true, "float32"), (-1,)) > 0.5
+            different, weights = ops.logical_not(same), _weights(sample_weight, apart)
+        share = apart / (apart + self.scale)
+        share = ops.where(share < 1, share, 1)  # NaN and infinity are far
+        place = ops.cast(ops.clip(share * self.bins, 0, self.bins - 1), "int32")
+        for counts, kind in ((self.same, same), (self.different, different)):
+            counts.assign_add(_counted(place, ops.where(kind, weights, 0), self.bins))
+
+    def get_config(self) -> dict:
+        named = distances.is_named(self.distance)
+        return {
+            "bins": self.bins,
+            "scale": self.scale,
+            "distance": self.distance.__name__ if named else self.distance,
+            "name": self.name,
+            "dtype": self.dtype,
+        }
+
+
+def _weights(sample_weight, like):
+    if sample_weight is None:
+        return ops.ones((ops.shape(like)[0],), "float32")
+    return ops.reshape(ops.cast(sample_weight, "float32"), (-1,))
+
+
+def _counted(place, weights, bins: int):
+    """The sum of the weights in each bin."""
+    return ops.segment_sum(ops.reshape(weights, (-1,)), ops.reshape(place, (-1,)), bins)
+
+
+@keras.saving.register_keras_serializable("keras_metric")
+class ROCAUC(InStream):
+    """P(a same pair is nearer than a different one), by `roc_auc`."""
+
+    def __init__(
+        self,
+        *,
+        bins: int = 4096,
+        scale: float = 1.0,
+        distance: str | Callable = "euclidean",
+        name: str = "roc_auc",
+        dtype: str | None = None,
+    ):
+        super().__init__(bins=bins, scale=scale, distance=distance, name=name, dtype=dtype)
+
+    def result(self):
+        return rates.area(self.same.value, self.different.value, ops)
+
+
+@keras.saving.register_keras_serializable("keras_metric")
+class EqualErrorRate(InStream):
+    """The error rate where false accepts equal false rejects, by `equal_error_rate`."""
+
+    def __init__(
+        self,
+        *,
+        bins: int = 4096,
+        scale: float = 1.0,
+        distance: str | Callable = "euclidean",
+        name: str = "eer",
+        dtype: str | None = None,
+    ):
+        super().__init__(bins=bins, scale=scale, distance=distance, name=name, dtype=dtype)
+
+    def result(self):
+        return rates.equal_error(self.same.value, self.different.value, ops)[0]
+
+
+@keras.saving.register_keras_serializable("keras_metric")
+class TARAtFAR(InStream):
+    """Largest true accept rate with a false accept rate of at most `far`, by `tar_at_far`."""
+
+    def __init__(
+        self,
+        far: float = 1e-3,
+        *,
+        bins: int = 4096,
+        scale: float = 1.0,
+        distance: str | Callable = "euclidean",
+        name: str | None = None,
+        dtype: str | None = None,
+    ):
+        if not 0 <= far <= 1:
+            raise ValueError(f"far is a rate. Expected a number from 0 to 1. Received: {far!r}.")
+        name = name or f"tar@{far:g}"
+        super().__init__(bins=bins, scale=scale, distance=distance, name=name, dtype=dtype)
+        self.far = far
+
+    def result(self):
+        return rates.true_accept_at(self.same.value, self.different.value, self.far, ops)
+
+    def get_config(self) -> dict:
+        return {"far": self.far, **super().get_config()}
+
+
+@keras.saving.register_keras_serializable("keras_metric")
+class BestThresholdAccuracy(InStream):
+    """The accuracy of the threshold that tells most pairs right, by `best_threshold`."""
+
+    def __init__(
+        self,
+        *,
+        bins: int = 4096,
+        scale: float = 1.0,
+        distance: str | Callable = "euclidean",
+        name: str = "accuracy",
+        dtype: str | None = None,
+    ):
+        super().__init__(bins=bins, scale=scale, distance=distance, name=name, dtype=dtype)
+
+    def result(self):
+        return ops.max(rates.accuracies(self.same.value, self.different.value, ops))

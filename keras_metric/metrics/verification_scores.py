@@ -1,0 +1,107 @@
+"""Verification: do two images show the same? Measures of distances of pairs, exact.
+
+A pair is accepted when its distance is at most a threshold. FAR (false accept rate) is the share
+of different pairs accepted, TAR (true accept rate) that of same pairs. Pairs at one distance are
+accepted together.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from keras import ops
+
+from keras_metric.metrics import rates
+
+
+def verification(
+    distances, same, *, far: Sequence[float] = (0.1, 0.01, 0.001), weights=None
+) -> dict[str, float]:
+    """All verification measures of pairs: distances (M,) and `same` (M,), 1 = of one class.
+
+        roc_auc   eer  eer_threshold   tar@FAR for each FAR   accuracy  threshold
+
+    `accuracy` is the best any threshold reaches, at `threshold`, in the unit of the distances and
+    halfway between two of them; measured on the pairs it was chosen on, it flatters.
+
+    Raises:
+        ValueError: not one distance and one of 0 and 1 a pair, or only one kind of pair.
+    """
+    values, *counts = steps(distances, same, weights)
+    accuracy = rates.accuracies(*counts, np)
+    best = int(accuracy.argmax())
+    error, step = _equal_error(counts)
+    return {
+        "roc_auc": float(rates.area(*counts, np)),
+        "eer": error,
+        "eer_threshold": float(values[step - 1]),
+        **{f"tar@{f:g}": _true_accept(counts, f) for f in far},
+        "accuracy": float(accuracy[best]),
+        "threshold": _between(values, best),
+    }
+
+
+def roc_auc(distances, same, *, weights=None) -> float:
+    """P(a same pair is nearer than a different one) + half P(equally near)."""
+    return float(rates.area(*steps(distances, same, weights)[1:], np))
+
+
+def equal_error_rate(distances, same, *, weights=None) -> float:
+    """FAR = 1 - TAR at the threshold where they meet, linear between two thresholds."""
+    return _equal_error(steps(distances, same, weights)[1:])[0]
+
+
+def tar_at_far(distances, same, *, far: float = 1e-3, weights=None) -> float:
+    """Largest TAR of a threshold whose FAR is at most `far`; nothing is interpolated."""
+    return _true_accept(steps(distances, same, weights)[1:], far)
+
+
+def best_threshold(distances, same, *, weights=None) -> tuple[float, float]:
+    """(threshold, accuracy): the threshold that tells most pairs right, the least such one."""
+    values, *counts = steps(distances, same, weights)
+    accuracy = rates.accuracies(*counts, np)
+    best = int(accuracy.argmax())
+    return _between(values, best), float(accuracy[best])
+
+
+def steps(distances, same, weights=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distinct distances in growing order, and how many same and different pairs have each."""
+    distances = np.asarray(ops.convert_to_numpy(distances))
+    same = np.asarray(ops.convert_to_numpy(same))
+    weights = np.ones(len(distances)) if weights is None else np.asarray(weights, np.float64)
+    if distances.ndim != 1 or not distances.shape == same.shape == weights.shape:
+        raise ValueError(
+            "Pairs are incomplete. Expected distances, same and weights of one shape (M,). "
+            f"Received: {distances.shape}, {same.shape}, {weights.shape}."
+        )
+    kinds = set(np.unique(same).tolist())
+    if kinds - {0, 1} or np.isnan(distances).any():
+        raise ValueError(
+            "Pairs cannot be judged. Expected `same` to be 0 or 1 and distances to be numbers. "
+            f"Received: same in {sorted(kinds)[:5]}, {int(np.isnan(distances).sum())} NaN."
+        )
+    if len(kinds) < 2:
+        raise ValueError(
+            "There is nothing to tell apart. Expected pairs of one class and pairs of two. "
+            f"Received: {len(same)} pairs, all of one kind."
+        )
+    values, place = np.unique(distances, return_inverse=True)
+    count = [np.bincount(place, weights * (same == kind), len(values)) for kind in (1, 0)]
+    return values, *count
+
+
+def _equal_error(counts) -> tuple[float, int]:
+    error, step = rates.equal_error(*counts, np)
+    return float(error), int(step)
+
+
+def _true_accept(counts, far: float) -> float:
+    if not 0 <= far <= 1:
+        raise ValueError(f"far is a rate. Expected a number from 0 to 1. Received: {far!r}.")
+    return float(rates.true_accept_at(*counts, far, np))
+
+
+def _between(values: np.ndarray, step: int) -> float:
+    """A threshold that accepts the `step` least values and no more."""
+    if step == 0:
+        return float(np.nextafter(values[0], -np.inf))
+    return float(values[step - 1] if step == len(values) else (values[step - 1] + values[step]) / 2)
