@@ -3,7 +3,8 @@
 Run it with the Python of TF Addons' own environment (TensorFlow 2.15), which one command makes:
 
     python benchmarks/peers/make.py tensorflow-addons
-    ~/.cache/keras-metric/peers/tensorflow-addons/bin/python tests/reference/make_tensorflow_addons.py
+    PEER=~/.cache/keras-metric/peers/tensorflow-addons
+    $PEER/bin/python tests/reference/make_tensorflow_addons.py
 
 The same seed gives the same file. One record is a loss, its arguments, a batch, what the loss
 returned and the gradient of `sum(ramp * loss)`, where `ramp` goes from 1 to 2 (1 for a scalar).
@@ -36,7 +37,7 @@ def balanced(rng, classes, images, dimensions):
 
 
 def unbalanced(rng, classes, images, dimensions):
-    """Any class sizes, one-image classes among them; long identifiers; vectors of length about 3."""
+    """Any class sizes, single images among them; long identifiers; vectors of length about 3."""
     labels = np.concatenate([[0, 0], rng.integers(0, classes, classes * images)])
     identifiers = rng.integers(2**30, 2**31) + labels  # distinct only as integers
     return identifiers, 1.5 * rng.normal(size=(labels.size, dimensions))
@@ -50,11 +51,12 @@ def clustered(rng, classes, images, dimensions):
 
 
 def coincident(rng, classes, images, dimensions):
-    """Two pairs of equal points, one of the same class and one of different classes."""
+    """Equal points: two of one class, and the only two of classes of their own."""
     labels, points = balanced(rng, classes, images, dimensions)
-    order = np.argsort(labels, kind="stable")
-    for first, second in ((order[0], order[1]), (order[images], order[-1])):
-        points[first] = points[second] = np.round(8 * points[first]) / 8  # exact in any precision
+    labels = np.sort(labels)
+    labels[-2:] = classes, classes + 1
+    for one, other in ((0, 1), (-1, -2)):
+        points[one] = points[other] = np.round(8 * points[one]) / 8  # exact in any precision
     return labels, points
 
 

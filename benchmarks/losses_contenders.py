@@ -1,0 +1,198 @@
+"""What each library calls for each case of `losses.py`: loss and gradient in one step.
+
+The batch is the same for all: unit vectors of 128 dimensions, 4 of each class. Margins agree
+where libraries have one; where definitions differ (which triplets count, how they are averaged)
+each library runs its own, and README.md says so.
+"""
+
+import os
+
+import numpy as np
+
+DIMENSIONS, IMAGES = 128, 4
+MARGIN = 0.2
+ROWS_PER_BLOCK = 1024  # of the contender "keras-metric-blocks"
+
+OURS = {
+    "semi-hard": ("TripletLoss", {"margin": MARGIN, "mining": "semi_hard"}),
+    "hard": ("TripletLoss", {"margin": MARGIN, "mining": "hard"}),
+    "all triplets": ("TripletLoss", {"margin": MARGIN, "mining": "all"}),
+    "contrastive": ("PairwiseContrastiveLoss", {}),
+    "multi-similarity": ("MultiSimilarityLoss", {}),
+    "circle": ("CircleLoss", {}),
+    "lifted structure": ("LiftedStructureLoss", {}),
+    "n-pairs": ("NPairsLoss", {}),
+    "InfoNCE": ("InfoNCELoss", {}),
+    "SupCon": ("SupConLoss", {}),
+}
+ADDONS = {
+    "semi-hard": ("TripletSemiHardLoss", {"margin": MARGIN}),
+    "hard": ("TripletHardLoss", {"margin": MARGIN}),
+    "lifted structure": ("LiftedStructLoss", {}),
+    "n-pairs": ("NpairsLoss", {}),
+}
+SIMILARITY = {
+    "semi-hard": ("TripletLoss", {"distance": "L2", "margin": MARGIN}),
+    "hard": (
+        "TripletLoss",
+        {"distance": "L2", "margin": MARGIN, "negative_mining_strategy": "hard"},
+    ),
+    "multi-similarity": ("MultiSimilarityLoss", {}),
+    "circle": ("CircleLoss", {}),
+    "lifted structure": ("LiftedStructLoss", {"distance": "L2"}),
+}
+PYTORCH = {
+    "semi-hard": ("TripletMarginLoss", {"margin": MARGIN}),
+    "hard": ("TripletMarginLoss", {"margin": MARGIN}),
+    "all triplets": ("TripletMarginLoss", {"margin": MARGIN}),
+    "contrastive": ("ContrastiveLoss", {}),
+    "multi-similarity": ("MultiSimilarityLoss", {}),
+    "circle": ("CircleLoss", {}),
+    "lifted structure": ("LiftedStructureLoss", {}),
+    "n-pairs": ("NPairsLoss", {}),
+    "InfoNCE": ("NTXentLoss", {}),
+    "SupCon": ("SupConLoss", {}),
+}
+CASES = tuple(OURS)
+CONTENDERS = {
+    "tensorflow-addons": ADDONS,
+    "tensorflow-similarity": SIMILARITY,
+    "pytorch-metric-learning": PYTORCH,
+    "keras-metric/tensorflow": OURS,
+    "keras-metric/torch": OURS,
+    "keras-metric/jax": OURS,
+    "keras-metric-blocks/tensorflow": OURS,
+    "floor/tensorflow": OURS,
+    "floor/torch": OURS,
+    "floor/jax": OURS,
+}
+
+
+def batch(size: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(size)
+    points = rng.normal(size=(size, DIMENSIONS)).astype("float32")
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    return rng.permutation(np.arange(size) // IMAGES), points
+
+
+def build(contender: str, case: str, size: int):
+    """A step of `case` at batch `size`: does loss and gradient, returns the loss."""
+    labels, points = batch(size)
+    name, arguments = CONTENDERS[contender][case]
+    library, _, backend = contender.partition("/")
+    if library == "tensorflow-addons":
+        return _tensorflow_step(_addons(name, arguments), labels, points)
+    if library == "tensorflow-similarity":
+        return _tensorflow_step(_similarity(name, arguments), labels, points)
+    if library == "pytorch-metric-learning":
+        return _torch_step(_pytorch(case, name, arguments), labels, points)
+    step = {"tensorflow": _tensorflow_step, "torch": _torch_step, "jax": _jax_step}[backend]
+    if library == "floor":
+        return step(None, labels, points)
+    if library == "keras-metric-blocks":
+        arguments = arguments | {"rows_per_block": min(ROWS_PER_BLOCK, size)}
+    return step(_ours(name, arguments), labels, points)
+
+
+def _ours(name, arguments):
+    import keras_metric as km
+
+    return getattr(km.losses, name)(**arguments)
+
+
+def _addons(name, arguments):
+    import tensorflow as tf
+    import tensorflow_addons as tfa
+
+    loss = getattr(tfa.losses, name)(**arguments)
+    if name == "NpairsLoss":  # it takes the matrix of products
+        return lambda labels, points: loss(labels, tf.matmul(points, points, transpose_b=True))
+    return loss
+
+
+def _similarity(name, arguments):
+    assert os.environ.get("TF_USE_LEGACY_KERAS") == "1", "TF Similarity needs Keras 2"
+    import tensorflow_similarity.losses as losses
+
+    return getattr(losses, name)(**arguments)
+
+
+def _pytorch(case, name, arguments):
+    from pytorch_metric_learning import losses, miners
+
+    loss = getattr(losses, name)(**arguments)
+    mining = {
+        "semi-hard": lambda: miners.TripletMarginMiner(margin=MARGIN, type_of_triplets="semihard"),
+        "hard": lambda: miners.BatchHardMiner(),
+    }
+    if case not in mining:
+        return lambda labels, points: loss(points, labels)
+    miner = mining[case]()
+    return lambda labels, points: loss(points, labels, miner(points, labels))
+
+
+def _tensorflow_step(loss, labels, points):
+    import tensorflow as tf
+
+    labels, points = tf.constant(labels), tf.constant(points)
+
+    @tf.function
+    def step(labels, points):
+        with tf.GradientTape() as tape:
+            tape.watch(points)
+            if loss is None:
+                value = tf.matmul(points, points, transpose_b=True)
+            else:
+                value = tf.reduce_mean(loss(labels, points))
+        gradient = tape.gradient(value, points, output_gradients=value if loss is None else None)
+        return value[0, 0] if loss is None else value, gradient
+
+    def run():
+        value, gradient = step(labels, points)
+        gradient.numpy()
+        return value.numpy()
+
+    return run
+
+
+def _torch_step(loss, labels, points):
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    labels = torch.as_tensor(labels, device=device)
+    points = torch.as_tensor(points, device=device).requires_grad_()
+
+    def run():
+        points.grad = None
+        if loss is None:
+            value = points @ points.T
+            value.backward(gradient=value.detach())
+            value = value[0, 0]
+        else:
+            value = loss(labels, points).mean()
+            value.backward()
+        points.grad.sum().item()
+        return value.item()
+
+    return run
+
+
+def _jax_step(loss, labels, points):
+    import jax
+    import jax.numpy as jnp
+
+    labels, points = jnp.asarray(labels), jnp.asarray(points)
+
+    @jax.jit
+    def floor(points):
+        value, pull_back = jax.vjp(lambda points: points @ points.T, points)
+        return value[0, 0], pull_back(value)[0]
+
+    step = floor if loss is None else jax.jit(jax.value_and_grad(lambda x: loss(labels, x).mean()))
+
+    def run():
+        value, gradient = step(points)
+        gradient.block_until_ready()
+        return value.item()
+
+    return run

@@ -1,0 +1,100 @@
+"""The finished cells of a comparison as a markdown table and a chart."""
+
+import os
+import platform
+from pathlib import Path
+
+MIB = 2**20
+UNITS = ((1.0, "s", 1.0), (1e-3, "ms", 1e3), (0.0, "µs", 1e6))
+
+
+def machine() -> dict[str, str]:
+    """What the numbers were measured on."""
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "processor": names[0] if names else platform.processor(),
+        "cores": str(os.cpu_count()),
+        "memory": f"{memory:.0f} GiB",
+        "load": " ".join(f"{load:.1f}" for load in os.getloadavg()),
+    }
+
+
+def duration(seconds: float) -> str:
+    """Three digits with the unit that fits: 16.1 s, 3.39 ms, 940 µs."""
+    least, unit, factor = next(entry for entry in UNITS if seconds >= entry[0])
+    return f"{seconds * factor:.3g} {unit}" if seconds * factor < 1000 else f"{seconds:.0f} s"
+
+
+def entry(cell: dict | None, floor: dict | None) -> str:
+    """`time · memory (times the floor)`, or why there is none."""
+    if cell is None:
+        return ""
+    if "failed" in cell:
+        return f"— {cell['failed']}"
+    text = f"{duration(cell['median'])} · {max(cell['peak'], 0) / MIB:.0f} MiB"
+    if floor and "median" in floor and floor is not cell:
+        text += f" ({cell['median'] / floor['median']:.1f}x)"
+    return text
+
+
+def markdown(cells: list[dict], order: list[str], *, size_name: str, floors: bool) -> str:
+    """A table for each case: a row for each size, a column for each contender."""
+    found = {(cell["contender"], cell["case"], cell["size"]): cell for cell in cells}
+    lines = []
+    for case in dict.fromkeys(cell["case"] for cell in cells):
+        names = [name for name in order if any(key[:2] == (name, case) for key in found)]
+        lines += [f"### {case}", "", f"| {size_name} | " + " | ".join(names) + " |"]
+        lines += ["|---" * (len(names) + 1) + "|"]
+        for size in sorted({key[2] for key in found if key[1] == case}):
+            row = []
+            for name in names:
+                backend = name.partition("/")[2]
+                floor = found.get((f"floor/{backend}", case, size)) if floors else None
+                row.append(entry(found.get((name, case, size)), floor))
+            lines.append(f"| {size:,} | " + " | ".join(row) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def chart(cells: list[dict], order: list[str], path: Path, *, size_name: str) -> None:
+    """Time above, memory below, against size, a column of panels for each case."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    done = [cell for cell in cells if "median" in cell]
+    cases = list(dict.fromkeys(cell["case"] for cell in done))
+    if not cases:
+        return
+    figure, axes = plt.subplots(
+        2, len(cases), figsize=(3.2 * len(cases), 6.5), sharex=True, sharey="row", squeeze=False
+    )
+    colours = dict(zip(order, plt.get_cmap("tab10").colors * 2, strict=False))
+    rows = (("median", 1.0, "seconds a step"), ("peak", MIB, "MiB above the baseline"))
+    for column, case in enumerate(cases):
+        for axis, (field, unit, label) in zip(axes[:, column], rows, strict=True):
+            for name in order:
+                mine = [c for c in done if (c["contender"], c["case"]) == (name, case)]
+                points = sorted((c["size"], max(c[field] / unit, 1e-6)) for c in mine)
+                style = "--" if name.startswith("floor") else "-"
+                if points:
+                    axis.loglog(*zip(*points, strict=True), style, color=colours[name], marker=".",
+                                label=name)  # fmt: skip
+            axis.grid(alpha=0.3)
+            if column == 0:
+                axis.set_ylabel(label)
+        axes[0, column].set_title(case)
+        axes[1, column].set_xlabel(size_name)
+    handles = {h.get_label(): h for axis in axes.flat for h in axis.get_lines()}
+    figure.legend(handles.values(), handles.keys(), loc="lower center", ncols=5, frameon=False)
+    figure.tight_layout(rect=(0, 0.07, 1, 1))
+    beside = path.with_suffix(".tmp.png")
+    figure.savefig(beside, dpi=110)
+    plt.close(figure)
+    os.replace(beside, path)
