@@ -12,15 +12,23 @@ import keras
 from keras_metric.convert.check import same_at_original_size
 from keras_metric.convert.convert import Conversion, rewrite
 from keras_metric.convert.errors import ConversionError
+from keras_metric.convert.geometry import Geometry, geometry
+from keras_metric.convert.legacy import load
 from keras_metric.convert.patches import BatchToCells, CellsToBatch, WindowPatches
+from keras_metric.convert.verify import Report, verify
 
 __all__ = [
     "BatchToCells",
     "CellsToBatch",
     "Conversion",
     "ConversionError",
+    "Geometry",
+    "Report",
     "WindowPatches",
+    "geometry",
+    "load",
     "to_fully_convolutional",
+    "verify",
 ]
 
 
@@ -78,8 +86,12 @@ def to_fully_convolutional(
         raise ValueError(f"pooling is unknown. Expected 'window' or 'map'. Received: {pooling!r}.")
     if not isinstance(densify, int) or densify < 1:
         raise ValueError(f"densify is invalid. Expected an integer >= 1. Received: {densify!r}.")
+    if isinstance(model, (str, Path)):
+        model = load(model, safe_mode=safe_mode, custom_objects=custom_objects)
     if not isinstance(model, keras.Model):
-        raise ValueError(f"Expected a keras.Model. Received: {type(model).__name__}.")
+        raise ValueError(
+            f"model is none. Expected a keras.Model or a path. Received: {type(model).__name__}."
+        )
     fcn, record = rewrite(
         model,
         pooling=pooling,

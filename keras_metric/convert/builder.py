@@ -40,9 +40,11 @@ class Builder:
         return name
 
     def twin(self, op, key: tuple, make: Callable):
-        """The layer that stands for `op` in the situation `key`: made once, then shared."""
+        """The layer that stands for (part `key[0]` of) `op` in a situation: made once, shared."""
         if (op, key) not in self.twins:
-            if any(other is op for other, _ in self.twins) and op.weights:
+            if getattr(op, "weights", ()) and any(
+                o is op and k[0] == key[0] for o, k in self.twins
+            ):
                 self.notes.append(
                     f"{op.name!r} is shared by inputs of different layouts: the converted model "
                     "has one set of weights for each."
@@ -66,7 +68,7 @@ class Builder:
 
     def replay(self, op, args: tuple, kwargs: dict, **changes):
         """Call the copy of `op`; on its first call it takes over the weights."""
-        key = ("as it is", repr(changes))
+        key = (0, "as it is", repr(changes))
         fresh = (op, key) not in self.twins
         twin = self.twin(op, key, lambda: self.clone(op, **changes))
         result = twin(*args, **kwargs)

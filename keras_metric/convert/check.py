@@ -50,8 +50,12 @@ def difference(found: np.ndarray, expected: np.ndarray) -> float:
     A standard deviation below a tenth of the largest value counts as that tenth: below it, the
     rounding of float32 alone is larger.
     """
-    unit = max(float(expected.std()), 0.1 * float(np.abs(expected).max(initial=0)), 1e-30)
-    return float(np.abs(found - expected).max(initial=0)) / unit
+    return float(np.abs(found - expected).max(initial=0)) / unit(expected)
+
+
+def unit(expected: np.ndarray) -> float:
+    """The standard deviation that differences are measured in."""
+    return max(float(expected.std()), 0.1 * float(np.abs(expected).max(initial=0)), 1e-30)
 
 
 def first_cell(y: np.ndarray, expected: np.ndarray, record: Conversion, index: int, first: bool):

@@ -137,7 +137,7 @@ def _last_activation(site: Site) -> list[Value]:
 
 def _finished(value: Value, build: Builder):
     if isinstance(value.layout, (View, Joint)):
-        value = windows.cells(value, build)
+        value = windows.cells(value, build, "the output")
     if not isinstance(value.layout, Cells):
         return value.tensor
     if not build.first(build.images[0]):

@@ -22,16 +22,18 @@ def dense_over_map(site):
         return dense_on_tokens(site)
     parts = getattr(view, "parts", (site.value,))
     if len(parts) == 1:
-        return site.give(_convolve(site, parts[0], array(site.op.kernel), whole=True), Cells())
+        return site.give(_convolve(site, parts[0], array(site.op.kernel)), Cells())
     ends = np.cumsum([p.width for p in parts])[:-1]
     rows = np.split(array(site.op.kernel), ends)
     terms = [
-        _convolve(site, part, kernel, whole=False, bias=i == 0)
-        for i, (part, kernel) in enumerate(zip(parts, rows, strict=True))
+        _convolve(site, value, kernel, part=i)
+        for i, (value, kernel) in enumerate(zip(parts, rows, strict=True))
     ]
     _check_strides(site, parts)
-    total = layers.Activation(site.op.activation, dtype=site.op.dtype_policy)
-    return site.give(total(layers.Add(dtype=site.op.dtype_policy)(terms)), Cells())
+    total = layers.Add(dtype=site.op.dtype_policy)(terms)
+    name = site.build.name(site.op.name)
+    activation = layers.Activation(site.op.activation, dtype=site.op.dtype_policy, name=name)
+    return site.give(activation(total), Cells())
 
 
 @rule(layers.Dense, *CONV[1:], on=Cells)
@@ -47,7 +49,7 @@ def dense_over_vector(site):
             kernel = kernel[(k - 1) // 2]
     if not vector:
         return per_window(site)
-    return site.give(_convolve(site, value, kernel, whole=True), value.layout)
+    return site.give(_convolve(site, value, kernel), value.layout)
 
 
 def dense_on_tokens(site):
@@ -61,23 +63,24 @@ def dense_on_tokens(site):
         return unfold(site)
     units = site.op.units
     as_cells = Value(view.base.reference, view.base.tensor, Cells())
-    tensor = _convolve(site, as_cells, array(site.op.kernel), whole=True)
+    tensor = _convolve(site, as_cells, array(site.op.kernel))
     base = view.base.over(tensor)
     base = Value(base.reference, tensor, replace(grid, channels=units))
     index = (positions[:, None] * units + np.arange(units)).reshape(*view.index.shape[:-1], units)
     return [Value(site.reference, None, View(base, index))]
 
 
-def _convolve(site, part: Value, kernel: np.ndarray, *, whole: bool, bias: bool = True):
-    """The convolution of one part; `whole`: it is all of the layer, activation included."""
-    op = site.op
-    constant = np.zeros(kernel.shape[1]) if op.bias is None else array(op.bias)
-    constant = constant if bias else np.zeros_like(constant)
-    size, rate, tensor, key = _place(site, part)
-    if isinstance(part.layout, View):
-        kernel, constant = _scatter(part.layout, kernel, constant)
+def _convolve(site, value: Value, kernel: np.ndarray, part: int | None = None):
+    """The layer as one convolution, or only the rows that read one part of its input."""
+    op, whole = site.op, part is None
+    constant = np.zeros(kernel.shape[1])
+    if op.bias is not None and not part:
+        constant = array(op.bias)
+    size, rate, tensor, key = _place(site, value)
+    if isinstance(value.layout, View):
+        kernel, constant = _scatter(value.layout, kernel, constant)
     kernel = kernel.reshape(*size, -1, kernel.shape[1])
-    has_bias = (op.bias is not None and bias) or bool(constant.any())
+    has_bias = (op.bias is not None and not part) or bool(constant.any())
 
     def make():
         layer = CONV[len(size)](
@@ -91,18 +94,18 @@ def _convolve(site, part: Value, kernel: np.ndarray, *, whole: bool, bias: bool 
             bias_initializer=op.bias_initializer,
             trainable=op.trainable,
             dtype=op.dtype_policy,
-            name=site.build.name(op.name),
+            name=site.build.name(op.name if whole else f"{op.name}_part"),
             **(_carried(site, kernel, constant) if whole else {}),
         )
         layer.build((None, *(None,) * len(size), kernel.shape[-2]))
         layer.set_weights([kernel, constant] if has_bias else [kernel])
         return layer
 
-    return site.build.twin(op, (*key, whole), make)(tensor)
+    return site.build.twin(op, (part or 0, *key, whole), make)(tensor)
 
 
 def _place(site, part: Value):
-    """Window size, dilation, tensor and identity of the map that a part reads."""
+    """Window size, dilation, tensor and identity of the map that is read."""
     if isinstance(part.layout, View):
         grid = part.layout.base.layout
         affine = part.layout.scale

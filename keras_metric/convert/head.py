@@ -103,7 +103,12 @@ def along_channels(site):
     vector = all(_is_vector(v) for v in site.values)
     channel = {-1, len(site.value.reference.shape) - 1}
     like = next(v.tensor for v in site.values if isinstance(v.layout, Cells))
-    if not vector or len(axes) != 1 or int(axes[0]) not in channel or "mask" in site.step.kwargs:
+    if (
+        not vector
+        or len(axes) != 1
+        or int(axes[0]) not in channel
+        or site.step.kwargs.get("mask") is not None
+    ):
         return per_window(site)
     site = site.map(lambda v: spread(v, like) if isinstance(v.layout, Plain) else v)
     return site.give(site.replay(axis=-1), Cells())
@@ -123,7 +128,7 @@ def prelu(site):
         layer.set_weights([slopes])
         return layer
 
-    return site.give(site.build.twin(site.op, ("cells",), make)(site.value.tensor), Cells())
+    return site.give(site.build.twin(site.op, (0, "cells"), make)(site.value.tensor), Cells())
 
 
 def _is_vector(value: Value) -> bool:

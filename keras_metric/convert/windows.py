@@ -24,7 +24,7 @@ def waiting(site):
 @default(on=Joint)
 def unfold(site):
     """Every window laid out as one vector, then the rule for vectors."""
-    unfolded = site.map(lambda v: cells(v, site.build))
+    unfolded = site.map(lambda v: cells(v, site.build, site.op.name))
     return find(unfolded)(unfolded)
 
 
@@ -41,10 +41,10 @@ def per_window(site):
     return site.give([patches.BatchToCells()([y, like]) for y in batched.replay()], Cells())
 
 
-def cells(value: Value, build) -> Value:
-    """A view or several as one vector per window: its elements, in order."""
+def cells(value: Value, build, reader: str) -> Value:
+    """A view or several as one vector per window, for the layer `reader`: elements in order."""
     if isinstance(value.layout, Joint):
-        parts = [cells(v, build).tensor for v in value.layout.parts]
+        parts = [cells(v, build, reader).tensor for v in value.layout.parts]
         return Value(value.reference, layers.Concatenate(axis=-1)(parts), Cells())
     if not isinstance(value.layout, View):
         return value
@@ -54,7 +54,7 @@ def cells(value: Value, build) -> Value:
     tensor = view.base.tensor
     if max(grid.size) > 1 or order is not None:
         build.notes.append(
-            f"the windows of {view.base.reference.name!r} are unfolded: memory grows "
+            f"{reader!r} works on unfolded windows: memory grows "
             f"{int(np.prod(grid.size))} times on that map."
         )
         tensor = patches.WindowPatches(grid.size, grid.rate, order)(tensor)

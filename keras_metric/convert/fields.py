@@ -1,0 +1,260 @@
+"""What each position of a feature map has read of the image: followed layer by layer.
+
+One axis of one map is described by three numbers: position i reads the pixels
+
+    [offset + i * stride,  offset + i * stride + size)
+
+A kernel of k positions, dilation d, stride s and p zeros in front of the map gives
+
+    size + (k - 1) d stride,     stride * s,     offset - p * stride
+"""
+
+import math
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import keras
+from keras import layers, tree
+
+from keras_metric.convert import analysis, patches, probes, trunk
+from keras_metric.convert.errors import ConversionError
+from keras_metric.convert.graph import Graph, Step, trace
+from keras_metric.convert.layout import Grid, Plain, Value
+
+
+@dataclass(frozen=True)
+class Field:
+    size: Fraction | float = Fraction(1)
+    stride: Fraction = Fraction(1)
+    offset: Fraction | float = Fraction(0)
+
+    def through(self, reach: int, stride, before: int) -> "Field":
+        """After a kernel that reaches over `reach` more positions, `before` zeros in front."""
+        return Field(
+            self.size + reach * self.stride,
+            self.stride * stride,
+            self.offset - before * self.stride,
+        )
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A layer for which a cell of a large image differs from the model on the cell's window."""
+
+    layer: str
+    kind: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.layer}: {self.reason}"
+
+
+WHOLE = Field(math.inf, Fraction(1), -math.inf)
+REASONS = {
+    "border": "fills the border with zeros ('same' padding); inside a larger image the neighbours "
+    "of a window are real pixels. Train with padding='valid' for exact windows",
+    "phase": "has stride and 'same' padding: it fills the border with zeros, and on which side depends "
+    "on the image size. Use sizes that keep the phase (Geometry.keeps_phase), or train with "
+    "padding='valid' for exact windows",
+    "whole image": "looks at the whole image (squeeze-excite, global pooling or normalization); a "
+    "window alone gives it other values. Crop windows, or train without it",
+}
+_ALIKE = (*trunk.POINTWISE, layers.BatchNormalization, layers.Dense)
+
+
+def follow(fcn: keras.Model, size: tuple[int, ...]):
+    """The fields of every output of `fcn` for images of `size`, and the faults on the way."""
+    first = channels_first(fcn)
+    walk = _Walk(trace(_sized(fcn, size)), first)
+    return walk.outputs(), walk.faults
+
+
+def channels_first(fcn: keras.Model) -> bool:
+    """Whether the free sizes of the image input come after its channels."""
+    image = next(x for x in fcn.inputs if len(x.shape) > 2)
+    return image.shape[1] is not None and None in image.shape[2:]
+
+
+def _sized(fcn: keras.Model, size) -> keras.Model:
+    """The same network on inputs of a fixed size."""
+
+    def fixed(x):
+        rest = iter(size)
+        shape = tuple(next(rest) if d is None else d for d in x.shape[1:])
+        return keras.Input(shape, dtype=x.dtype, name=x.name)
+
+    inputs = tree.map_structure(fixed, fcn._inputs_struct)
+    return keras.Model(inputs, fcn(inputs))
+
+
+class _Walk:
+    def __init__(self, graph: Graph, first: bool):
+        self.graph = graph
+        self.first: dict[int, bool] = {}
+        self.faults: list[Fault] = []
+        self.fields: dict[int, tuple[Field, ...]] = {}
+        self.whole: set[int] = set()
+        for x in tree.flatten(graph.inputs):
+            if len(x.shape) > 2:
+                self.fields[id(x)] = (Field(),) * (len(x.shape) - 2)
+                self.first[id(x)] = first
+        for step in graph.steps:
+            self._follow(step)
+
+    def outputs(self) -> list[tuple[Field, ...] | None]:
+        return [self.fields.get(id(x)) for x in tree.flatten(self.graph.outputs)]
+
+    def _follow(self, step: Step) -> None:
+        maps = [x for x in step.tensors if id(x) in self.fields]
+        if isinstance(step.op, patches.BatchToCells):
+            maps = maps[-1:]
+        if isinstance(step.op, patches.CellsToBatch):
+            return
+        looks_around = any(id(x) in self.whole for x in step.tensors)
+        if not maps:
+            self.whole.update(id(x) for x in step.outputs if looks_around)
+            return
+        if self._pools_all(step, maps[0]):
+            self._blame(step, "whole image")
+            self.whole.update(id(x) for x in step.outputs)
+            return
+        fields = self._merge(step, maps)
+        fields = self._through(step, maps[0], fields)
+        if looks_around:
+            fields = tuple(replace(WHOLE, stride=f.stride) for f in fields)
+        first = self._format_after(step, maps[0])
+        for x in step.outputs:
+            self.fields[id(x)], self.first[id(x)] = fields, first
+
+    def _format_after(self, step: Step, x) -> bool:
+        first = self.first[id(x)]
+        if not isinstance(step.op, layers.Permute):
+            return first
+        return step.op.dims[-1] != 1 if first else step.op.dims[0] == len(step.op.dims)
+
+    def _pools_all(self, step: Step, x) -> bool:
+        reduces = type(step.op).__name__ in analysis.REDUCTIONS and len(step.tensors) == 1
+        if not reduces:
+            return isinstance(step.op, analysis.GLOBAL_POOLS)
+        axes = step.op.axis
+        channel = {1 if self.first[id(x)] else len(x.shape) - 1}
+        return axes is None or not {a % len(x.shape) for a in axes} <= channel
+
+    def _merge(self, step: Step, maps) -> tuple[Field, ...]:
+        merged = self.fields[id(maps[0])]
+        for x in maps[1:]:
+            merged = tuple(
+                _union(step, a, b) for a, b in zip(merged, self.fields[id(x)], strict=True)
+            )
+        return merged
+
+    def _through(self, step: Step, x, fields) -> tuple[Field, ...]:
+        op, rank = step.op, len(fields)
+        sizes = x.shape[2:] if self.first[id(x)] else x.shape[1:-1]
+        if isinstance(op, (*trunk.CONVOLUTIONS, *trunk.AVERAGE_POOLS, *trunk.MAX_POOLS)):
+            return self._kernel(step, fields, sizes)
+        if isinstance(op, patches.WindowPatches):
+            reach = [(k - 1) * r for k, r in zip(op.size, op.rate, strict=True)]
+            return tuple(f.through(n, 1, 0) for f, n in zip(fields, reach, strict=True))
+        if isinstance(op, (*trunk.PADDINGS, *trunk.CROPPINGS)):
+            return self._border(step, fields)
+        if isinstance(op, (*analysis.TRANSPOSED, *analysis.UPSAMPLING)):
+            return _finer(op, fields)
+        if type(op).__name__ == "GetItem":
+            key = step.args[1] if len(step.args) > 1 else step.kwargs["key"]
+            return _sliced(key, fields, self.first[id(x)])
+        if not isinstance(op, _ALIKE) and not self._alike(step, rank):
+            self._blame(step, "whole image")
+            return tuple(replace(WHOLE, stride=f.stride) for f in fields)
+        return fields
+
+    def _kernel(self, step: Step, fields, sizes) -> tuple[Field, ...]:
+        op, after = step.op, []
+        kernel = _each(getattr(op, "kernel_size", None) or op.pool_size, len(fields))
+        dilation = _each(getattr(op, "dilation_rate", 1), len(fields))
+        strides = analysis.step_stride(op, len(fields))
+        for f, k, d, s, n in zip(fields, kernel, dilation, strides, sizes, strict=True):
+            reach, before = (k - 1) * d, 0
+            if op.padding == "same":
+                total = max((math.ceil(n / s) - 1) * s + reach + 1 - n, 0)
+                before = int(total // 2)
+                if reach > 0 or (s > 1 and n % s):
+                    self._blame(step, "phase" if s > 1 else "border")
+            elif op.padding == "causal":
+                before = reach
+                self._blame(step, "border")
+            after.append(f.through(reach, s, before))
+        return tuple(after)
+
+    def _border(self, step: Step, fields) -> tuple[Field, ...]:
+        adds = isinstance(step.op, trunk.PADDINGS)
+        border = step.op.padding if adds else step.op.cropping
+        border = (border,) if isinstance(border[0], int) else border
+        if adds and any(map(any, border)):
+            self._blame(step, "border")
+        sign = 1 if adds else -1
+        return tuple(f.through(0, 1, sign * a) for f, (a, _) in zip(fields, border, strict=True))
+
+    def _alike(self, step: Step, rank: int) -> bool:
+        values = {}
+        for x in step.tensors:
+            layout = Plain()
+            if id(x) in self.fields:
+                shape, first = tuple(x.shape[1:]), self.first[id(x)]
+                size, channels = (shape[1:], shape[0]) if first else (shape[:-1], shape[-1])
+                layout = Grid(size, channels, first, (1,) * rank)
+            values[id(x)] = Value(x, None, layout)
+        args, kwargs = tree.map_structure(lambda a: values.get(id(a), a), (step.args, step.kwargs))
+        if type(step.op).__name__ in ("Permute", "Transpose", "ZerosLike"):
+            return True
+        return probes.treats_positions_alike(
+            replace(step, args=args, kwargs=kwargs), list(values.values())
+        )
+
+    def _blame(self, step: Step, kind: str) -> None:
+        fault = Fault(step.op.name, kind, REASONS[kind])
+        if fault not in self.faults:
+            self.faults.append(fault)
+
+
+def _union(step: Step, a: Field, b: Field) -> Field:
+    if a.stride != b.stride:
+        raise ConversionError(
+            f"Layer {step.op.name!r} joins maps whose positions lie {a.stride} and {b.stride} "
+            "pixels apart. Expected one stride. Received: two, so no single box describes a cell."
+        )
+    start, end = min(a.offset, b.offset), max(a.offset + a.size, b.offset + b.size)
+    return Field(end - start if start > -math.inf else math.inf, a.stride, start)
+
+
+def _finer(op, fields) -> tuple[Field, ...]:
+    """Positions between those of the map: the smallest box that holds what any of them reads."""
+    after = []
+    factors = analysis.step_stride(op, len(fields))
+    kernels = _each(getattr(op, "kernel_size", 1), len(fields))
+    for f, factor, k in zip(fields, factors, kernels, strict=True):
+        step = f.stride * factor
+        if isinstance(op, analysis.UPSAMPLING):
+            wide = 1 if op.interpolation == "nearest" else 2
+            reach = (f.stride - step) * wide
+            after.append(Field(f.size + reach + (wide - 1) * step, step, f.offset - reach))
+        else:
+            crop = int((k - 1 / factor) // 2) if op.padding == "same" and k > 1 / factor else 0
+            after.append(Field(f.size + (k - 1) * step, step, f.offset + (crop - k + 1) * step))
+    return tuple(after)
+
+
+def _sliced(key, fields, first: bool) -> tuple[Field, ...]:
+    key = key if isinstance(key, (tuple, list)) else (key,)
+    if Ellipsis in key:
+        return fields
+    spatial = list(key[2 if first else 1 :])[: len(fields)]
+    spatial += [slice(None)] * (len(fields) - len(spatial))
+    return tuple(
+        replace(f, stride=f.stride * (s.step or 1), offset=f.offset + (s.start or 0) * f.stride)
+        for f, s in zip(fields, spatial, strict=True)
+    )
+
+
+def _each(given, rank: int) -> tuple[int, ...]:
+    return (given,) * rank if isinstance(given, int) else tuple(given)
