@@ -1,0 +1,148 @@
+"""CrossBatchMemory: the embeddings of past batches as further candidates of the loss."""
+
+import copy
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_metric.losses._base import PairLoss
+from keras_metric.memory.replicas import gather
+from keras_metric.memory.wrapped import EncoderModel, check_positive
+from keras_metric.pairs import Pairs
+
+
+@keras.saving.register_keras_serializable(package="keras_metric")
+class CrossBatchMemory(EncoderModel):
+    """An encoder whose loss compares each batch with itself and the last `size` embeddings.
+
+        loss(anchors = batch,  candidates = batch + memory)
+
+    `compile(loss=...)` takes any `PairLoss` of `keras_metric.losses`. After the loss of a training
+    step the batch enters the memory, without gradient, and the oldest rows leave it. The memory is
+    two non-trainable weights of fixed size and a count, saved with the model. It is frozen outside
+    of training: `predict` does not need it, and `evaluate` compares the batch with itself only, so
+    that labels of other classes under the same numbers cannot meet. Under a `tf.distribute`
+    strategy the rows of all replicas enter it, the same ones in the same order on each.
+
+    Args:
+        encoder: a `keras.Model` from an input to embeddings (B, D).
+        size: rows that the memory holds.
+        warmup_steps: training steps in which the memory fills and is not yet compared with, while
+            the embeddings still move fast.
+        name: name of the model.
+
+    Raises:
+        TypeError: if the encoder is no `keras.Model`, or it was compiled with another kind of loss.
+        ValueError: if `size` is not a positive integer or `warmup_steps` negative.
+
+    Wang et al., "Cross-batch memory for embedding learning", CVPR 2020. arXiv:1912.06798, sec. 3.3
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        size: int,
+        *,
+        warmup_steps: int = 0,
+        name: str | None = None,
+        **layer_options,
+    ):
+        check_positive("size of the memory", size)
+        if not isinstance(warmup_steps, int) or warmup_steps < 0:
+            raise ValueError(
+                "Unusable warmup_steps. Expected: an integer from 0 on. "
+                f"Received: {warmup_steps!r}."
+            )
+        super().__init__(encoder, name=name, **layer_options)
+        self.size = size
+        self.warmup_steps = warmup_steps
+        self.build_if_possible()
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        dimensions = self.encoder.compute_output_shape(input_shape)[-1]
+        self.embeddings = self._frozen("embeddings", (self.size, dimensions), "float32")
+        self.labels = self._frozen("labels", (self.size,), _label_dtype())
+        self.filled = self._frozen("filled", (), "int32")
+        self.steps = self._frozen("steps", (), "int32")
+
+    def _frozen(self, name: str, shape: tuple, dtype: str):
+        return self.add_weight(
+            name=f"memory_{name}",
+            shape=shape,
+            dtype=dtype,
+            initializer="zeros",
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+        )
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        if not training:
+            return super().compute_loss(x, y, y_pred, sample_weight, training=False)
+        _check_loss(self.loss)
+        labels = ops.reshape(ops.cast(y, self.labels.dtype), (-1,))
+        total = self._loss_with_memory(labels, y_pred, sample_weight)
+        for added in self.losses:
+            total = total + ops.cast(self._aggregate_additional_loss(added), total.dtype)
+        self._remember(labels, y_pred)
+        return total
+
+    def _loss_with_memory(self, labels, embeddings, sample_weight):
+        batch_labels, batch, offset = labels, embeddings, 0
+        if self.loss.gather:
+            batch_labels, batch, offset = gather(labels, embeddings)
+        remembered = ops.logical_and(
+            ops.arange(self.size) >= self.size - self.filled.value,
+            self.steps.value >= self.warmup_steps,
+        )
+        valid = ops.concatenate([ops.ones(ops.shape(batch)[:1], "bool"), remembered], axis=0)
+        return _among(valid, self.loss).loss_against(
+            labels,
+            embeddings,
+            ops.concatenate([batch_labels, self.labels.value], axis=0),
+            ops.concatenate([ops.cast(batch, "float32"), self.embeddings.value], axis=0),
+            offset,
+            sample_weight=sample_weight,
+        )
+
+    def _remember(self, labels, embeddings) -> None:
+        """The newest rows stand last."""
+        labels, rows, _ = gather(labels, ops.stop_gradient(ops.cast(embeddings, "float32")))
+        for memory, new in ((self.embeddings, rows), (self.labels, labels)):
+            joined = ops.concatenate([memory.value, new], axis=0)
+            memory.assign(ops.reshape(joined[-self.size :], memory.shape))
+        count = self.filled.value + ops.shape(rows)[0]
+        self.filled.assign(ops.cast(ops.minimum(count, self.size), "int32"))
+        self.steps.assign(self.steps.value + 1)
+
+    def get_config(self) -> dict:
+        config = super().get_config()
+        return {**config, "size": self.size, "warmup_steps": self.warmup_steps}
+
+
+def _check_loss(loss) -> None:
+    if not isinstance(loss, PairLoss) or loss.multi_label:
+        raise TypeError(
+            "The loss cannot look into a memory. Expected: compile() with a PairLoss of "
+            f"keras_metric.losses on single labels, such as TripletLoss(). Received: {loss!r}."
+        )
+
+
+def _among(valid, loss: PairLoss) -> PairLoss:
+    """The same loss, blind to candidates that are not `valid` (C,)."""
+    chosen = copy.copy(loss)
+
+    def mine(pairs: Pairs) -> Pairs:
+        distances, positives, negatives = pairs
+        pairs = Pairs(distances, positives & valid[None], negatives & valid[None])
+        return pairs if loss._miner is None else loss._miner(pairs)
+
+    chosen._miner = mine
+    return chosen
+
+
+def _label_dtype() -> str:
+    """int64 where the backend has it."""
+    return keras.backend.standardize_dtype(ops.convert_to_tensor(np.zeros(1, "int64")).dtype)

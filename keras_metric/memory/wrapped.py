@@ -1,0 +1,53 @@
+"""A model around one encoder that it trains, saves and gives back."""
+
+import keras
+
+
+class EncoderModel(keras.Model):
+    """Base of the wrappers: input -> embeddings, by `encoder`. The rest is how they are trained."""
+
+    def __init__(self, encoder: keras.Model, *, name: str | None = None, **layer_options):
+        if not isinstance(encoder, keras.Model):
+            raise TypeError(
+                "The encoder cannot be used. Expected: a keras.Model from an input to embeddings. "
+                f"Received: {encoder!r}."
+            )
+        layer_options.setdefault("dtype", encoder.dtype_policy)
+        super().__init__(name=name, **layer_options)
+        self.encoder = encoder
+
+    @property
+    def input_shape(self):
+        """The encoder's, where it knows one."""
+        return self.encoder.input_shape
+
+    def build_if_possible(self) -> None:
+        """Makes the weights at once where the encoder already knows its input."""
+        if self.encoder.built and hasattr(self, "input_shape"):
+            self.build(self.input_shape)
+
+    def build(self, input_shape):
+        if not self.encoder.built:
+            self.encoder.build(input_shape)
+        self.built = True
+
+    def call(self, inputs, training=None):
+        return self.encoder(inputs, training=training)
+
+    def compute_output_shape(self, input_shape):
+        return self.encoder.compute_output_shape(input_shape)
+
+    def get_config(self) -> dict:
+        encoder = keras.saving.serialize_keras_object(self.encoder)
+        return {**super().get_config(), "encoder": encoder}
+
+    @classmethod
+    def from_config(cls, config: dict):
+        encoder = keras.saving.deserialize_keras_object(config["encoder"])
+        return cls(**{**config, "encoder": encoder})
+
+
+def check_positive(what: str, value: int) -> None:
+    """Raises ValueError unless `value` is an integer from 1 on."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"Unusable {what}. Expected: an integer from 1 on. Received: {value!r}.")
