@@ -1,9 +1,11 @@
 """What is being exported: the kind of model, and its image networks one by one."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
+
+from keras_metric.export.pooled_head import PooledHead, pooled_head
 
 OUTPUT_NAMES = {"embedding": "embeddings", "classifier": "scores", "dense": "map"}
 
@@ -37,6 +39,8 @@ class Subject:
     kind: str
     branches: tuple[Branch, ...]
     distance: str | Callable | None = None
+    explained: Branch | None = None
+    head: PooledHead | None = None
 
 
 def take_apart(
@@ -61,8 +65,32 @@ def take_apart(
             f"Received: {type(model).__name__}."
         )
     kind = _kind(model, _image_shape(model, image_shape), labels)
-    between = distance if kind == "embedding" else None
-    return Subject(kind, (_branch(model, kind, image_shape),), between)
+    branch = _branch(model, kind, image_shape)
+    if kind == "classifier":
+        _check_labels(model, branch, labels)
+        return _explained(branch)
+    return Subject(kind, (branch,), distance if kind == "embedding" else None)
+
+
+def _check_labels(model: keras.Model, branch: Branch, labels) -> None:
+    classes = _answer(model, branch.shape).shape[-1]
+    if labels is not None and len(labels) != classes:
+        raise ValueError(
+            f"The labels do not fit model {model.name!r}. Expected: a name for each of its "
+            f"{classes} classes. Received: {len(labels)}."
+        )
+
+
+def _explained(branch: Branch) -> Subject:
+    """A classifier, with the branch that gives its last features too if they draw a map."""
+    head = pooled_head(branch.model)
+    if head is None:
+        return Subject("classifier", (branch,))
+    outputs = {"scores": branch.model.outputs[0], "features": head.features}
+    both = replace(
+        branch, model=keras.Model(branch.model.inputs[0], outputs), outputs=tuple(outputs)
+    )
+    return Subject("classifier", (branch,), explained=both, head=head)
 
 
 def _kind(model: keras.Model, shape, labels) -> str:

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_metric import distances
 from keras_metric.export.branches import Branch, Subject
+from keras_metric.export.options import Options
 
 
 @dataclass(frozen=True)
@@ -17,37 +18,40 @@ class Endpoint:
     answer: Callable[..., dict[str, tf.Tensor]]
 
 
-def endpoints(
-    subject: Subject, run: Callable[[Branch], Callable], *, threshold: float | None
-) -> dict[str, Endpoint]:
-    """Every signature that fits the subject, by name.
+Run = Callable[[Branch], Callable]  # how a branch is run: traced for the graph, or by Keras
 
-    `run` says how a branch is run: traced once for the graph, or as Keras to compare with.
-    """
-    found = _fitting(subject, run, threshold)
-    return {name: Endpoint(e.inputs, _of_any_batch(e)) for name, e in found.items()}
+
+def image_endpoints(
+    subject: Subject, run: Run, options: Options, names: tf.lookup.StaticHashTable | None
+) -> dict[str, Endpoint]:
+    """Every signature that takes images and fits the subject, by name."""
+    first = subject.branches[0]
+    single = Endpoint({"images": images_of(first)}, lambda images: run(first)(images))
+    if subject.kind == "dense":
+        return {"serving_default": single, "dense": single}
+    if subject.kind == "embedding":
+        found = {"serving_default": single, "embed": single, **_by_branch(subject, run)}
+        return {**found, "similarity": _similarity(subject, run, options.threshold)}
+    if subject.kind == "classifier":
+        return {"serving_default": single, **_by_class(subject, run, options, names)}
+    return {"serving_default": single}
 
 
 def images_of(branch: Branch) -> tf.TensorSpec:
     return tf.TensorSpec([None, *branch.shape], branch.dtype, name="images")
 
 
-def _fitting(subject: Subject, run: Callable, threshold: float | None) -> dict[str, Endpoint]:
-    first = subject.branches[0]
-    single = Endpoint({"images": images_of(first)}, lambda images: run(first)(images))
-    if subject.kind == "dense":
-        return {"serving_default": single, "dense": single}
-    if subject.kind != "embedding":
-        return {"serving_default": single}
-    found = {"serving_default": single, "embed": single}
-    if len(subject.branches) == 2:
-        second = subject.branches[1]
-        other = Endpoint({"images": images_of(second)}, lambda images: run(second)(images))
-        found |= {f"embed_{first.model.name}": single, f"embed_{second.model.name}": other}
-    return {**found, "similarity": _similarity(subject, run, threshold)}
+def _by_branch(subject: Subject, run: Run) -> dict[str, Endpoint]:
+    """`embed_NAME` for each branch, where there are several."""
+    if len(subject.branches) == 1:
+        return {}
+    return {
+        f"embed_{branch.model.name}": Endpoint({"images": images_of(branch)}, run(branch))
+        for branch in subject.branches
+    }
 
 
-def _similarity(subject: Subject, run: Callable, threshold: float | None) -> Endpoint:
+def _similarity(subject: Subject, run: Run, threshold: float | None) -> Endpoint:
     between = distances.paired(subject.distance)
     left_branch, right_branch = subject.branches[0], subject.branches[-1]
 
@@ -61,43 +65,26 @@ def _similarity(subject: Subject, run: Callable, threshold: float | None) -> End
     return Endpoint({"left": images_of(left_branch), "right": images_of(right_branch)}, answer)
 
 
-def _of_any_batch(endpoint: Endpoint) -> Callable:
-    """Float32 answers to a batch of any size, none included.
+def _by_class(subject: Subject, run: Run, options: Options, names) -> dict[str, Endpoint]:
+    """`classify`: the best classes; `explain`: with the map of each, if the head has one."""
+    branch = subject.branches[0]
 
-    TensorFlow's fused convolutions refuse an empty batch, so one blank item stands in for none and
-    its answer is cut off. A server feeds what it is sent: shapes are checked here, in the graph.
-    """
+    def best(scores):
+        top = min(options.top, scores.shape[-1])
+        values, classes = tf.math.top_k(tf.cast(scores, tf.float32), top)
+        labels = {} if names is None else {"labels": names.lookup(tf.cast(classes, tf.int64))}
+        return {"classes": classes, "scores": values, **labels}
 
-    def answer(**inputs):
-        given = {
-            name: tf.ensure_shape(inputs[name], s.shape) for name, s in endpoint.inputs.items()
-        }
-        count = _common_count(given)
-        padded = {name: _never_empty(tensor) for name, tensor in given.items()}
-        answers = endpoint.answer(**padded)
-        return {name: _float32(tensor)[:count] for name, tensor in answers.items()}
+    def classify(images):
+        return best(run(branch)(images)["scores"])
 
-    return answer
+    def explain(images):
+        answer = run(subject.explained)(images)
+        found = best(answer["scores"])
+        return {**found, "maps": subject.head.maps(answer["features"], found["classes"])}
 
-
-def _common_count(inputs: dict):
-    first, *others = ((name, tf.shape(tensor)[0]) for name, tensor in inputs.items())
-    checks = [
-        tf.debugging.assert_equal(
-            count, first[1], f"The inputs {first[0]} and {name} differ in number."
-        )
-        for name, count in others
-    ]
-    with tf.control_dependencies(filter(None, checks)):
-        return tf.identity(first[1])
-
-
-def _never_empty(tensor):
-    shape = tf.shape(tensor)
-    missing = tf.cast(tf.equal(shape[:1], 0), tf.int32)
-    blank = tf.zeros(tf.concat([missing, shape[1:]], axis=0), tensor.dtype)
-    return tf.concat([tensor, blank], axis=0)
-
-
-def _float32(tensor):
-    return tf.cast(tensor, tf.float32) if tensor.dtype.is_floating else tensor
+    inputs = {"images": images_of(branch)}
+    found = {"classify": Endpoint(inputs, classify)}
+    if subject.explained is not None:
+        found["explain"] = Endpoint(inputs, explain)
+    return found

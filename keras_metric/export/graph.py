@@ -1,18 +1,23 @@
 """Writes the SavedModel: traces each branch once, adds the signatures, checks what was written."""
 
+import functools
 import json
-from collections.abc import Callable
+import tempfile
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
+from keras_metric.export.any_batch import of_any_batch
 from keras_metric.export.branches import Branch, Subject, take_apart
 from keras_metric.export.checking import check
-from keras_metric.export.endpoints import Endpoint, endpoints, images_of
+from keras_metric.export.endpoints import Endpoint, Run, image_endpoints, images_of
+from keras_metric.export.from_files import from_files, name_of_twin
 from keras_metric.export.metadata import describe, metadata_file
 from keras_metric.export.options import Options
 from keras_metric.export.quiet import quiet_tensorflow
+
+_ALIASES = ("embed", "dense")  # of serving_default: the twin of one is the twin of the other
 
 
 def write(model: keras.Model, draft: Path, options: Options) -> None:
@@ -23,11 +28,23 @@ def write(model: keras.Model, draft: Path, options: Options) -> None:
         image_shape=options.image_shape,
         distance=options.distance,
     )
-    served = _chosen(endpoints(subject, _traced(subject), threshold=options.threshold), options)
-    _save(served, draft)
-    plain = endpoints(subject, lambda branch: branch, threshold=options.threshold)
-    check(draft, {name: plain[name] for name in served})
+    with tempfile.TemporaryDirectory() as folder:
+        names = _class_names(options.labels, Path(folder))
+        served = _chosen(_endpoints(subject, functools.cache(_traced), options, names), options)
+        _save(served, draft, names)
+        plain = _endpoints(subject, _by_keras, options, names)
+        check(draft, {name: plain[name] for name in served}, pixel_range=options.pixel_range)
     _save_metadata(draft, describe(subject, served, options))
+
+
+def _endpoints(subject: Subject, run: Run, options: Options, names) -> dict[str, Endpoint]:
+    """All signatures, those that take files after those that take images."""
+    found = image_endpoints(subject, run, options, names)
+    for name, endpoint in tuple(found.items()):
+        twin = None if name in _ALIASES else from_files(endpoint, options)
+        if twin is not None:
+            found[name_of_twin(name)] = twin
+    return {name: of_any_batch(endpoint) for name, endpoint in found.items()}
 
 
 def _chosen(available: dict[str, Endpoint], options: Options) -> dict[str, Endpoint]:
@@ -41,15 +58,31 @@ def _chosen(available: dict[str, Endpoint], options: Options) -> dict[str, Endpo
     return {name: available[name] for name in wanted}
 
 
-def _traced(subject: Subject) -> Callable[[Branch], Callable]:
-    functions = {
-        branch: tf.function(branch, [images_of(branch)], autograph=False)
-        for branch in subject.branches
-    }
-    return functions.__getitem__
+def _traced(branch: Branch) -> tf.types.experimental.PolymorphicFunction:
+    return tf.function(branch, [images_of(branch)], autograph=False)
 
 
-def _save(served: dict[str, Endpoint], draft: Path) -> None:
+def _by_keras(branch: Branch) -> Branch:
+    return branch
+
+
+def _class_names(labels, folder: Path) -> tf.lookup.StaticHashTable | None:
+    """Class number -> name, from a file that becomes an asset of the SavedModel."""
+    if labels is None:
+        return None
+    place = folder / "labels.txt"
+    place.write_text("\n".join(labels) + "\n", encoding="utf-8")
+    file = tf.lookup.TextFileInitializer(
+        str(place),
+        tf.int64,
+        tf.lookup.TextFileIndex.LINE_NUMBER,
+        tf.string,
+        tf.lookup.TextFileIndex.WHOLE_LINE,
+    )
+    return tf.lookup.StaticHashTable(file, default_value="")
+
+
+def _save(served: dict[str, Endpoint], draft: Path, names) -> None:
     """One set of weights, whatever the number of signatures: each variable is tracked once."""
     functions = {
         name: tf.function(endpoint.answer, autograph=False).get_concrete_function(
@@ -59,7 +92,7 @@ def _save(served: dict[str, Endpoint], draft: Path) -> None:
     }
     module = tf.Module()
     used = {v.ref(): v for function in functions.values() for v in function.graph.variables}
-    module.weights = list(used.values())
+    module.weights, module.names = list(used.values()), names
     with quiet_tensorflow():
         tf.saved_model.save(module, str(draft), signatures=functions)
 

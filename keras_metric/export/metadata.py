@@ -41,6 +41,7 @@ def describe(subject, served: dict, options) -> dict:
         "distance": distance,
         "threshold": options.threshold,
         "labels": options.labels,
+        "pixel_range": options.pixel_range,
         "signatures": {name: sorted(endpoint.inputs) for name, endpoint in served.items()},
         "versions": {"keras_metric": VERSION, **_installed("keras", "tensorflow", "numpy")},
         "about": options.metadata or {},

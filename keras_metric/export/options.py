@@ -14,10 +14,13 @@ class Options:
     threshold: float | None = None
     distance: str | Callable = "euclidean"
     image_shape: tuple[int | None, int | None, int] | None = None
+    top: int = 5
+    pixel_range: tuple[float, float] = (0.0, 255.0)
+    max_pixels: int = 2**25
 
     @classmethod
     def checked(cls, **given) -> "Options":
-        for name in ("signatures", "labels", "image_shape"):
+        for name in ("signatures", "labels", "image_shape", "pixel_range"):
             if given.get(name) is not None:
                 if isinstance(given[name], str):
                     raise TypeError(
@@ -28,6 +31,9 @@ class Options:
         _check_labels(options.labels)
         _check_threshold(options.threshold)
         _check_metadata(options.metadata)
+        _check_count("top", options.top)
+        _check_count("max_pixels", options.max_pixels)
+        _check_pixel_range(options.pixel_range)
         return options
 
     def as_json(self) -> str:
@@ -55,8 +61,7 @@ def _check_labels(labels) -> None:
 
 
 def _check_threshold(threshold) -> None:
-    number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
-    if threshold is not None and not (number and math.isfinite(threshold)):
+    if threshold is not None and not _is_finite(threshold):
         raise ValueError(
             f"Unusable threshold. Expected: a distance, a finite number. Received: {threshold!r}."
         )
@@ -76,3 +81,23 @@ def _check_metadata(metadata) -> None:
         raise TypeError(
             f"The metadata cannot be kept. Expected: a dictionary. Received: {metadata!r}."
         )
+
+
+def _check_count(name: str, value) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(
+            f"Unusable {name}. Expected: a whole number from 1 on. Received: {value!r}."
+        )
+
+
+def _check_pixel_range(pixel_range) -> None:
+    if len(pixel_range) != 2 or not all(_is_finite(end) for end in pixel_range):
+        raise ValueError(
+            "Unusable pixel_range. Expected: what black and white are to the model, two numbers. "
+            f"Received: {pixel_range!r}."
+        )
+
+
+def _is_finite(value) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value)

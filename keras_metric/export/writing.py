@@ -20,6 +20,9 @@ def saved_model(
     threshold: float | None = None,
     distance: str | Callable = "euclidean",
     image_shape: tuple[int | None, int | None, int] | None = None,
+    top: int = 5,
+    pixel_range: tuple[float, float] = (0.0, 255.0),
+    max_pixels: int = 2**25,
 ) -> Path:
     """Writes `model` as the next version in the folder `path`, and returns that version's folder.
 
@@ -28,9 +31,18 @@ def saved_model(
     - embeddings, `SiameseNet`, `TripletNet`: `serving_default` and `embed`, images -> embeddings
       (of the first branch; `embed_NAME` for each where there are two); `similarity`, left and
       right -> distance, and `same` where a threshold is given.
-    - class scores: `serving_default`, images -> scores.
+    - class scores (softmax, or `labels` are given): `serving_default`, images -> scores;
+      `classify`, images -> the best `classes`, their `scores` and `labels`; `explain`, the same
+      and `maps` (B, top, h, w), the class activation maps in units of the logit, for models that
+      end in GlobalAveragePooling2D and Dense.
     - map (fully convolutional): `serving_default` and `dense`, images -> map.
     - several outputs: `serving_default`, images -> the outputs by name.
+
+    Each signature but `embed` and `dense` has a twin that takes image files: `bytes` for
+    `serving_default`, `NAME_bytes` for the others, where the model has one image size. Files are
+    decoded (JPEG, PNG, WebP, BMP, first frame of GIF), stretched to the size and put on
+    `pixel_range` in the graph; an EXIF orientation is not applied. The output `valid` is false
+    where a file was no image, and the other files of the batch are answered all the same.
 
     The batch is of any size, none included. Layers run as at inference. Floating-point answers are
     float32. The draft is loaded through a TensorFlow session and compared with the Keras model on
@@ -45,7 +57,11 @@ def saved_model(
         labels: names of the classes, in order; says that the model is a classifier.
         threshold: distance up to which two images count as the same.
         distance: between embeddings, where the model does not bring its own.
-        image_shape: (H, W, C) where the model does not say, as with subclassed models.
+        image_shape: (H, W, C) where the model does not say, as with subclassed models, or to fix
+            the size of a model that takes any.
+        top: number of classes in `classify` and `explain`.
+        pixel_range: what black and white are to the model, for image files.
+        max_pixels: images of more pixels are not decoded; they count as no image.
 
     Raises:
         FileExistsError: the version exists.
@@ -60,6 +76,9 @@ def saved_model(
         threshold=threshold,
         distance=distance,
         image_shape=image_shape,
+        top=top,
+        pixel_range=pixel_range,
+        max_pixels=max_pixels,
     )
     folder = free_version(path, version)
     if keras.backend.backend() == "tensorflow":

@@ -98,7 +98,13 @@ def test_augmentation_is_off(runtime, images):
 
 def test_signatures_are_named_and_take_any_batch(runtime):
     similarity = runtime.signatures["similarity"]
-    assert set(runtime.signatures) == {"serving_default", "embed", "similarity"}
+    assert set(runtime.signatures) == {
+        "serving_default",
+        "embed",
+        "similarity",
+        "bytes",
+        "similarity_bytes",
+    }
     assert {name: str(t) for name, t in similarity.inputs.items()} == {
         "left": "float32[-1, 16, 12, 3]",
         "right": "float32[-1, 16, 12, 3]",
@@ -110,7 +116,7 @@ def test_signatures_are_named_and_take_any_batch(runtime):
 
 
 def test_refusals_name_what_was_expected(runtime, images, tmp_path):
-    with pytest.raises(KeyError, match=r"Expected one of: embed, .*Received: 'nearest'"):
+    with pytest.raises(KeyError, match=r"Expected one of: bytes, embed, .*Received: 'nearest'"):
         runtime("nearest", images=images)
     with pytest.raises(TypeError, match="Expected: left, right. Received: images|right, left"):
         runtime("similarity", images=images)
