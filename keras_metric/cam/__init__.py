@@ -5,6 +5,18 @@ shares = SimilarityCAM(encoder)(a, b)            what every position adds to the
 """
 
 from keras_metric.cam.class_maps import CAM, Explanation
+from keras_metric.cam.completeness import Completeness
 from keras_metric.cam.methods import METHODS, Evidence, method
+from keras_metric.cam.similarity import SimilarityCAM, SimilarityMaps, TripletMaps
 
-__all__ = ["CAM", "METHODS", "Evidence", "Explanation", "method"]
+__all__ = [
+    "CAM",
+    "METHODS",
+    "Completeness",
+    "Evidence",
+    "Explanation",
+    "SimilarityCAM",
+    "SimilarityMaps",
+    "TripletMaps",
+    "method",
+]

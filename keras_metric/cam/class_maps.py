@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from threading import RLock
 from typing import Any, NamedTuple
 
 import keras
@@ -14,6 +13,7 @@ from keras_metric.cam import methods, rendering, smoothing
 from keras_metric.cam.completeness import Completeness, completeness
 from keras_metric.cam.evidence import plan
 from keras_metric.cam.examples import example_inputs, signature
+from keras_metric.cam.kept import Kept
 from keras_metric.cam.logits import look_through_softmax
 from keras_metric.cam.runs import Result, Runner
 
@@ -93,8 +93,7 @@ class CAM:
         self._render = partial(rendering.rendered, relu=relu, normalize=normalize)
         self._smooth = smooth
         self._versions = {"samples": samples, "noise": noise, "seed": seed}
-        self._runners: dict[Any, Runner] = {}
-        self._lock = RLock()
+        self._runners = Kept(_KEPT_SIZES)
         examples = example_inputs(model)
         if examples is not None:
             self._runner(examples)
@@ -147,26 +146,24 @@ class CAM:
     @property
     def layer(self) -> keras.Layer:
         """The layer mapped; known from the start when the model's input shape is."""
-        if not self._runners:
+        runner = self._runners.oldest()
+        if runner is None:
             raise ValueError(
                 f"Model {self.model.name!r} has no fixed input shape. Expected a call on images "
                 "before its layer is asked for. Received none yet."
             )
-        return next(iter(self._runners.values())).plan.target.layer
+        return runner.plan.target.layer
 
     @property
     def layer_name(self) -> str:
         return self.layer.name
 
     def _runner(self, inputs) -> Runner:
-        key = signature(inputs)
-        with self._lock:
-            if key not in self._runners:
-                while len(self._runners) >= _KEPT_SIZES:
-                    del self._runners[next(iter(self._runners))]
-                found = plan(self.model, inputs, self._layer, self._output, look_through_softmax)
-                self._runners[key] = Runner(found, self.method, self._render)
-            return self._runners[key]
+        def build():
+            found = plan(self.model, inputs, self._layer, self._output, look_through_softmax)
+            return Runner(found, self.method, self._render)
+
+        return self._runners.get(signature(inputs), build)
 
     def _run(self, images, classes, raw: bool) -> tuple[Result, bool]:
         inputs = rendering.tensor_inputs(images)

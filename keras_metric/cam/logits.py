@@ -1,15 +1,15 @@
 """Scores before softmax: the last activation is looked through, the model stays as it is."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_metric.cam.hooks import Call, Patch, on_call, producer
 
 _SQUASHING = ("Softmax", "LogSoftmax", "Sigmoid", "LogSigmoid")
 _SQUASHING_FUNCTIONS = ("softmax", "log_softmax", "sigmoid", "log_sigmoid")
-_UNIT_LENGTH = ("UnitNormalization", "Normalize")
 _SHAPE_ONLY = (
     keras.layers.Reshape,
     keras.layers.Flatten,
@@ -20,25 +20,43 @@ _SHAPE_ONLY = (
 
 def look_through_softmax(calls: list[Call], answer) -> list[Patch]:
     """Patches that let a final softmax or sigmoid, fused or a layer of its own, pass its input."""
-    return _look_through(calls, answer, _is_squashing)
+    for call in _last_calls(calls, answer):
+        if _is_squashing(call.layer):
+            return on_call(call.layer, _pass_on)
+        if _is_squashing(getattr(call.layer, "activation", None)):
+            return [Patch(call.layer, "activation", _pass_on)]
+    return []
 
 
 def look_through_unit_length(calls: list[Call], embedding) -> list[Patch]:
-    """Patches that let a final scaling to unit length pass its input."""
-    return _look_through(calls, embedding, lambda x: type(x).__name__ in _UNIT_LENGTH)
+    """Patches that let a final scaling to unit length, whatever layer does it, pass its input."""
+    for call in _last_calls(calls, embedding):
+        if _scales_to_unit_length(call):
+            return on_call(call.layer, _pass_on)
+    return []
 
 
-def _look_through(calls: list[Call], tensor, is_transparent: Callable) -> list[Patch]:
+def _pass_on(original, x, *args, **kwargs):
+    return x
+
+
+def _last_calls(calls: list[Call], tensor) -> Iterator[Call]:
+    """The call that made a tensor, and those before it while they only change the shape."""
     call = producer(calls, tensor)
     while call is not None:
-        if is_transparent(call.layer):
-            return on_call(call.layer, lambda original, x, *args, **kwargs: x)
-        if is_transparent(getattr(call.layer, "activation", None)):
-            return [Patch(call.layer, "activation", lambda original, x: x)]
-        if not isinstance(call.layer, _SHAPE_ONLY):
-            break
-        call = producer(calls, call.input)
-    return []
+        yield call
+        call = producer(calls, call.input) if isinstance(call.layer, _SHAPE_ONLY) else None
+
+
+def _scales_to_unit_length(call: Call) -> bool:
+    if isinstance(call.input, list) or len(call.input.shape) != 2:
+        return False
+    before, after = (ops.convert_to_numpy(ops.cast(x, "float32")) for x in call[1:])
+    if before.shape != after.shape:
+        return False
+    length = np.linalg.norm(before, axis=-1, keepdims=True)
+    scaled = np.abs(after * length - before).max() <= 1e-2 * np.abs(before).max()
+    return bool(scaled and np.abs(length - 1).max() > 1e-2)
 
 
 def _is_squashing(function) -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from threading import RLock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from keras_metric.cam.evidence import (
     scores_of,
 )
 from keras_metric.cam.gradients import compiled
+from keras_metric.cam.kept import Kept
 from keras_metric.cam.logits import class_scores
 from keras_metric.cam.methods import Evidence, Method
 
@@ -40,8 +40,7 @@ class Runner:
         self.plan = plan
         self.method = method
         self._render = render
-        self._functions: dict[Any, Callable] = {}
-        self._lock = RLock()
+        self._functions = Kept(_KEPT_FUNCTIONS)
         if method.needs == "weights" and isinstance(plan.head, heads.Refusal):
             raise ValueError(
                 f"The scores of {plan.model.name!r} are not linear over the positions of layer "
@@ -53,13 +52,7 @@ class Runner:
             fullgrad.check(plan)
 
     def compiled(self, key, function: Callable) -> Callable:
-        """The function kept under a key; the oldest makes room for the newest."""
-        with self._lock:
-            if key not in self._functions:
-                while len(self._functions) >= _KEPT_FUNCTIONS:
-                    del self._functions[next(iter(self._functions))]
-                self._functions[key] = compiled(function, self.plan.model)
-            return self._functions[key]
+        return self._functions.get(key, lambda: compiled(function, self.plan.model))
 
     def scores(self, inputs):
         return self.compiled("scores", partial(scores_of, self.plan))(inputs)

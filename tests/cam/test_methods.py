@@ -1,0 +1,195 @@
+"""Each method against plain loops, and what must hold behind global average pooling."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from keras_metric.cam import CAM, METHODS, Evidence, method
+from keras_metric.cam.methods import find
+
+B, N, K = 2, 6, 4
+
+
+@pytest.fixture
+def evidence(rng):
+    """Random evidence; activations are not negative, as after ReLU."""
+    a = np.abs(rng.normal(size=(B, N, K)))
+    g, h = rng.normal(size=(2, B, N, K))
+    masked, ablated = rng.normal(size=(2, B, K))
+    return Evidence(a, np.array([1.5, -2.0]), rng.normal(size=(B, 1, K)), g, h, masked, ablated)
+
+
+def loops(name, e):
+    a, g, h = e.activations, e.gradients, e.curvatures
+    out = np.zeros((B, N))
+    for b in range(B):
+        for k in range(K):
+            total = sum(a[b, p, k] for p in range(N))
+            if name == "cam":
+                w = [e.weights[b, 0, k]] * N
+            elif name in ("gradcam", "finercam"):
+                w = [sum(g[b, :, k]) / N] * N
+            elif name == "gradcam++":
+                alpha = [x**2 / (2 * x**2 + x**3 * total) for x in g[b, :, k]]
+                w = [sum(t * max(x, 0) for t, x in zip(alpha, g[b, :, k], strict=True))] * N
+            elif name == "hirescam":
+                w = list(g[b, :, k])
+            elif name == "xgradcam":
+                w = [sum(g[b, p, k] * a[b, p, k] for p in range(N)) / total] * N
+            elif name == "layercam":
+                w = [max(x, 0) for x in g[b, :, k]]
+            elif name == "shapleycam":
+                w = [sum(g[b, :, k] - h[b, :, k] / 2) / N] * N
+            elif name == "scorecam":
+                w = [np.exp(e.masked_scores[b, k]) / np.exp(e.masked_scores[b]).sum()] * N
+            elif name == "ablationcam":
+                w = [(e.score[b] - e.ablated_scores[b, k]) / abs(e.score[b])] * N
+            for p in range(N):
+                out[b, p] += w[p] * a[b, p, k]
+    return out
+
+
+PLAIN = sorted(set(METHODS) - {"eigencam", "eigengradcam", "fullgrad"})
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_equals_loops(name, evidence):
+    tensors = Evidence(*(ops.convert_to_tensor(x.astype("float32")) for x in evidence))
+    found = ops.convert_to_numpy(METHODS[name].function(tensors)).reshape(B, N)
+    np.testing.assert_allclose(found, loops(name, evidence), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["eigencam", "eigengradcam"])
+@pytest.mark.parametrize("wide", [True, False])
+def test_eigen_equals_singular_vectors(name, wide, rng):
+    shape = (2, 5, 9) if wide else (2, 9, 5)
+    a, g = rng.normal(size=(2, *shape)).astype("float32")
+    tensors = Evidence(ops.convert_to_tensor(a), None, gradients=ops.convert_to_tensor(g))
+    found = ops.convert_to_numpy(METHODS[name].function(tensors))
+    for b, matrix in enumerate(a if name == "eigencam" else a * g):
+        centred = matrix - matrix.mean(0)
+        _, _, directions = np.linalg.svd(centred, full_matrices=False)
+        expected = centred @ directions[0]
+        sign = np.sign(expected @ centred.sum(1))
+        np.testing.assert_allclose(found[b], sign * expected, atol=1e-4)
+
+
+def network(*head):
+    x = keras.Input((12, 10, 3))
+    h = layers.Conv2D(5, 3, strides=2, activation="relu", bias_initializer="ones", name="map")(x)
+    for step in head:
+        h = step(h)
+    return keras.Model(x, h)
+
+
+def gap_network():
+    bias = keras.initializers.RandomNormal(seed=2)
+    return network(layers.GlobalAveragePooling2D(), layers.Dense(4, bias_initializer=bias))
+
+
+def curved_network():
+    return network(layers.Flatten(), layers.Dense(6, activation="tanh"), layers.Dense(4))
+
+
+@pytest.fixture
+def images(rng):
+    return rng.normal(size=(3, 12, 10, 3)).astype("float32")
+
+
+def test_behind_pooling_the_family_agrees_with_the_class_weights(images):
+    model = gap_network()
+    cam = CAM(model)(images, "all", raw=True)
+    count = cam.shape[2] * cam.shape[3]
+    for name in ("gradcam", "hirescam", "xgradcam", "shapleycam"):
+        raw = CAM(model, name)(images, "all", raw=True)
+        np.testing.assert_allclose(raw, cam / count, atol=1e-6)
+    inner = keras.Model(model.input, model.get_layer("map").output)
+    a = ops.convert_to_numpy(inner(images))
+    positive = np.maximum(ops.convert_to_numpy(model.layers[-1].kernel), 0)
+    expected = np.einsum("bhwk,kc->bchw", a, positive) / count
+    layercam = CAM(model, "layercam")(images, "all", raw=True)
+    np.testing.assert_allclose(layercam, expected, atol=1e-6)
+
+
+def head_in_float64(model, a, c):
+    """Score of class c from an activation `(h, w, K)`, by the curved head's own weights."""
+    weights = [ops.convert_to_numpy(w).astype("float64") for w in model.weights[2:]]
+    hidden = np.tanh(a.reshape(-1) @ weights[0] + weights[1])
+    return (hidden @ weights[2] + weights[3])[c]
+
+
+def test_gradients_and_curvature_equal_finite_differences(images):
+    model = curved_network()
+    inner = keras.Model(model.input, model.get_layer("map").output)
+    a = ops.convert_to_numpy(inner(images[:1]))[0].astype("float64")
+
+    def gradient(at, step=1e-4):
+        out = np.zeros_like(at)
+        for i in np.ndindex(at.shape):
+            d = np.zeros_like(at)
+            d[i] = step
+            high, low = (head_in_float64(model, at + s * d, 1) for s in (1, -1))
+            out[i] = (high - low) / (2 * step)
+        return out
+
+    g = gradient(a)
+    hessian_a = (gradient(1.001 * a) - gradient(0.999 * a)) / 0.002
+    hires = CAM(model, "hirescam")(images[:1], 1, raw=True)[0]
+    np.testing.assert_allclose(hires, (g * a).sum(-1), atol=1e-5)
+    shapley = CAM(model, "shapleycam")(images[:1], 1, raw=True)[0]
+    w = (g - 0.5 * hessian_a).mean((0, 1))
+    np.testing.assert_allclose(shapley, (w * a).sum(-1), atol=1e-4)
+
+
+def test_ablation_and_finer_equal_their_closed_forms(images):
+    model = gap_network()
+    a = ops.convert_to_numpy(keras.Model(model.input, model.get_layer("map").output)(images))
+    kernel = ops.convert_to_numpy(model.layers[-1].kernel)
+    scores = ops.convert_to_numpy(model(images))
+    drop = kernel[:, 2] * a.mean((1, 2)) / np.abs(scores[:, 2:3])
+    found = CAM(model, "ablationcam")(images, 2, raw=True)
+    np.testing.assert_allclose(found, np.einsum("bhwk,bk->bhw", a, drop), rtol=1e-3, atol=1e-5)
+    others = kernel[:, [0, 1, 3]].mean(1)
+    finer = CAM(model, "finercam")(images, 2, raw=True)
+    expected = a @ (kernel[:, 2] - others) / (a.shape[1] * a.shape[2])
+    np.testing.assert_allclose(finer, expected, atol=1e-6)
+
+
+def test_scorecam_masks_the_image_by_each_channel(images):
+    model = gap_network()
+    a = ops.convert_to_numpy(keras.Model(model.input, model.get_layer("map").output)(images))
+    masks = ops.convert_to_numpy(ops.image.resize(a, (12, 10), interpolation="bilinear"))
+    low, high = masks.min((1, 2), keepdims=True), masks.max((1, 2), keepdims=True)
+    masks = (masks - low) / (high - low + 1e-7)
+    scores = np.stack(
+        [ops.convert_to_numpy(model(images * masks[..., k : k + 1]))[:, 1] for k in range(5)], -1
+    )
+    weights = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+    found = CAM(model, "scorecam")(images, 1, raw=True)
+    np.testing.assert_allclose(found, np.einsum("bhwk,bk->bhw", a, weights), atol=1e-4)
+
+
+def test_fullgrad_adds_up_through_batch_norm_and_hidden_layers(images):
+    head = [
+        layers.BatchNormalization(beta_initializer="ones", moving_mean_initializer="ones"),
+        layers.MaxPooling2D(),
+        layers.Flatten(),
+        layers.Dense(6, activation="relu", bias_initializer="ones"),
+        layers.Dense(4, bias_initializer="ones", activation="softmax"),
+    ]
+    cam = CAM(network(*head), "fullgrad")
+    found = cam.completeness(images, [[0, 3]] * 3)
+    np.testing.assert_allclose(found.explained, found.score, atol=1e-5)
+    assert cam(images).shape == (3, 12, 10)
+
+
+def test_the_table_refuses_doubles_and_unknown_names():
+    with pytest.raises(ValueError, match="'cam' exists"):
+        method("cam", needs="gradients")(lambda e: e)
+    with pytest.raises(ValueError, match="needs='magic'"):
+        method("new", needs="magic")
+    with pytest.raises(ValueError, match="method='grad'"):
+        find("grad")
+    with pytest.raises(ValueError, match="no sum to compare"):
+        CAM(gap_network(), "layercam").completeness(np.zeros((1, 12, 10, 3)))
