@@ -11,6 +11,7 @@ Steinkraus and Platt, "Best Practices for Convolutional Neural Networks Applied 
 Analysis", 2003, section 2, at a fraction of its price.
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -147,21 +148,23 @@ def _spline(length: int, cells: int) -> np.ndarray:
 def _read(images: np.ndarray, places: np.ndarray, fill: float) -> np.ndarray:
     """Bilinear values of `(B, H, W, ...)` at `(B, 2, H * W)`; beyond the rim, `fill`."""
     count, height, width = images.shape[:3]
-    padded = np.full((count, height + 3, width + 3, *images.shape[3:]), fill, np.float32)
-    padded[:, 1:-2, 1:-2] = images
-    pixels = padded.reshape(count * (height + 3) * (width + 3), -1)
+    depth = math.prod(images.shape[3:])
+    padded = np.full((depth, count, height + 3, width + 3), fill, np.float32)
+    padded[:, :, 1:-2, 1:-2] = np.moveaxis(images.reshape(count, height, width, depth), -1, 0)
     row = np.clip(places[:, 0] + 1, 0, height + 1)
     column = np.clip(places[:, 1] + 1, 0, width + 1)
     top, left = row.astype(np.int32), column.astype(np.int32)
-    down, right = (row - top)[..., None], (column - left)[..., None]
+    down, right = row - top, column - left
     first = np.arange(count, dtype=np.int32)[:, None] * ((height + 3) * (width + 3))
     corner = first + top * (width + 3) + left
     below = corner + width + 3
-    upper = pixels[corner]
-    upper += right * (pixels[corner + 1] - upper)
-    lower = pixels[below]
-    lower += right * (pixels[below + 1] - lower)
-    values = upper + down * (lower - upper)
-    if np.issubdtype(images.dtype, np.integer):
-        np.rint(values, out=values)
-    return values.reshape(images.shape).astype(images.dtype)
+    values = np.empty((count, height * width, depth), images.dtype)
+    for channel, pixels in enumerate(padded.reshape(depth, padded[0].size)):
+        upper, lower = pixels[corner], pixels[below]
+        upper += right * (pixels[corner + 1] - upper)
+        lower += right * (pixels[below + 1] - lower)
+        upper += down * (lower - upper)
+        if np.issubdtype(images.dtype, np.integer):
+            np.rint(upper, out=upper)
+        values[:, :, channel] = upper
+    return values.reshape(images.shape)

@@ -43,6 +43,10 @@ def test_a_warp_of_zero_is_the_identity(rng, dtype):
     np.testing.assert_allclose(got, images, atol=1e-3)
 
 
+def test_a_batch_may_be_empty(rng):
+    assert Warp(elastic=0.1)(np.zeros((0, 4, 4, 1), np.uint8), rng).shape == (0, 4, 4, 1)
+
+
 def test_mirror_flips_left_and_right_of_some(rng):
     images = rng.integers(0, 256, (40, 5, 6), dtype=np.uint8)
     got = Warp(**STILL, mirror=True)(images, rng)

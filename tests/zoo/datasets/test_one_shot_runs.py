@@ -25,7 +25,7 @@ def pixel(picture):
 
 
 def write_run(folder, number, ways, rng):
-    """A run of pictures with a pixel: its column is the character, its row 1 in training, else 2."""
+    """A run of pictures with one pixel: its column is the character, its row 1 in training."""
     name = f"run{number:02d}"
     for part in ("training", "test"):
         (folder / name / part).mkdir(parents=True)

@@ -1,0 +1,66 @@
+"""What is particular to one family."""
+
+import keras
+import numpy as np
+import pytest
+
+from zoo import encoders
+
+pytestmark = pytest.mark.tensorflow
+
+
+def parts(model, images, *names):
+    tap = keras.Model(model.input, [model.get_layer(name).output for name in names])
+    return [keras.ops.convert_to_numpy(part) for part in tap(images)]
+
+
+def test_a_new_residual_block_is_the_identity(rng):
+    model = encoders.build("resnet18", (16, 16, 1), width=1 / 8)
+    images = rng.integers(0, 256, (2, 16, 16, 1), np.uint8)
+    before, after = parts(model, images, "stage1_block1_relu", "stage1_block2_relu")
+    assert before.max() > 0
+    np.testing.assert_allclose(after, before, atol=1e-6)
+
+
+def test_squeeze_excite_equals_its_equations(rng):
+    model = encoders.build("resnet18", (16, 16, 1), width=1 / 2, squeeze_excite=True)
+    name = "stage1_block1"
+    model.get_layer(f"{name}_norm2").gamma.assign(rng.uniform(1, 2, 32))
+    for part in ("reduce", "excite"):
+        model.get_layer(f"{name}_se_{part}").bias.assign(
+            rng.normal(size=model.get_layer(f"{name}_se_{part}").bias.shape)
+        )
+    images = rng.integers(0, 256, (2, 16, 16, 1), np.uint8)
+    x, scaled = parts(model, images, f"{name}_norm2", f"{name}_se_scale")
+    w1, b1 = model.get_layer(f"{name}_se_reduce").get_weights()
+    w2, b2 = model.get_layer(f"{name}_se_excite").get_weights()
+    assert w1.shape == (1, 1, 32, 2)
+    squeezed = np.maximum(x.mean((1, 2)) @ w1[0, 0] + b1, 0)
+    gate = 1 / (1 + np.exp(-(squeezed @ w2[0, 0] + b2)))
+    np.testing.assert_allclose(scaled, x * gate[:, None, None], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("side", "stem"), [(63, (63, 63)), (64, (16, 16))])
+def test_the_stem_follows_the_size_of_the_images(side, stem):
+    model = encoders.build("resnet18", (side, side, 3), width=1 / 16)
+    assert model.get_layer("stage1_block1_conv1").input.shape[1:3] == stem
+
+
+def test_koch_is_the_paper_at_105_and_smaller_below():
+    paper = encoders.build("koch", (105, 105, 1), width=1 / 16)
+    assert paper.get_layer("block4_conv").output.shape[1:3] == (6, 6)
+    assert [paper.get_layer(f"block{i}_conv").kernel_size[0] for i in (1, 2, 3, 4)] == [10, 7, 4, 4]
+    small = encoders.build("koch", (52, 52, 1), width=1 / 16)
+    assert [small.get_layer(f"block{i}_conv").kernel_size[0] for i in (1, 2, 3, 4)] == [5, 3, 3, 3]
+    assert small.get_layer("block4_conv").output.shape[1:3] == (6, 6)
+    assert small.get_layer("embedding").activation is keras.activations.sigmoid
+
+
+@pytest.mark.parametrize(
+    ("name", "convolutions"), [("vgg11", 8), ("vgg13", 10), ("vgg16", 13), ("vgg19", 16)]
+)
+def test_vgg_counts_its_convolutions(name, convolutions):
+    model = encoders.build(name, (32, 32, 1), width=1 / 64)
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds.count("Conv2D") == convolutions
+    assert kinds.count("MaxPooling2D") == 5
