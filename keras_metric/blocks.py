@@ -25,7 +25,7 @@ def map_rows(function: Callable, rows, shared, *, rows_per_block: int):
     blocks = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()]
     count = ops.shape(rows)[0]
     missing = -count % rows_per_block
-    padding = ops.zeros((missing, *rows.shape[1:]), dtype=rows.dtype)
+    padding = ops.zeros((missing, *ops.shape(rows)[1:]), dtype=rows.dtype)
     padded = ops.concatenate([rows, padding], axis=0)
     return blocks(function, padded, shared, rows_per_block)[:count]
 

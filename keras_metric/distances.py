@@ -1,7 +1,7 @@
 """Distances `(A, D), (C, D) -> (A, C)`: smaller is nearer, always.
 
-Every distance computes in at least float32, is never negative, has a finite gradient where two
-points coincide and at zero vectors, and stays finite for huge norms.
+Every distance computes in at least float32, is never negative (`negative_dot` alone may be), has a
+finite gradient where two points coincide and at zero vectors, and stays finite for huge norms.
 
 The pairwise forms of `euclidean` and `squared_euclidean` expand |a - c|^2 into a matrix product, so
 they resolve pairs nearer than about 3e-4 times their norm (float32) only roughly. `paired` compares
@@ -24,6 +24,7 @@ __all__ = [
     "is_named",
     "manhattan",
     "names",
+    "negative_dot",
     "paired",
     "precise",
     "signal_to_noise",
@@ -55,6 +56,11 @@ def angular(anchors, candidates):
     """The angle between a and c divided by pi, in [0, 1]; a zero vector is at 1/2."""
     cosines = _cosines(anchors, candidates)
     return _angle(root(2 - 2 * cosines), root(2 + 2 * cosines))
+
+
+def negative_dot(anchors, candidates):
+    """-a·c: inner products as they are, for embeddings of any length; may be negative."""
+    return -ops.matmul(precise(anchors), ops.transpose(precise(candidates)))
 
 
 def manhattan(anchors, candidates):
@@ -105,6 +111,10 @@ def _paired_angular(a, b):
     return _angle(apart, together)
 
 
+def _paired_negative_dot(a, b):
+    return -ops.sum(precise(a) * precise(b), axis=-1)
+
+
 def _paired_manhattan(a, b):
     return ops.sum(ops.abs(precise(a) - precise(b)), axis=-1)
 
@@ -125,6 +135,7 @@ _PAIRED = {
     cosine: _paired_cosine,
     euclidean: _paired_euclidean,
     manhattan: _paired_manhattan,
+    negative_dot: _paired_negative_dot,
     signal_to_noise: _paired_signal_to_noise,
     squared_euclidean: _paired_squared_euclidean,
 }

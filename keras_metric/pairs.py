@@ -13,6 +13,7 @@ from keras.backend import standardize_dtype
 __all__ = [
     "Pairs",
     "as_labels",
+    "count_below",
     "from_labels",
     "from_words",
     "masked_logsumexp",
@@ -123,11 +124,18 @@ def _integers(labels):
         )
     if dtype in _SMALL or dtype in _WIDE:
         return labels
+    if _is_placeholder(labels):
+        return ops.cast(labels, "int64")
     raise ValueError(
         "Labels must be integers, so that any two ids stay different. Expected an integer dtype "
         f"(int64, int32, ...). Received: {dtype}. Strings and floats that stand for classes become "
         "integers with np.unique(labels, return_inverse=True)[1]."
     )
+
+
+def _is_placeholder(labels) -> bool:
+    """Under a tf.distribute strategy Keras first traces the loss on a mean of integer labels."""
+    return getattr(getattr(labels, "graph", None), "name", "").startswith("scratch_graph")
 
 
 def _words(labels):
@@ -168,13 +176,13 @@ def masked_mean(values, mask):
 
 
 def masked_max(values, mask):
-    """The largest chosen value of each row, 0 where none is chosen. One winner has the gradient."""
+    """The largest chosen value of each row, 0 where none; the gradient is one winner's."""
     winner = ops.argmax(ops.where(mask, ops.stop_gradient(values), -np.inf), axis=-1)
     return _winner(values, mask, winner)
 
 
 def masked_min(values, mask):
-    """The smallest chosen value of each row, 0 where none is chosen. One winner has the gradient."""
+    """The smallest chosen value of each row, 0 where none; the gradient is one winner's."""
     winner = ops.argmin(ops.where(mask, ops.stop_gradient(values), np.inf), axis=-1)
     return _winner(values, mask, winner)
 
@@ -188,6 +196,24 @@ def masked_logsumexp(values, mask, axis=-1):
     some = total > 0
     log = ops.log(ops.where(some, total, 1)) + ops.squeeze(peak, axis=axis)
     return ops.where(some, log, -1e9)
+
+
+def count_below(in_order, limits, *, strictly: bool):
+    """How many of each ascending row lie below (or at) each limit of that row: binary search."""
+    in_order, limits = ops.stop_gradient(in_order), ops.stop_gradient(limits)
+    width = ops.shape(in_order)[1]
+    below = ops.less if strictly else ops.less_equal
+
+    def halve(step, count):
+        probe = ops.minimum(count + step, width)
+        value = ops.take_along_axis(in_order, probe - 1, axis=1)
+        inside = ops.logical_and(count + step <= width, below(value, limits))
+        return step // 2, ops.where(inside, probe, count)
+
+    bits = ops.floor(ops.log2(ops.cast(width, "float32") + 0.5))
+    first = ops.cast(ops.power(2.0, bits) + 0.5, "int32")
+    zero = ops.zeros_like(limits, dtype="int32")
+    return ops.while_loop(lambda step, _: step > 0, halve, (first, zero))[1]
 
 
 def _winner(values, mask, winner):

@@ -1,7 +1,20 @@
 """Losses for `compile(loss=...)`: pairs and triplets given, or found in a labelled batch."""
 
-from . import given, triplets
+from . import given, pairwise, ranking, softmax, structured, triplets, views
 from .given import *  # noqa: F403
+from .pairwise import *  # noqa: F403
+from .ranking import *  # noqa: F403
+from .softmax import *  # noqa: F403
+from .structured import *  # noqa: F403
 from .triplets import *  # noqa: F403
+from .views import *  # noqa: F403
 
-__all__ = [*given.__all__, *triplets.__all__]
+__all__ = [
+    *given.__all__,
+    *pairwise.__all__,
+    *ranking.__all__,
+    *softmax.__all__,
+    *structured.__all__,
+    *triplets.__all__,
+    *views.__all__,
+]

@@ -1,56 +1,23 @@
 """PairLoss: labels and embeddings -> pairs -> miner -> one value an anchor -> Keras's reduction."""
 
-import inspect
 from collections.abc import Callable
 
-import keras
 from keras import ops
 from keras.backend import standardize_dtype
 
 from keras_metric import distances
 from keras_metric.blocks import map_rows
+from keras_metric.losses._loss import RowLoss, serializable
 from keras_metric.pairs import Pairs, as_labels, from_words
 
-__all__ = []
-
-serializable = keras.saving.register_keras_serializable(package="keras_metric")
-
-
-class RowLoss(keras.losses.Loss):
-    """A Keras loss that remembers its arguments and reduces values of which some do not count."""
-
-    def reduce(self, values, counts, sample_weight=None):
-        """Values (A,) under Keras's reductions, means over those that count.
-
-        counts: (A,) bool or None for all. A value that does not count is 0 and is left out of the
-        denominator of "sum_over_batch_size", "mean" and "mean_with_sample_weight"; with
-        sample_weight (A,) or (A, 1) the first two divide by the number that count, as Keras does,
-        the third by the sum of their weights. reduction "sum" adds, None returns the values.
-        """
-        weights = ops.ones_like(values)
-        if sample_weight is not None:
-            weights = ops.cast(ops.reshape(sample_weight, (-1,)), values.dtype)
-        if counts is not None:
-            counted = ops.cast(counts, values.dtype)
-            weights = weights * counted
-            if self.reduction in ("sum_over_batch_size", "mean"):
-                weights = weights / ops.maximum(ops.mean(counted), 1e-30)
-        reduction = _Reduction(reduction=self.reduction, dtype=values.dtype, name=self.name)
-        return reduction(values, values, weights)
-
-    def get_config(self):
-        """The arguments of the constructor, by value."""
-        return {name: _plain(getattr(self, name)) for name in _arguments(type(self))}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**keras.saving.deserialize_keras_object(config))
+__all__ = ["PairLoss", "serializable"]
 
 
 class PairLoss(RowLoss):
     """A loss over the pairs of a labelled batch, `(labels, embeddings) -> loss`.
 
-    A leaf implements `values(pairs)`: (A, C) distances and masks -> one value an anchor (A,).
+    A leaf implements `values(pairs)`: (A, C) distances and masks -> one value an anchor (A,); one
+    that looks at the candidates' own pairs as well also implements `context(pairs)`.
 
     distance: name or function, see `keras_metric.distances`.
     miner: name or function Pairs -> Pairs, see `keras_metric.miners`; None keeps every pair.
@@ -66,6 +33,7 @@ class PairLoss(RowLoss):
     """
 
     needs = "both"  # "both": a positive and a negative; "positive"; "any": either
+    context = None  # or a method Pairs of all candidates -> (C, W), what `values` knows of each
 
     def __init__(
         self,
@@ -124,26 +92,61 @@ class PairLoss(RowLoss):
 
     def counted_values(self, labels, embeddings, candidate_labels, candidates, offset=None):
         """Values (A,) of the anchors and whether each counts, (A,) bool: see `against`."""
+        whole = candidates is embeddings and candidate_labels is labels
         anchors, candidates = _rows(embeddings), _rows(candidates)
         labels = as_labels(labels, multi_label=self.multi_label)
         candidate_labels = as_labels(candidate_labels, multi_label=self.multi_label)
+        if self.rows_per_block is None and (whole or self.context is None):
+            pairs = self._pairs(anchors, labels, candidates, candidate_labels, offset)
+            return self._value_and_count(pairs, self.context and self.context(pairs))
+        context = self._context(candidate_labels, candidates)
+        width = candidates.shape[1]
+        shared = candidates if context is None else ops.concatenate([candidates, context], axis=1)
 
-        def block(start, anchors, candidates, labels):
+        def block(start, anchors, labels, shared):
             first = None if offset is None else offset + start
-            pairs = self._pairs(anchors, labels, candidates, candidate_labels, first)
-            counts = _counts(pairs, self.needs)
-            values = ops.where(counts, self.values(pairs), 0)
-            return ops.stack([values, ops.cast(counts, values.dtype)], axis=1)
+            pairs = self._pairs(anchors, labels, shared[:, :width], candidate_labels, first)
+            value, counts = self._value_and_count(pairs, shared[:, width:])
+            return ops.stack([value, ops.cast(counts, value.dtype)], axis=1)
 
-        if self.rows_per_block is None:
-            columns = block(0, anchors, candidates, labels)
-        else:
-            columns = _in_blocks(block, anchors, candidates, labels, self.rows_per_block)
+        columns = self._by_rows(block, anchors, labels, shared)
         return columns[:, 0], columns[:, 1] > 0
 
     def values(self, pairs: Pairs):
-        """Pairs -> (A,). A row without the pairs that the loss `needs` may hold any finite value."""
+        """Pairs -> (A,). A row without the pairs that the loss `needs` may hold any finite value.
+
+        A leaf that has a `context` takes it as second argument.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not implement values(pairs).")
+
+    def _value_and_count(self, pairs, context):
+        values = self.values(pairs) if self.context is None else self.values(pairs, context)
+        counts = _counts(pairs, self.needs)
+        return ops.where(counts, values, 0), counts
+
+    def _context(self, labels, candidates):
+        """(C, W) that `context` says of the candidates among themselves, or None."""
+        if self.context is None:
+            return None
+
+        def block(start, anchors, words, candidates):
+            return self.context(self._pairs(anchors, words, candidates, labels, start))
+
+        return self._by_rows(block, candidates, labels, candidates)
+
+    def _by_rows(self, block, anchors, labels, shared):
+        """block(start, anchors, labels, shared) over all anchors, or over a block at a time."""
+        rows = self.rows_per_block
+        if rows is None:
+            return block(0, anchors, labels, shared)
+        missing = ops.zeros((rows, labels.shape[1]), labels.dtype)
+        padded = ops.concatenate([labels, missing], axis=0)  # any block's slice stays inside
+
+        def chosen(start, anchors, shared):
+            words = ops.slice(padded, (start, 0), (rows, labels.shape[1]))
+            return block(start, anchors, words, shared)
+
+        return map_rows(chosen, anchors, shared, rows_per_block=rows)
 
     def _pairs(self, anchors, labels, candidates, candidate_labels, offset):
         pairs = from_words(
@@ -155,31 +158,19 @@ class PairLoss(RowLoss):
         )
         return pairs if self._miner is None else self._miner(pairs)
 
+    def _total(self, count):
+        if not self.gather:
+            return count
+        from keras_metric.memory import replica_mean
+
+        return replica_mean(count)
+
     def _candidates(self, labels, embeddings):
         if not self.gather:
             return labels, embeddings, 0
         from keras_metric.memory import gather  # memory stands on the losses
 
         return gather(labels, embeddings)
-
-
-@keras.saving.register_keras_serializable(package="keras_metric", name="_Reduction")
-class _Reduction(keras.losses.Loss):
-    """Keras's own reduction of values that are already there."""
-
-    def call(self, y_true, y_pred):
-        return y_pred
-
-
-def _in_blocks(function, anchors, candidates, labels, rows):
-    missing = ops.zeros((rows, *labels.shape[1:]), labels.dtype)
-    labels = ops.concatenate([labels, missing], axis=0)  # any block's slice stays inside
-
-    def block(start, anchors, candidates):
-        chosen = ops.slice(labels, (start, 0), (rows, labels.shape[1]))
-        return function(start, anchors, candidates, chosen)
-
-    return map_rows(block, anchors, candidates, rows_per_block=rows)
 
 
 def _counts(pairs, needs):
@@ -205,34 +196,3 @@ def _miner(miner):
     from keras_metric import miners
 
     return miners.get(miner)
-
-
-def _arguments(cls):
-    """Names of the constructor's arguments, with those that `**options` hands to the base."""
-    for owner in cls.__mro__:
-        if "__init__" in vars(owner):
-            for name, parameter in inspect.signature(owner.__init__).parameters.items():
-                if name != "self" and parameter.kind is not parameter.VAR_KEYWORD:
-                    yield name
-            if not any(
-                parameter.kind is parameter.VAR_KEYWORD
-                for parameter in inspect.signature(owner.__init__).parameters.values()
-            ):
-                return
-
-
-def _plain(value):
-    """An argument as JSON: registered functions and objects by their registered name."""
-    if not callable(value):
-        return value
-    named = value if inspect.isfunction(value) else type(value)
-    registered = keras.saving.get_registered_name(named)
-    if distances.is_named(value):
-        return value.__name__
-    if keras.saving.get_registered_object(registered) is named:
-        return keras.saving.serialize_keras_object(value)
-    raise ValueError(
-        "A function of one's own cannot be saved by name. Expected one registered with "
-        "@keras.saving.register_keras_serializable(). "
-        f"Received: {getattr(value, '__name__', value)!r}"
-    )

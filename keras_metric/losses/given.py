@@ -1,16 +1,15 @@
 """Losses of pairs and triplets that are given: the network returns distances, not embeddings."""
 
 from keras import ops
-from keras.backend import standardize_dtype
 
 from keras_metric.distances import precise
-from keras_metric.losses._base import RowLoss, serializable
+from keras_metric.losses._loss import GivenLoss, serializable
 
 __all__ = ["ContrastiveLoss", "TripletMarginLoss"]
 
 
 @serializable
-class ContrastiveLoss(RowLoss):
+class ContrastiveLoss(GivenLoss):
     """Similar pairs near, different pairs at least a margin apart.
 
         y · d^2 + (1 - y) · max(0, margin - d)^2
@@ -22,20 +21,9 @@ class ContrastiveLoss(RowLoss):
     eq. 4 (there y = 0 means similar, and a factor 1/2).
     """
 
-    def __init__(
-        self,
-        margin: float = 1.0,
-        *,
-        name: str | None = None,
-        reduction: str | None = "sum_over_batch_size",
-        dtype=None,
-    ):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+    def __init__(self, margin: float = 1.0, **options):
+        super().__init__(**options)
         self.margin = margin
-
-    def __call__(self, y_true, y_pred, sample_weight=None):
-        values = self.call(y_true, y_pred)
-        return ops.cast(self.reduce(values, None, sample_weight), _dtype(y_pred))
 
     def call(self, y_true, y_pred):
         distances = _column(y_pred)
@@ -51,7 +39,7 @@ class ContrastiveLoss(RowLoss):
 
 
 @serializable
-class TripletMarginLoss(RowLoss):
+class TripletMarginLoss(GivenLoss):
     """The negative farther than the positive by a margin, for each triplet on its own.
 
         max(0, d(a, p) - d(a, n) + margin)
@@ -62,20 +50,9 @@ class TripletMarginLoss(RowLoss):
     Schroff et al., "FaceNet", CVPR 2015. arXiv:1503.03832, eq. 3 (there with squared distances)
     """
 
-    def __init__(
-        self,
-        margin: float = 1.0,
-        *,
-        name: str | None = None,
-        reduction: str | None = "sum_over_batch_size",
-        dtype=None,
-    ):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+    def __init__(self, margin: float = 1.0, **options):
+        super().__init__(**options)
         self.margin = margin
-
-    def __call__(self, y_true, y_pred, sample_weight=None):
-        values = self.call(y_true, y_pred)
-        return ops.cast(self.reduce(values, None, sample_weight), _dtype(y_pred))
 
     def call(self, y_true, y_pred):
         distances = precise(y_pred)
@@ -95,7 +72,3 @@ def _column(x):
         "A pair has one label and one distance. Expected shape (B,) or (B, 1). "
         f"Received: shape {tuple(x.shape)}"
     )
-
-
-def _dtype(x):
-    return standardize_dtype(ops.convert_to_tensor(x).dtype)

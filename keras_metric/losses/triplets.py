@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_metric.losses._base import PairLoss, serializable
-from keras_metric.pairs import Pairs, masked_max, masked_mean, masked_min
+from keras_metric.pairs import Pairs, count_below, masked_max, masked_mean, masked_min
 
 __all__ = ["TripletLoss"]
 
@@ -96,7 +96,7 @@ def all_triplets(pairs: Pairs, _, margin: float):
     in_order = ops.take_along_axis(d, order, axis=1)
     sums = ops.cumsum(ops.where(is_negative, in_order, 0), axis=1)
     reach = d + margin
-    count = _count_below(ops.where(is_negative, in_order, np.inf), reach, strictly=True)
+    count = count_below(ops.where(is_negative, in_order, np.inf), reach, strictly=True)
     sum_below = ops.take_along_axis(sums, ops.maximum(count - 1, 0), axis=1)
     count = ops.cast(count, d.dtype)
     hinges = ops.where(positives, ops.relu(count * reach - ops.where(count > 0, sum_below, 0)), 0)
@@ -118,24 +118,6 @@ def semi_hard_negatives(pairs: Pairs):
     d = ops.stop_gradient(d)
     order = ops.argsort(ops.where(negatives, d, np.inf), axis=1)
     in_order = ops.take_along_axis(ops.where(negatives, d, np.inf), order, axis=1)
-    beyond = _count_below(in_order, d, strictly=False)
+    beyond = count_below(in_order, d, strictly=False)
     last = ops.sum(ops.cast(negatives, "int32"), axis=1, keepdims=True) - 1
     return ops.take_along_axis(order, ops.clip(beyond, 0, ops.maximum(last, 0)), axis=1)
-
-
-def _count_below(in_order, limits, *, strictly: bool):
-    """How many of each ascending row lie below (or at) each limit of that row: binary search."""
-    in_order, limits = ops.stop_gradient(in_order), ops.stop_gradient(limits)
-    width = ops.shape(in_order)[1]
-    below = ops.less if strictly else ops.less_equal
-
-    def halve(step, count):
-        probe = ops.minimum(count + step, width)
-        value = ops.take_along_axis(in_order, probe - 1, axis=1)
-        inside = ops.logical_and(count + step <= width, below(value, limits))
-        return step // 2, ops.where(inside, probe, count)
-
-    bits = ops.floor(ops.log2(ops.cast(width, "float32") + 0.5))
-    first = ops.cast(ops.power(2.0, bits) + 0.5, "int32")
-    zero = ops.zeros_like(limits, dtype="int32")
-    return ops.while_loop(lambda step, _: step > 0, halve, (first, zero))[1]

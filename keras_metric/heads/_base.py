@@ -1,0 +1,116 @@
+"""Head: similarities of embeddings to class weights; HeadLoss: labels and those similarities."""
+
+import keras
+from keras import ops
+from keras.backend import standardize_dtype
+
+from keras_metric.distances import precise, unit
+from keras_metric.losses._loss import RowLoss, arguments
+from keras_metric.pairs import as_labels
+
+__all__ = []
+
+
+class Head(keras.layers.Layer):
+    """Scaled cosines between embeddings (B, D) and the weights of each class: (B, classes).
+
+    A leaf implements `loss(**options)`. scale: the factor of the cosines. centers: weight vectors a
+    class; the nearest one speaks for it. Computes in float32 under mixed precision too.
+
+    Raises ValueError for numbers out of range and for inputs that are not (B, D).
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        *,
+        scale: float,
+        centers: int = 1,
+        initializer="he_normal",
+        name: str | None = None,
+        trainable: bool = True,
+        dtype="float32",
+    ):
+        super().__init__(name=name, trainable=trainable, dtype=dtype)
+        if classes < 1 or centers < 1 or scale <= 0:
+            raise ValueError(
+                "A head needs classes, centers and a scale. Expected classes >= 1, centers >= 1, "
+                f"scale > 0. Received: classes={classes!r}, centers={centers!r}, scale={scale!r}"
+            )
+        self.classes = classes
+        self.scale = scale
+        self.centers = centers
+        self.initializer = keras.initializers.get(initializer)
+
+    def build(self, input_shape):
+        if len(input_shape) != 2:
+            raise ValueError(
+                "Embeddings have the wrong shape. Expected one row a sample, (B, D). "
+                f"Received: shape {tuple(input_shape)}"
+            )
+        shape = (self.classes * self.centers, input_shape[1])
+        self.class_weights = self.add_weight(
+            name="class_weights", shape=shape, initializer=self.initializer
+        )
+
+    def call(self, embeddings):
+        return self.scale * self.similarities(embeddings)
+
+    def similarities(self, embeddings):
+        """(B, D) -> (B, classes): the cosine with the nearest center of each class."""
+        return ops.max(self.cosines(embeddings), axis=-1)
+
+    def cosines(self, embeddings):
+        """(B, D) -> (B, classes, centers)."""
+        cosines = ops.matmul(unit(embeddings), ops.transpose(unit(self.class_weights)))
+        return ops.reshape(cosines, (-1, self.classes, self.centers))
+
+    def loss(self, **options):
+        """The Keras loss that belongs to this head; options: name, reduction, dtype."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement loss(**options).")
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.classes)
+
+    def get_config(self):
+        config = super().get_config()
+        own = {name: getattr(self, name) for name in arguments(type(self)) if name not in config}
+        return {**config, **own, "initializer": keras.initializers.serialize(self.initializer)}
+
+
+class HeadLoss(RowLoss):
+    """A loss of labels (B,) or (B, 1) and a head's output (B, classes), one value a sample.
+
+    A leaf implements `values(target, similarities)`: (B, classes) bool, one true class a row, and
+    cosines. Labels are class numbers from 0; one outside the classes gives NaN. Computes in at
+    least float32 and returns the precision of the head's output.
+    """
+
+    def __init__(
+        self,
+        *,
+        scale: float,
+        name: str | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        dtype=None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.scale = scale
+
+    def __call__(self, labels, logits, sample_weight=None):
+        dtype = standardize_dtype(ops.convert_to_tensor(logits).dtype)
+        return ops.cast(self.reduce(self.call(labels, logits), None, sample_weight), dtype)
+
+    def call(self, labels, logits):
+        labels, logits = as_labels(labels), precise(logits)
+        target = labels[:, :1] == ops.arange(ops.shape(logits)[1], dtype=labels.dtype)[None]
+        values = self.values(target, logits / self.scale)
+        return ops.where(ops.any(target, axis=1), values, float("nan"))
+
+    def values(self, target, similarities):
+        raise NotImplementedError(f"{type(self).__name__} does not implement values.")
+
+
+def cross_entropy(target, logits):
+    """-log softmax of the true class, (B,)."""
+    return ops.logsumexp(logits, axis=1) - ops.sum(ops.where(target, logits, 0), axis=1)

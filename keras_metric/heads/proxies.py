@@ -1,0 +1,131 @@
+"""Proxy heads: a learned vector stands for each class, and embeddings are compared with it."""
+
+from keras import ops
+
+from keras_metric.distances import root, unit
+from keras_metric.heads._base import Head, HeadLoss, cross_entropy
+from keras_metric.heads.margins import CosFaceLoss
+from keras_metric.losses._loss import serializable
+from keras_metric.pairs import masked_logsumexp
+
+__all__ = ["ProxyAnchor", "ProxyNCA", "SoftTriple"]
+
+
+@serializable
+class ProxyNCA(Head):
+    """Nearer to its own proxy than to the others.
+
+        -log(exp(-d^2(x, p_y) scale / 2) / sum over z != y of exp(-d^2(x, p_z) scale / 2))
+
+    d between unit vectors, so that -d^2 / 2 = cos - 1. With `plus` the sum has y in it as well
+    (ProxyNCA++), which makes it a normalised softmax; without, the loss may be negative.
+    Movshovitz-Attias et al., 2017, arXiv:1703.07464, eq. 4; Teh et al., "ProxyNCA++", 2020,
+    arXiv:2004.01113.
+    """
+
+    def __init__(self, classes: int, *, scale: float = 18.0, plus: bool = False, **options):
+        super().__init__(classes, scale=scale, **options)
+        self.plus = plus
+
+    def loss(self, **options):
+        return ProxyNCALoss(plus=self.plus, scale=self.scale, **options)
+
+
+@serializable
+class ProxyAnchor(Head):
+    """Each proxy against the whole batch.
+
+        mean over proxies with positives in the batch of log(1 + sum_p exp(-scale (cos - margin)))
+      + mean over all proxies of log(1 + sum_n exp(scale (cos + margin)))
+
+    scale is the paper's alpha. The value is one of the batch, and stands for each of its samples.
+    Kim et al., "Proxy anchor loss", CVPR 2020, arXiv:2003.13911, eq. 4.
+    """
+
+    def __init__(self, classes: int, *, margin: float = 0.1, scale: float = 32.0, **options):
+        super().__init__(classes, scale=scale, **options)
+        self.margin = margin
+
+    def loss(self, **options):
+        return ProxyAnchorLoss(margin=self.margin, scale=self.scale, **options)
+
+
+@serializable
+class SoftTriple(Head):
+    """Several centers a class, softly chosen, and pulled together when they are not needed.
+
+        similarity_c = sum_k softmax_k(cos_ck / gamma) cos_ck
+        -log softmax(scale · (similarity - margin for the true class))
+      + regularization · mean over classes of the centers' mean distance
+
+    Qian et al., "SoftTriple loss", ICCV 2019, arXiv:1909.05235 (there gamma is 1 / gamma).
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        *,
+        centers: int = 10,
+        margin: float = 0.01,
+        gamma: float = 0.1,
+        regularization: float = 0.2,
+        scale: float = 20.0,
+        **options,
+    ):
+        super().__init__(classes, scale=scale, centers=centers, **options)
+        self.margin = margin
+        self.gamma = gamma
+        self.regularization = regularization
+
+    def call(self, embeddings):
+        if self.centers > 1 and self.regularization:
+            self.add_loss(self.regularization * self.center_distance())
+        return self.scale * self.similarities(embeddings)
+
+    def similarities(self, embeddings):
+        cosines = self.cosines(embeddings)
+        return ops.sum(ops.softmax(cosines / self.gamma, axis=-1) * cosines, axis=-1)
+
+    def center_distance(self):
+        """The mean distance between two centers of one class."""
+        centers = ops.reshape(unit(self.class_weights), (self.classes, self.centers, -1))
+        cosines = ops.matmul(centers, ops.transpose(centers, (0, 2, 1)))
+        between = ops.triu(root(ops.relu(2 - 2 * cosines)), k=1)
+        return 2 * ops.sum(between) / (self.classes * self.centers * (self.centers - 1))
+
+    def loss(self, **options):
+        return CosFaceLoss(margin=self.margin, scale=self.scale, **options)
+
+
+@serializable
+class ProxyNCALoss(HeadLoss):
+    """The loss of ProxyNCA."""
+
+    def __init__(self, *, plus: bool = False, **options):
+        super().__init__(**options)
+        self.plus = plus
+
+    def values(self, target, similarities):
+        logits = self.scale * similarities
+        if self.plus:
+            return cross_entropy(target, logits)
+        others = masked_logsumexp(logits, ops.logical_not(target))
+        return others - ops.sum(ops.where(target, logits, 0), axis=1)
+
+
+@serializable
+class ProxyAnchorLoss(HeadLoss):
+    """The loss of ProxyAnchor."""
+
+    def __init__(self, *, margin: float, **options):
+        super().__init__(**options)
+        self.margin = margin
+
+    def values(self, target, similarities):
+        pull = masked_logsumexp(-self.scale * (similarities - self.margin), target, axis=0)
+        push = masked_logsumexp(
+            self.scale * (similarities + self.margin), ops.logical_not(target), axis=0
+        )
+        present = ops.cast(ops.any(target, axis=0), pull.dtype)
+        value = ops.sum(ops.softplus(pull)) / ops.maximum(ops.sum(present), 1)
+        return ops.zeros_like(similarities[:, 0]) + value + ops.mean(ops.softplus(push))

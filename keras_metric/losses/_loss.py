@@ -1,0 +1,105 @@
+"""What every loss here has: arguments it remembers by value, and Keras's reductions."""
+
+import inspect
+
+import keras
+from keras import ops
+from keras.backend import standardize_dtype
+
+from keras_metric import distances
+
+__all__ = ["GivenLoss", "RowLoss", "arguments", "as_json", "serializable"]
+
+serializable = keras.saving.register_keras_serializable(package="keras_metric")
+
+
+class RowLoss(keras.losses.Loss):
+    """A Keras loss that remembers its arguments and reduces values of which some do not count."""
+
+    def reduce(self, values, counts, sample_weight=None):
+        """Values (A,) under Keras's reductions, means over those that count.
+
+        counts: (A,) bool or None for all. A value that does not count is 0 and is left out of the
+        denominator of "sum_over_batch_size", "mean" and "mean_with_sample_weight"; with
+        sample_weight (A,) or (A, 1) the first two divide by the number that count, as Keras does,
+        the third by the sum of their weights. reduction "sum" adds, None returns the values.
+        """
+        weights = ops.ones_like(values)
+        if sample_weight is not None:
+            weights = ops.cast(ops.reshape(sample_weight, (-1,)), values.dtype)
+        if counts is not None:
+            counted = ops.cast(counts, values.dtype)
+            weights = weights * counted
+            if self.reduction in ("sum_over_batch_size", "mean"):
+                samples = ops.cast(ops.shape(values)[0], values.dtype)
+                weights = weights * samples / ops.maximum(self._total(ops.sum(counted)), 1e-30)
+        reduction = _Reduction(reduction=self.reduction, dtype=values.dtype, name=self.name)
+        return reduction(values, values, weights)
+
+    def _total(self, count):
+        """The number by which a mean divides; under several replicas their mean number."""
+        return count
+
+    def get_config(self):
+        """The arguments of the constructor, by value."""
+        return {name: as_json(getattr(self, name)) for name in arguments(type(self))}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**keras.saving.deserialize_keras_object(config))
+
+
+class GivenLoss(RowLoss):
+    """A loss of what the network returns, one value a sample: a leaf implements `call`."""
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        dtype=None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        dtype = standardize_dtype(ops.convert_to_tensor(y_pred).dtype)
+        return ops.cast(self.reduce(self.call(y_true, y_pred), None, sample_weight), dtype)
+
+
+@keras.saving.register_keras_serializable(package="keras_metric", name="_Reduction")
+class _Reduction(keras.losses.Loss):
+    """Keras's own reduction of values that are already there."""
+
+    def call(self, y_true, y_pred):
+        return y_pred
+
+
+def arguments(cls):
+    """Names of the constructor's arguments, with those that `**options` hands to the base."""
+    for owner in cls.__mro__[:-1]:
+        parameters = inspect.signature(vars(owner).get("__init__", _takes_options)).parameters
+        named = [name for name, p in parameters.items() if p.kind is not p.VAR_KEYWORD]
+        yield from (name for name in named if name != "self")
+        if len(named) == len(parameters):
+            return
+
+
+def _takes_options(self, **options):
+    """Stands for a class that leaves the constructor to its base."""
+
+
+def as_json(value):
+    """An argument as JSON: registered functions and objects by their registered name."""
+    if not callable(value):
+        return value
+    named = value if inspect.isfunction(value) else type(value)
+    registered = keras.saving.get_registered_name(named)
+    if distances.is_named(value):
+        return value.__name__
+    if keras.saving.get_registered_object(registered) is named:
+        return keras.saving.serialize_keras_object(value)
+    raise ValueError(
+        "A function of one's own cannot be saved by name. Expected one registered with "
+        "@keras.saving.register_keras_serializable(). "
+        f"Received: {getattr(value, '__name__', value)!r}"
+    )

@@ -1,0 +1,109 @@
+"""Losses that ask a softmax over the candidates to choose the anchor's positives.
+
+The logits are -d / temperature: with the distance "cosine" the softmax is that of
+cos / temperature, since adding 1 to every logit changes nothing.
+"""
+
+from collections.abc import Callable
+
+from keras import ops
+
+from keras_metric.losses._base import PairLoss, serializable
+from keras_metric.pairs import Pairs, masked_logsumexp, masked_mean
+
+__all__ = ["InfoNCELoss", "NCALoss", "NPairsLoss", "SupConLoss"]
+
+
+def info_nce(pairs: Pairs, temperature: float):
+    """Mean over positives p of -log(e^p / (e^p + sum over negatives of e^n))."""
+    d, positives, negatives = pairs
+    logits = -d / temperature
+    others = masked_logsumexp(logits, negatives)[:, None]
+    return masked_mean(ops.softplus(others - logits), positives)
+
+
+@serializable
+class InfoNCELoss(PairLoss):
+    """Each positive against all the anchor's negatives: NT-Xent, when a class is two views.
+
+        mean over p of -log(exp(-d_p / t) / (exp(-d_p / t) + sum_n exp(-d_n / t)))
+
+    t is the temperature. van den Oord et al., 2018, arXiv:1807.03748, eq. 4; Chen et al., "SimCLR",
+    2020, arXiv:2002.05709, eq. 1.
+    """
+
+    def __init__(self, temperature: float = 0.1, *, distance: str | Callable = "cosine", **options):
+        super().__init__(distance=distance, **options)
+        self.temperature = temperature
+
+    def values(self, pairs):
+        return info_nce(pairs, self.temperature)
+
+
+@serializable
+class NPairsLoss(PairLoss):
+    """Each positive against all negatives by inner products, embeddings of any length.
+
+        mean over p of log(1 + sum_n exp(a·n - a·p))
+
+    The norms are held by the model: activity_regularizer="l2" on the last layer is the term of the
+    paper. Sohn, "Improved deep metric learning with multi-class N-pair loss", NIPS 2016.
+    """
+
+    def __init__(self, *, distance: str | Callable = "negative_dot", **options):
+        super().__init__(distance=distance, **options)
+
+    def values(self, pairs):
+        return info_nce(pairs, 1.0)
+
+
+@serializable
+class SupConLoss(PairLoss):
+    """Each positive against everything else, the other positives included.
+
+        mean over p of -log(exp(-d_p / t) / sum over all others of exp(-d / t))
+
+    Khosla et al., "Supervised contrastive learning", 2020, arXiv:2004.11362, eq. 2 (L_out).
+    """
+
+    needs = "positive"
+
+    def __init__(self, temperature: float = 0.1, *, distance: str | Callable = "cosine", **options):
+        super().__init__(distance=distance, **options)
+        self.temperature = temperature
+
+    def values(self, pairs):
+        d, positives, negatives = pairs
+        logits = -d / self.temperature
+        everyone = masked_logsumexp(logits, ops.logical_or(positives, negatives))[:, None]
+        return masked_mean(everyone - logits, positives)
+
+
+@serializable
+class NCALoss(PairLoss):
+    """The soft nearest neighbour is of the anchor's class.
+
+        -log(sum_p exp(-d / t) / sum over all others of exp(-d / t))
+
+    Goldberger et al., "Neighbourhood components analysis", NIPS 2004 (in logarithms); with a
+    temperature: Frosst et al., "Soft nearest neighbor loss", 2019, arXiv:1902.01889, eq. 1.
+    """
+
+    needs = "positive"
+
+    def __init__(
+        self,
+        temperature: float = 1.0,
+        *,
+        distance: str | Callable = "squared_euclidean",
+        **options,
+    ):
+        super().__init__(distance=distance, **options)
+        self.temperature = temperature
+
+    def values(self, pairs):
+        d, positives, negatives = pairs
+        logits = -d / self.temperature
+        return ops.softplus(
+            masked_logsumexp(logits, negatives) - masked_logsumexp(logits, positives)
+        )

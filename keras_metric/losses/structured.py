@@ -1,0 +1,172 @@
+"""Losses that look beyond the anchor's own row: at the negatives of its positives.
+
+What they need of another sample is its `context`, a few numbers a candidate, computed once.
+"""
+
+import math
+from collections.abc import Callable
+
+from keras import ops
+
+from keras_metric.distances import root
+from keras_metric.losses._base import PairLoss, serializable
+from keras_metric.pairs import Pairs, masked_logsumexp, masked_max, masked_mean, masked_min
+
+__all__ = [
+    "AngularLoss",
+    "GeneralizedLiftedStructureLoss",
+    "LiftedStructureLoss",
+    "QuadrupletLoss",
+    "TupletMarginLoss",
+]
+
+
+@serializable
+class LiftedStructureLoss(PairLoss):
+    """A positive pair against all negatives of both its ends.
+
+        J_ap = log(sum over negatives of a of exp(margin - d_an)
+                 + sum over negatives of p of exp(margin - d_pn)) + d_ap
+        mean over p of max(0, J_ap)^2 / 2
+
+    Song et al., "Deep metric learning via lifted structured feature embedding", CVPR 2016,
+    arXiv:1511.06452, eq. 4. Time and memory O(B^2).
+    """
+
+    def __init__(self, margin: float = 1.0, **options):
+        super().__init__(**options)
+        self.margin = margin
+
+    def context(self, pairs: Pairs):
+        """(C, 1): log sum exp(margin - d) over the candidate's negatives."""
+        return masked_logsumexp(self.margin - pairs.distances, pairs.negatives)[:, None]
+
+    def values(self, pairs, context):
+        own = masked_logsumexp(self.margin - pairs.distances, pairs.negatives)[:, None]
+        lifted = ops.logaddexp(own, context[:, 0][None]) + pairs.distances
+        return masked_mean(ops.square(ops.relu(lifted)), pairs.positives) / 2
+
+
+@serializable
+class GeneralizedLiftedStructureLoss(PairLoss):
+    """All positives of an anchor against all its negatives.
+
+        max(0, log sum_p exp(d_p) + log sum_n exp(margin - d_n))
+
+    Hermans et al., "In defense of the triplet loss", 2017, arXiv:1703.07737, section 2.
+    """
+
+    def __init__(self, margin: float = 1.0, **options):
+        super().__init__(**options)
+        self.margin = margin
+
+    def values(self, pairs):
+        d, positives, negatives = pairs
+        far = masked_logsumexp(d, positives)
+        return ops.relu(far + masked_logsumexp(self.margin - d, negatives))
+
+
+@serializable
+class QuadrupletLoss(PairLoss):
+    """The farthest positive against the nearest negative, and against any nearest strangers.
+
+        max(0, d(a, p) - d(a, n) + margin) + max(0, d(a, p) - d(n1, n2) + second_margin)
+
+    n1 is of another class than a, n2 of another class than n1, d(n1, n2) the least. The paper also
+    keeps n2 out of a's class; here it may lie in it. Its distances are squared, and
+    distance="squared_euclidean" gives that.
+    Chen et al., "Beyond triplet loss: a deep quadruplet network", CVPR 2017, arXiv:1704.01719.
+    """
+
+    def __init__(self, margin: float = 1.0, second_margin: float = 0.5, **options):
+        super().__init__(**options)
+        self.margin = margin
+        self.second_margin = second_margin
+
+    def context(self, pairs: Pairs):
+        """(C, 1): the distance to the candidate's nearest negative, a huge one when it has none."""
+        nearest = masked_min(pairs.distances, pairs.negatives)
+        return ops.where(ops.any(pairs.negatives, axis=1), nearest, 1e30)[:, None]
+
+    def values(self, pairs, context):
+        d, positives, negatives = pairs
+        far = masked_max(d, positives)
+        strangers = masked_min(ops.broadcast_to(context[:, 0][None], ops.shape(d)), negatives)
+        first = ops.relu(far - masked_min(d, negatives) + self.margin)
+        return first + ops.relu(far - strangers + self.second_margin)
+
+
+@serializable
+class AngularLoss(PairLoss):
+    """The angle at the negative of a triangle (a, p, n) at most `angle` degrees.
+
+        mean over p of log(1 + sum_n exp(4 t (a + p)·n - 2 (1 + t) a·p)),   t = tan(angle)^2
+
+    on unit vectors, so the distance is "cosine". The context holds one row a candidate: memory
+    O(C^2) even with rows_per_block; time O(A C^2), as one matrix product.
+    Wang et al., "Deep metric learning with angular loss", ICCV 2017, arXiv:1708.01682.
+
+    Raises ValueError for an angle outside (0, 60): the exponentials stay in range below it.
+    """
+
+    def __init__(self, angle: float = 40.0, **options):
+        options = {"distance": "cosine", **options}
+        super().__init__(**options)
+        if not 0 < angle <= 60:
+            raise ValueError(
+                f"The angle is out of range. Expected degrees in (0, 60]. Received: angle={angle!r}"
+            )
+        if self.distance != "cosine":
+            raise ValueError(
+                "AngularLoss is defined on unit vectors. Expected distance='cosine'. "
+                f"Received: distance={self.distance!r}"
+            )
+        self.angle = angle
+
+    @property
+    def _slope(self):
+        return math.tan(math.radians(self.angle)) ** 2
+
+    def context(self, pairs: Pairs):
+        """(C, C): exp(4 t cos) of each candidate with each candidate."""
+        return ops.exp(4 * self._slope * (1 - pairs.distances))
+
+    def values(self, pairs, context):
+        d, positives, negatives = pairs
+        t, s = self._slope, 1 - d
+        powers = ops.where(negatives, ops.exp(4 * t * s), 0)
+        sums = ops.matmul(powers, ops.transpose(context))
+        log_sums = ops.log(ops.where(sums > 0, sums, 1))
+        terms = ops.softplus(log_sums - 2 * (1 + t) * s)
+        return masked_mean(ops.where(sums > 0, terms, 0), positives)
+
+
+@serializable
+class TupletMarginLoss(PairLoss):
+    """A positive against all negatives, its angle widened by a slack.
+
+        mean over p of log(1 + sum_n exp(scale (cos(an) - cos(ap - slack))))
+
+    slack in degrees; on unit vectors: s = 1 - d is taken for the cosine.
+    Yu, Tao, "Deep metric learning with tuplet margin loss", ICCV 2019.
+    """
+
+    def __init__(
+        self,
+        slack: float = 5.73,
+        scale: float = 64.0,
+        *,
+        distance: str | Callable = "cosine",
+        **options,
+    ):
+        super().__init__(distance=distance, **options)
+        self.slack = slack
+        self.scale = scale
+
+    def values(self, pairs):
+        d, positives, negatives = pairs
+        cosine, slack = 1 - d, math.radians(self.slack)
+        sine = root(1 - ops.square(ops.clip(cosine, -1, 1)))
+        relaxed = cosine * math.cos(slack) + sine * math.sin(slack)
+        others = masked_logsumexp(self.scale * cosine, negatives)[:, None]
+        return masked_mean(ops.softplus(others - self.scale * relaxed), positives)

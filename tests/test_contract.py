@@ -1,0 +1,212 @@
+"""What every loss promises: a new one is tested as soon as it stands in `losses.__all__`."""
+
+import inspect
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_metric import losses
+from keras_metric.losses._base import PairLoss
+
+CLASSES = {name: getattr(losses, name) for name in losses.__all__}
+LABELLED = sorted(name for name, cls in CLASSES.items() if issubclass(cls, PairLoss))
+MARGINS = sorted(
+    name for name, cls in CLASSES.items() if "margin" in inspect.signature(cls).parameters
+)
+FIXED_DISTANCE = {"AngularLoss"}
+DEGENERATE = {
+    "no positive": lambda x: (np.arange(len(x)), x),
+    "no negative": lambda x: (np.zeros(len(x), int), x),
+    "one sample": lambda x: (np.zeros(1, int), x[:1]),
+    "all equal": lambda x: (np.arange(len(x)) % 3, np.tile(x[:1], (len(x), 1))),
+    "zero vectors": lambda x: (np.arange(len(x)) % 3, np.zeros_like(x)),
+    "some zero": lambda x: (np.arange(len(x)) % 3, x * (np.arange(len(x)) % 2)[:, None]),
+    "huge norms": lambda x: (np.arange(len(x)) % 3, x * np.float32(1e12)),
+    "tiny norms": lambda x: (np.arange(len(x)) % 3, x * np.float32(1e-12)),
+}
+
+
+def given(name, x):
+    """What a loss takes that is not given labels and embeddings: (y_true, y_pred) from x (B, D)."""
+    away = np.linalg.norm(x.astype("float64"), axis=1).astype("float32")
+    views = 4 if name == "SimSiamLoss" else 2
+    return {
+        "ContrastiveLoss": (np.arange(len(x)) % 2, away),
+        "TripletMarginLoss": (np.zeros(len(x), int), np.stack([away, away[::-1]], 1)),
+    }.get(name, (np.zeros(len(x), int), np.stack([x, *[x[:, ::-1]] * (views - 1)], 1)))
+
+
+def batch(name, labels, x):
+    return (labels, x) if name in LABELLED else given(name, x)
+
+
+def plain(seed=0, count=12):
+    rng = np.random.default_rng(seed)
+    return np.arange(count) % 3, rng.normal(size=(count, 6)).astype("float32")
+
+
+def gradient(loss, labels, x, jit=False):
+    """Value and gradient with respect to `x`, by the backend at hand."""
+    return {"tensorflow": of_tensorflow, "jax": of_jax, "torch": of_torch}[keras.backend.backend()](
+        loss, labels, x, jit
+    )
+
+
+def of_tensorflow(loss, labels, x, jit):
+    import tensorflow as tf
+
+    def both(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = loss(labels, x)
+        return value, tape.gradient(value, x)
+
+    both = tf.function(both, jit_compile=True) if jit else both
+    value, slope = both(tf.constant(x))
+    return float(value), np.asarray(tf.cast(slope, "float32"))
+
+
+def of_jax(loss, labels, x, jit):
+    import jax
+
+    both = jax.value_and_grad(lambda x: loss(labels, x))
+    value, slope = (jax.jit(both) if jit else both)(jax.numpy.asarray(x))
+    return float(value), np.asarray(slope, "float32")
+
+
+def of_torch(loss, labels, x, jit):
+    import torch
+
+    x = x.clone() if torch.is_tensor(x) else torch.tensor(x)
+    x.requires_grad_()
+    value = loss(labels, x)
+    value.backward()
+    return float(value.detach()), x.grad.to(torch.float32).numpy()
+
+
+def changed(cls):
+    """The loss with every number among its arguments away from its default."""
+    config = cls().get_config()
+    numbers = {k: v for k, v in config.items() if type(v) in (int, float)}
+    words = {"distance": "manhattan"} if "distance" in config else {}
+    if cls.__name__ in FIXED_DISTANCE:
+        words = {}
+    return cls(**{k: type(v)(v * 0.7) for k, v in numbers.items()}, **words, name="changed")
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_finite_on_every_degenerate_batch(name):
+    loss = CLASSES[name]()
+    for case, make in DEGENERATE.items():
+        value, slope = gradient(loss, *batch(name, *make(plain()[1])))
+        assert np.isfinite(value), case
+        assert np.isfinite(slope).all(), case
+
+
+@pytest.mark.parametrize("name", MARGINS)
+def test_margin_zero_is_finite_and_a_margin_is_respected(name):
+    labels, x = plain()
+    labels, x = batch(name, labels, x / 4)  # near enough for the margins to matter
+    values = []
+    for margin in (0.0, 0.5, 1.5):
+        value, slope = gradient(CLASSES[name](margin=margin), labels, x)
+        assert np.isfinite(slope).all()
+        values.append(value)
+    assert len(set(values)) == 3
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_order_of_the_batch_does_not_matter(name, rng):
+    loss, (labels, x) = CLASSES[name](), batch(name, *plain())
+    order = rng.permutation(len(x))
+    value, slope = gradient(loss, labels, x)
+    again, moved = gradient(loss, labels[order], x[order])
+    np.testing.assert_allclose(again, value, rtol=1e-5)
+    np.testing.assert_allclose(moved, slope[order], rtol=1e-3, atol=1e-5 * abs(slope).max())
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_comes_back_by_value(name):
+    labels, x = batch(name, *plain())
+    loss = changed(CLASSES[name])
+    saved = json.loads(json.dumps(keras.saving.serialize_keras_object(loss)))
+    again = keras.saving.deserialize_keras_object(saved)
+    assert again.name == "changed"
+    assert float(again(labels, x)) == float(loss(labels, x))
+    if len(loss.get_config()) > 3 + 5 * (name in LABELLED):
+        assert float(loss(labels, x)) != float(CLASSES[name]()(labels, x))
+
+
+@pytest.mark.parametrize("name", LABELLED)
+@pytest.mark.parametrize("first", [2**24, 2**40, 2**62])
+def test_labels_are_exact(name, first):
+    labels, x = plain()
+    expected = float(CLASSES[name]()(labels, x))
+    assert float(CLASSES[name]()(labels + first, x)) == expected
+    assert float(CLASSES[name]()(labels[:, None] * (first // 4) + 5, x)) == expected
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_comes_back_from_float32(name, dtype):
+    labels, x = batch(name, *plain())
+    loss = CLASSES[name]()
+    half = ops.cast(x, dtype)
+    value = loss(labels, half)
+    assert keras.backend.standardize_dtype(value.dtype) == dtype
+    expected = loss(labels, ops.cast(half, "float32"))
+    np.testing.assert_allclose(float(value), float(expected), rtol=1e-2)
+    assert np.isfinite(gradient(loss, labels, half)[1]).all()
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="torch runs the losses as they are")
+def test_compiled_equals_eager(name):
+    labels, x = batch(name, *plain())
+    value, slope = gradient(CLASSES[name](), labels, x)
+    compiled, compiled_slope = gradient(CLASSES[name](), labels, x, jit=True)
+    np.testing.assert_allclose(compiled, value, rtol=1e-4)
+    np.testing.assert_allclose(compiled_slope, slope, rtol=1e-2, atol=1e-4 * abs(slope).max())
+
+
+@pytest.mark.parametrize("name", LABELLED)
+def test_row_blocks_change_nothing(name):
+    labels, x = plain()
+    value, slope = gradient(CLASSES[name](), labels, x)
+    blocked, blocked_slope = gradient(CLASSES[name](rows_per_block=5), labels, x)
+    np.testing.assert_allclose(blocked, value, rtol=1e-5)
+    np.testing.assert_allclose(blocked_slope, slope, rtol=1e-4, atol=1e-5 * abs(slope).max())
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_reductions_and_sample_weights(name, rng):
+    labels, x = batch(name, *plain())
+    weights = rng.uniform(size=len(x)).astype("float32")
+    each = CLASSES[name](reduction=None)
+    values = np.array([float(value) for value in each(labels, x, weights)])
+    plain_values = np.array([float(value) for value in each(labels, x)])
+    assert values.shape == (len(x),)
+    np.testing.assert_allclose(values, plain_values * weights, rtol=1e-5)
+    total = float(CLASSES[name](reduction="sum")(labels, x, weights))
+    np.testing.assert_allclose(total, values.sum(), rtol=1e-5)
+    mean = float(CLASSES[name]()(labels, x, weights[:, None]))
+    np.testing.assert_allclose(mean, values.mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_a_loss_is_final_and_owns_no_weights(name):
+    cls = CLASSES[name]
+    assert cls.__bases__[0].__name__ in ("PairLoss", "GivenLoss")
+    assert not any(isinstance(value, keras.Variable) for value in vars(cls()).values())
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_learning_lowers_it(name):
+    labels, x = batch(name, *plain())
+    loss = CLASSES[name]()
+    value, slope = gradient(loss, labels, x)
+    step = 1e-2 / (np.linalg.norm(slope) + 1e-12)
+    assert gradient(loss, labels, x - step * slope)[0] < value
