@@ -3,8 +3,10 @@
 from importlib import import_module
 
 _HOMES = {
+    "Audit": "audit_report",
     "Runtime": "runtime",
     "RuntimeFault": "runtime",
+    "audit": "auditing",
     "latest": "folders",
     "read_metadata": "metadata",
     "saved_model": "writing",

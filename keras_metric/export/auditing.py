@@ -1,0 +1,152 @@
+"""Audit of a SavedModel, any SavedModel: will a server load it, and what runs where?"""
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+from tensorflow.python.framework import kernels
+
+from keras_metric.export.audit_report import Audit
+from keras_metric.export.folders import latest
+from keras_metric.export.reachable import nodes_behind
+from keras_metric.export.runtime import description
+
+_PYTHON = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
+_XLA = ("XlaCallModule", "XlaLaunch", "XlaLaunchV2", "_XlaCompile", "_XlaRun")
+_SOURCES = ("Placeholder", "Const", "VarHandleOp", "NoOp", "HashTableV2")
+_BAKED_IN = 2**20  # bytes of constants that look like weights
+
+
+def audit(path: str | Path) -> Audit:
+    """Reads the SavedModel at `path` (a version, or a folder of them) and judges it.
+
+    Faults, any of which makes `ok` false: a server's loader refuses it; Python operations;
+    operations that the installed TensorFlow does not know; XLA code, which a server refuses unless
+    told otherwise; randomness in an answer; a fixed batch size; paths of the machine that wrote it;
+    megabytes of constants where weights belong in variables.
+
+    Operations without a GPU kernel in the installed TensorFlow are named in `on_cpu`; a build
+    without CUDA has no GPU kernels at all, and `on_cpu` is then None.
+
+    Raises:
+        FileNotFoundError: no SavedModel there.
+    """
+    folder = latest(path)
+    saved = SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    graphs = [graph for graph in saved.meta_graphs if "serve" in graph.meta_info_def.tags]
+    if not graphs:
+        return Audit(folder, {}, {}, None, _sizes(folder), ("no graph has the tag serve",))
+    graph = graphs[0]
+    signatures = dict(description.signatures(graph.SerializeToString(deterministic=True)))
+    hot = {name: _behind(graph, [signature]) for name, signature in signatures.items()}
+    operations = _counted(graph, _behind(graph, signatures.values()))
+    faults = (
+        *_fixed_batches(signatures),
+        *(fault for name, nodes in hot.items() for fault in _faults_of(name, nodes)),
+        *_unknown(operations),
+        *_paths(graph),
+        *_baked_in(graph),
+        *_loading(folder),
+    )
+    return Audit(folder, signatures, operations, _on_cpu(operations), _sizes(folder), faults)
+
+
+def _behind(graph, signatures) -> list:
+    return list(nodes_behind(graph, [t.name for s in signatures for t in s.outputs.values()]))
+
+
+def _counted(graph, nodes: list) -> dict[str, int]:
+    """Operations by their number of places, the most frequent first; calls of functions aside."""
+    functions = {function.signature.name for function in graph.graph_def.library.function}
+    counts = Counter(node.op for node in nodes if node.op not in functions)
+    return dict(counts.most_common())
+
+
+def _fixed_batches(signatures: dict) -> list[str]:
+    return [
+        f"signature {name}: input {key} takes {tensor.shape[0]} at a time, no more and no less"
+        for name, signature in signatures.items()
+        for key, tensor in signature.inputs.items()
+        if tensor.shape and tensor.shape[0] != -1
+    ]
+
+
+def _faults_of(signature: str, nodes: list) -> list[str]:
+    ops = {node.op for node in nodes}
+    forced = any(node.attr["_XlaMustCompile"].b for node in nodes if "_XlaMustCompile" in node.attr)
+    faults = {
+        "runs Python code, which a server does not have": ops.intersection(_PYTHON),
+        "needs XLA, which a server refuses unless told otherwise": ops.intersection(_XLA),
+        "is random (augmentation left on?)": {op for op in ops if "Random" in op},
+    }
+    if forced:
+        faults["needs XLA, which a server refuses unless told otherwise"].add("jit_compile=True")
+    return [
+        f"signature {signature}: {what}: {', '.join(sorted(found))}"
+        for what, found in faults.items()
+        if found
+    ]
+
+
+def _unknown(operations: dict[str, int]) -> list[str]:
+    known = set(tf.raw_ops.__dict__)
+    strangers = [op for op in operations if op not in known and not kernels_of(op)]
+    return [f"operations unknown to TensorFlow: {', '.join(strangers)}"] if strangers else []
+
+
+def kernels_of(op: str) -> set[str]:
+    """Devices that the installed TensorFlow has a kernel of `op` for."""
+    return {kernel.device_type for kernel in kernels.get_registered_kernels_for_op(op).kernel}
+
+
+def _on_cpu(operations: dict[str, int]) -> tuple[str, ...] | None:
+    if not tf.test.is_built_with_cuda():
+        return None
+    devices = {op: kernels_of(op) for op in operations if op not in _SOURCES}
+    return tuple(op for op, kinds in devices.items() if kinds and not kinds & {"GPU", "DEFAULT"})
+
+
+def _paths(graph) -> list[str]:
+    """Text constants that name a place on the machine of whoever wrote them."""
+    found = {
+        text.decode(errors="replace")
+        for node in _all_nodes(graph)
+        if node.op == "Const"
+        for text in node.attr["value"].tensor.string_val
+        if text.startswith((b"/", b"file:", b"\\\\")) or text[1:3] in (b":\\", b":/")
+    }
+    found |= {asset.filename for asset in graph.asset_file_def if asset.filename.startswith("/")}
+    return [f"a path of another machine: {path}" for path in sorted(found)]
+
+
+def _baked_in(graph) -> list[str]:
+    size = sum(n.attr["value"].tensor.ByteSize() for n in _all_nodes(graph) if n.op == "Const")
+    return [f"{size:,} bytes of constants in the graph"] if size > _BAKED_IN else []
+
+
+def _all_nodes(graph):
+    yield from graph.graph_def.node
+    for function in graph.graph_def.library.function:
+        yield from function.node_def
+
+
+def _loading(folder: Path) -> list[str]:
+    """Loads it in a process of its own through the C library, with XLA off."""
+    command = [sys.executable, "-m", "keras_metric.export.runtime", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode == 0:
+        return []
+    last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    return [f"a server's loader refuses it: {last}"]
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Bytes by part: graph, variables, assets."""
+    parts = {"graph": "saved_model.pb", "variables": "variables/*", "assets": "assets*/*"}
+    return {
+        part: sum(file.stat().st_size for file in folder.glob(pattern))
+        for part, pattern in parts.items()
+    }
