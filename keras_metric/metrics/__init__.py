@@ -5,6 +5,7 @@ classes are Keras metrics for `compile(metrics=[...])`, over batches; `EvaluateR
 callback that measures a held-out set while `fit` runs.
 """
 
+from keras_metric.metrics.all_pairs import verification_of_embeddings
 from keras_metric.metrics.at_rank import (
     map_at_k,
     map_at_r,
@@ -74,4 +75,5 @@ __all__ = [
     "roc_auc",
     "tar_at_far",
     "verification",
+    "verification_of_embeddings",
 ]

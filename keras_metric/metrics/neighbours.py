@@ -94,12 +94,8 @@ def scores(
     block: int = BLOCK,
 ) -> Scores:
     """The measures of these names ("recall@5", "map@r", ...) and no others."""
+    check_gallery(gallery, gallery_labels)
     itself = gallery is None
-    if itself != (gallery_labels is None):
-        raise ValueError(
-            "A gallery needs labels. Expected gallery and gallery_labels, both or neither. "
-            f"Received: only {'gallery_labels' if itself else 'gallery'}."
-        )
     candidates = Gallery(*((embeddings, labels) if itself else (gallery, gallery_labels)))
     measures = {name: _measure(name, len(candidates) - itself) for name in names}
     labels = integer_labels(labels)
@@ -125,6 +121,14 @@ def scores(
             f"Received: {len(labels)} queries and {len(candidates)} candidates, none shared."
         )
     return Scores(per_query, labels)
+
+
+def check_gallery(gallery, gallery_labels) -> None:
+    if (gallery is None) != (gallery_labels is None):
+        raise ValueError(
+            "A gallery needs labels. Expected gallery and gallery_labels, both or neither. "
+            f"Received: only {'gallery_labels' if gallery is None else 'gallery'}."
+        )
 
 
 def _measure(name: str, candidates: int) -> tuple[Callable, int]:

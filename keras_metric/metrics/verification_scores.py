@@ -26,18 +26,7 @@ def verification(
     Raises:
         ValueError: not one distance and one of 0 and 1 a pair, or only one kind of pair.
     """
-    values, *counts = steps(distances, same, weights)
-    accuracy = rates.accuracies(*counts, np)
-    best = int(accuracy.argmax())
-    error, step = _equal_error(counts)
-    return {
-        "roc_auc": float(rates.area(*counts, np)),
-        "eer": error,
-        "eer_threshold": float(values[step - 1]),
-        **{f"tar@{f:g}": _true_accept(counts, f) for f in far},
-        "accuracy": float(accuracy[best]),
-        "threshold": _between(values, best),
-    }
+    return report(*steps(distances, same, weights), far)
 
 
 def roc_auc(distances, same, *, weights=None) -> float:
@@ -61,6 +50,22 @@ def best_threshold(distances, same, *, weights=None) -> tuple[float, float]:
     accuracy = rates.accuracies(*counts, np)
     best = int(accuracy.argmax())
     return _between(values, best), float(accuracy[best])
+
+
+def report(values, same, different, far: Sequence[float]) -> dict[str, float]:
+    """All measures, from the pairs that have each of the growing distances `values`."""
+    counts = same, different
+    accuracy = rates.accuracies(*counts, np)
+    best = int(accuracy.argmax())
+    error, step = _equal_error(counts)
+    return {
+        "roc_auc": float(rates.area(*counts, np)),
+        "eer": error,
+        "eer_threshold": float(values[step - 1]),
+        **{f"tar@{f:g}": _true_accept(counts, f) for f in far},
+        "accuracy": float(accuracy[best]),
+        "threshold": _between(values, best),
+    }
 
 
 def steps(distances, same, weights=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

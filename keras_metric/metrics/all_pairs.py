@@ -1,0 +1,66 @@
+"""Verification over all pairs of a set, which are too many to list: counted in bins of distance."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from keras import ops
+
+from keras_metric import distances
+from keras_metric.batches.classes import integer_labels
+from keras_metric.metrics.neighbours import BLOCK, check_gallery
+from keras_metric.metrics.ranking import check_pairing, embedding_matrix
+from keras_metric.metrics.verification_scores import report
+
+
+def verification_of_embeddings(
+    embeddings,
+    labels,
+    gallery=None,
+    gallery_labels=None,
+    *,
+    far: Sequence[float] = (0.1, 0.01, 0.001),
+    distance: str | Callable = "euclidean",
+    bins: int = 2**16,
+    block: int = BLOCK,
+) -> dict[str, float]:
+    """The measures of `verification` over all pairs of embeddings (N, D), or with a gallery (C, D).
+
+    Without a gallery each two different embeddings are a pair, both ways round. Distances d are counted in equal
+    bins of d / (d + s), s the mean distance among the first embeddings, so pairs whose distances
+    differ by less than about 4 s / `bins` count as equally far; memory is a block of distances and
+    two numbers a bin. Time N·C.
+
+    Raises:
+        ValueError: as `retrieval`, or all pairs are of one kind.
+    """
+    check_gallery(gallery, gallery_labels)
+    itself, function = gallery is None, distances.get(distance)
+    queries, labels = embedding_matrix(embeddings), integer_labels(labels)
+    check_pairing(queries, labels)
+    candidates = queries if itself else embedding_matrix(gallery)
+    candidate_labels = labels if itself else integer_labels(gallery_labels)
+    check_pairing(candidates, candidate_labels)
+    scale = float(_apart(function, queries[:256], candidates[:256]).mean()) or 1.0
+    counts = np.zeros((2, bins))
+    height = max(1, block // len(candidates))
+    for start in range(0, len(queries), height):
+        rows = slice(start, start + height)
+        apart = _apart(function, queries[rows], candidates)
+        place = np.minimum(apart / (apart + scale) * bins, bins - 1).astype(np.int32)
+        same = labels[rows, None] == candidate_labels[None]
+        counts[1] += np.bincount(place[~same], minlength=bins)
+        if itself:
+            np.fill_diagonal(same[:, start:], False)
+        counts[0] += np.bincount(place[same], minlength=bins)
+    held = np.flatnonzero(counts.sum(axis=0))
+    if not counts.sum(axis=1).all():
+        raise ValueError(
+            "There is nothing to tell apart. Expected pairs of one class and pairs of two. "
+            f"Received: {int(counts.sum())} pairs, all of one kind."
+        )
+    share = np.minimum(held + 1, bins - 0.5) / bins
+    return report(scale * share / (1 - share), counts[0, held], counts[1, held], far)
+
+
+def _apart(function: Callable, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    return np.asarray(ops.convert_to_numpy(function(queries, candidates)))
