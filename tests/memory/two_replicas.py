@@ -1,0 +1,90 @@
+"""Trains on one device, then on two replicas, and prints both as JSON. One strategy a process."""
+
+import json
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_metric.losses import TripletLoss
+from keras_metric.memory import CrossBatchMemory, GradientCache
+
+BIG = 2**40
+
+
+def encoder():
+    layers = keras.layers
+    start = [keras.initializers.GlorotUniform(seed=seed) for seed in (1, 2)]
+    return keras.Sequential(
+        [
+            keras.Input((5,)),
+            layers.Dense(6, activation="tanh", kernel_initializer=start[0]),
+            layers.Dense(3, kernel_initializer=start[1]),
+        ]
+    )
+
+
+def data(rows):
+    """Classes 0 and 1 first, then lone samples: the replicas have unequal numbers of triplets."""
+    x = np.random.default_rng(rows).normal(size=(rows, 5)).astype("float32")
+    return x, BIG + np.resize([0, 1, 0, 1, 0, 5, 6, 7], rows)
+
+
+def triplets(**options):
+    return lambda: TripletLoss(margin=1.0, **{"mining": "hard", "gather": True, **options})
+
+
+CASES = {
+    "hard": (encoder, triplets(), 24),
+    "semi-hard": (encoder, triplets(mining="semi_hard"), 24),
+    "all": (encoder, triplets(mining="all", distance="cosine"), 24),
+    "row blocks": (encoder, triplets(rows_per_block=3), 24),
+    "sum": (encoder, triplets(reduction="sum"), 24),
+    "uneven last batch": (encoder, triplets(), 21),
+    "not gathered": (encoder, triplets(gather=False), 24),
+    "memory": (lambda: CrossBatchMemory(encoder(), 12), triplets(), 24),
+    "gradient cache": (lambda: GradientCache(encoder(), 3), triplets(), 24),
+}
+
+
+def trained(case):
+    build, loss, rows = CASES[case]
+    model = build()
+    model.compile(keras.optimizers.SGD(0.1), loss())
+    x, labels = data(rows)
+    weights = np.linspace(0.5, 1.5, len(x)).astype("float32") if case == "hard" else None
+    history = model.fit(x, labels, sample_weight=weights, batch_size=8, shuffle=False, verbose=0)
+    weights = [np.asarray(w, "float64").ravel() for w in model.get_weights()]
+    return {
+        "loss": history.history["loss"],
+        "weights": np.concatenate(weights).tolist(),
+        "copies_differ_by": copies_differ_by(model),
+    }
+
+
+def copies_differ_by(model):
+    """The largest difference between the replicas' copies of a memory."""
+    copies = [
+        [np.asarray(copy, "float64") for copy in getattr(v.value, "values", [v.value])]
+        for v in (getattr(model, "embeddings", None), getattr(model, "labels", None))
+        if v is not None
+    ]
+    return max((float(np.abs(c - first).max()) for first, *rest in copies for c in rest), default=0)
+
+
+def main(cases):
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    one = {case: trained(case) for case in cases}
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        two = {case: trained(case) for case in cases}
+    print(json.dumps({"one": one, "two": two}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or list(CASES))
