@@ -11,23 +11,30 @@ import keras
 
 from keras_metric.convert.check import same_at_original_size
 from keras_metric.convert.convert import Conversion, rewrite
+from keras_metric.convert.detections import Detection, detections, intersection_over_union
 from keras_metric.convert.errors import ConversionError
+from keras_metric.convert.fields import Fault
 from keras_metric.convert.geometry import Geometry, geometry
 from keras_metric.convert.legacy import load
-from keras_metric.convert.patches import BatchToCells, CellsToBatch, WindowPatches
+from keras_metric.convert.segmentation import MeanIU, PixelAccuracy
+from keras_metric.convert.upsample import upsample
 from keras_metric.convert.verify import Report, verify
 
 __all__ = [
-    "BatchToCells",
-    "CellsToBatch",
     "Conversion",
     "ConversionError",
+    "Detection",
+    "Fault",
     "Geometry",
+    "MeanIU",
+    "PixelAccuracy",
     "Report",
-    "WindowPatches",
+    "detections",
     "geometry",
+    "intersection_over_union",
     "load",
     "to_fully_convolutional",
+    "upsample",
     "verify",
 ]
 

@@ -58,11 +58,6 @@ class Builder:
             return layers.Lambda(
                 op.function, op._output_shape, op.mask, op.arguments, name=self.name(op.name)
             )
-        if getattr(op, "quantization_mode", None):
-            raise ConversionError(
-                f"Layer {op.name!r} is quantized. Expected float weights: convert the model "
-                f"before model.quantize(). Received: {op.quantization_mode}."
-            )
         config = {**op.get_config(), "name": self.name(op.name), **changes}
         return type(op).from_config(config)
 

@@ -95,6 +95,12 @@ def _inputs(graph: Graph, build: Builder):
 
 def _apply(site: Site) -> list[Value]:
     """Run the rule of a step; the mean over positions passes only through affine layers."""
+    if getattr(site.op, "quantization_mode", None):
+        raise site.refuse(
+            "is quantized",
+            "float weights: convert the model before model.quantize()",
+            site.op.quantization_mode,
+        )
     averaged = any(isinstance(v.layout, Cells) and v.layout.averaged for v in site.values)
     rule = find(site)
     if averaged and not probes.is_affine(site.step, site.values):

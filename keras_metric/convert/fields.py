@@ -1,40 +1,15 @@
-"""What each position of a feature map has read of the image: followed layer by layer.
-
-One axis of one map is described by three numbers: position i reads the pixels
-
-    [offset + i * stride,  offset + i * stride + size)
-
-A kernel of k positions, dilation d, stride s and p zeros in front of the map gives
-
-    size + (k - 1) d stride,     stride * s,     offset - p * stride
-"""
+"""What every map of a network has read of the image, and the layers that blur the answer."""
 
 import math
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 import keras
 from keras import layers, tree
 
 from keras_metric.convert import analysis, patches, probes, trunk
-from keras_metric.convert.errors import ConversionError
+from keras_metric.convert.field import WHOLE, Field, each, finer, sliced, union
 from keras_metric.convert.graph import Graph, Step, trace
 from keras_metric.convert.layout import Grid, Plain, Value
-
-
-@dataclass(frozen=True)
-class Field:
-    size: Fraction | float = Fraction(1)
-    stride: Fraction = Fraction(1)
-    offset: Fraction | float = Fraction(0)
-
-    def through(self, reach: int, stride, before: int) -> "Field":
-        """After a kernel that reaches over `reach` more positions, `before` zeros in front."""
-        return Field(
-            self.size + reach * self.stride,
-            self.stride * stride,
-            self.offset - before * self.stride,
-        )
 
 
 @dataclass(frozen=True)
@@ -49,11 +24,10 @@ class Fault:
         return f"{self.layer}: {self.reason}"
 
 
-WHOLE = Field(math.inf, Fraction(1), -math.inf)
 REASONS = {
     "border": "fills the border with zeros ('same' padding); inside a larger image the neighbours "
     "of a window are real pixels. Train with padding='valid' for exact windows",
-    "phase": "has stride and 'same' padding: it fills the border with zeros, and on which side depends "
+    "phase": "has stride and 'same' padding: it fills the border with zeros, on which side depends "
     "on the image size. Use sizes that keep the phase (Geometry.keeps_phase), or train with "
     "padding='valid' for exact windows",
     "whole image": "looks at the whole image (squeeze-excite, global pooling or normalization); a "
@@ -62,10 +36,13 @@ REASONS = {
 _ALIKE = (*trunk.POINTWISE, layers.BatchNormalization, layers.Dense)
 
 
-def follow(fcn: keras.Model, size: tuple[int, ...]):
-    """The fields of every output of `fcn` for images of `size`, and the faults on the way."""
+def follow(fcn: keras.Model, size: tuple[int, ...], *, gates: bool = True):
+    """The fields of every output of `fcn` for images of `size`, and the faults on the way.
+
+    `gates=False` leaves out what reaches a map only through a pooled vector (squeeze-excite).
+    """
     first = channels_first(fcn)
-    walk = _Walk(trace(_sized(fcn, size)), first)
+    walk = _Walk(trace(_sized(fcn, size)), first, gates)
     return walk.outputs(), walk.faults
 
 
@@ -88,7 +65,8 @@ def _sized(fcn: keras.Model, size) -> keras.Model:
 
 
 class _Walk:
-    def __init__(self, graph: Graph, first: bool):
+    def __init__(self, graph: Graph, first: bool, gates: bool):
+        self.gates = gates
         self.graph = graph
         self.first: dict[int, bool] = {}
         self.faults: list[Fault] = []
@@ -120,7 +98,7 @@ class _Walk:
             return
         fields = self._merge(step, maps)
         fields = self._through(step, maps[0], fields)
-        if looks_around:
+        if looks_around and self.gates:
             fields = tuple(replace(WHOLE, stride=f.stride) for f in fields)
         first = self._format_after(step, maps[0])
         for x in step.outputs:
@@ -144,7 +122,7 @@ class _Walk:
         merged = self.fields[id(maps[0])]
         for x in maps[1:]:
             merged = tuple(
-                _union(step, a, b) for a, b in zip(merged, self.fields[id(x)], strict=True)
+                union(step.op.name, a, b) for a, b in zip(merged, self.fields[id(x)], strict=True)
             )
         return merged
 
@@ -159,10 +137,10 @@ class _Walk:
         if isinstance(op, (*trunk.PADDINGS, *trunk.CROPPINGS)):
             return self._border(step, fields)
         if isinstance(op, (*analysis.TRANSPOSED, *analysis.UPSAMPLING)):
-            return _finer(op, fields)
+            return finer(op, fields)
         if type(op).__name__ == "GetItem":
             key = step.args[1] if len(step.args) > 1 else step.kwargs["key"]
-            return _sliced(key, fields, self.first[id(x)])
+            return sliced(key, fields, self.first[id(x)])
         if not isinstance(op, _ALIKE) and not self._alike(step, rank):
             self._blame(step, "whole image")
             return tuple(replace(WHOLE, stride=f.stride) for f in fields)
@@ -170,8 +148,8 @@ class _Walk:
 
     def _kernel(self, step: Step, fields, sizes) -> tuple[Field, ...]:
         op, after = step.op, []
-        kernel = _each(getattr(op, "kernel_size", None) or op.pool_size, len(fields))
-        dilation = _each(getattr(op, "dilation_rate", 1), len(fields))
+        kernel = each(getattr(op, "kernel_size", None) or op.pool_size, len(fields))
+        dilation = each(getattr(op, "dilation_rate", 1), len(fields))
         strides = analysis.step_stride(op, len(fields))
         for f, k, d, s, n in zip(fields, kernel, dilation, strides, sizes, strict=True):
             reach, before = (k - 1) * d, 0
@@ -215,46 +193,3 @@ class _Walk:
         fault = Fault(step.op.name, kind, REASONS[kind])
         if fault not in self.faults:
             self.faults.append(fault)
-
-
-def _union(step: Step, a: Field, b: Field) -> Field:
-    if a.stride != b.stride:
-        raise ConversionError(
-            f"Layer {step.op.name!r} joins maps whose positions lie {a.stride} and {b.stride} "
-            "pixels apart. Expected one stride. Received: two, so no single box describes a cell."
-        )
-    start, end = min(a.offset, b.offset), max(a.offset + a.size, b.offset + b.size)
-    return Field(end - start if start > -math.inf else math.inf, a.stride, start)
-
-
-def _finer(op, fields) -> tuple[Field, ...]:
-    """Positions between those of the map: the smallest box that holds what any of them reads."""
-    after = []
-    factors = analysis.step_stride(op, len(fields))
-    kernels = _each(getattr(op, "kernel_size", 1), len(fields))
-    for f, factor, k in zip(fields, factors, kernels, strict=True):
-        step = f.stride * factor
-        if isinstance(op, analysis.UPSAMPLING):
-            wide = 1 if op.interpolation == "nearest" else 2
-            reach = (f.stride - step) * wide
-            after.append(Field(f.size + reach + (wide - 1) * step, step, f.offset - reach))
-        else:
-            crop = int((k - 1 / factor) // 2) if op.padding == "same" and k > 1 / factor else 0
-            after.append(Field(f.size + (k - 1) * step, step, f.offset + (crop - k + 1) * step))
-    return tuple(after)
-
-
-def _sliced(key, fields, first: bool) -> tuple[Field, ...]:
-    key = key if isinstance(key, (tuple, list)) else (key,)
-    if Ellipsis in key:
-        return fields
-    spatial = list(key[2 if first else 1 :])[: len(fields)]
-    spatial += [slice(None)] * (len(fields) - len(spatial))
-    return tuple(
-        replace(f, stride=f.stride * (s.step or 1), offset=f.offset + (s.start or 0) * f.stride)
-        for f, s in zip(fields, spatial, strict=True)
-    )
-
-
-def _each(given, rank: int) -> tuple[int, ...]:
-    return (given,) * rank if isinstance(given, int) else tuple(given)

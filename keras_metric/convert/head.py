@@ -6,10 +6,9 @@ from keras import layers
 from keras_metric.convert import analysis
 from keras_metric.convert.builder import array
 from keras_metric.convert.layout import Cells, Grid, Joint, Plain, Value, View
-from keras_metric.convert.rearrange import channels_last
 from keras_metric.convert.rules import rule
 from keras_metric.convert.trunk import AVERAGE_POOLS, MAX_POOLS, pointwise, slide
-from keras_metric.convert.windows import per_window, spread, unfold
+from keras_metric.convert.windows import channels_last, per_window, spread, unfold
 
 REDUCTIONS = ("Mean", "Max", "Amax")
 

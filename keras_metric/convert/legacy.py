@@ -3,7 +3,7 @@
     file                                         what happens
     .keras and .h5 of Keras 3                    loaded
     .h5 of Keras 2                               its configuration is repaired in a copy, loaded
-    .keras of Keras 2, SavedModel with layers    through tf_keras: pip install "keras-metric[legacy]"
+    .keras of Keras 2, SavedModel with layers    through tf_keras, the extra "keras-metric[legacy]"
     SavedModel of model.export, weights, JSON    refused: the layers or the weights are not in it
 
 The file itself is never written to. With `safe_mode` no Python code of the file is run.
@@ -125,8 +125,8 @@ def _keras(path: Path, name: str, safe_mode: bool, custom_objects) -> keras.Mode
         )
     except Exception as error:  # Keras reports a bad file by almost any class
         hint = (
-            "custom_objects={...} for classes of your own; a file with raw operations such as "
-            f"ops.relu(x) or x + y must be saved as .keras, for an .h5 cannot hold them; else {_RENEW}"
+            "custom_objects={...} for classes of your own; a model with raw operations such as "
+            f"ops.relu(x) or x + y saved as .keras, for an .h5 cannot hold them; else {_RENEW}"
         )
         raise ConversionError(
             f"Keras cannot read {name}. Expected {hint}. Received: {str(error).splitlines()[0]}"
@@ -145,7 +145,8 @@ def _through_tf_keras(path: Path, safe_mode: bool, custom_objects) -> keras.Mode
     if path.is_dir():
         _check_metadata(path, safe_mode)
     try:
-        model = tf_keras.models.load_model(path, custom_objects=custom_objects, compile=False)
+        mode = {} if path.is_dir() else {"safe_mode": safe_mode}
+        model = tf_keras.models.load_model(path, custom_objects, compile=False, **mode)
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "model.h5"
             _save_quietly(model, copy)

@@ -8,7 +8,7 @@ from keras import layers
 from keras_metric.convert import probes
 from keras_metric.convert.layout import Cells, Grid, Joint, Value, View
 from keras_metric.convert.rules import rule
-from keras_metric.convert.windows import per_window, unfold
+from keras_metric.convert.windows import as_view, per_window, unfold
 
 MOVERS = (
     *(layers.Flatten, layers.Reshape, layers.Permute, layers.RepeatVector),
@@ -57,27 +57,6 @@ def move_joint(site):
     if tuple(site.reference.shape) == tuple(site.value.reference.shape):
         return [Value(site.reference, None, site.value.layout)]
     return unfold(site)
-
-
-def as_view(value: Value) -> Value:
-    """A map as the identical view of itself."""
-    if not isinstance(value.layout, Grid):
-        return value
-    grid = value.layout
-    index = np.arange(int(np.prod(grid.shape))).reshape(grid.shape)
-    if grid.channels_first:
-        index = np.moveaxis(index, -1, 0)
-    return Value(value.reference, None, View(channels_last(value), index))
-
-
-def channels_last(value: Value) -> Value:
-    """The same map with its channels behind."""
-    grid = value.layout
-    if not grid.channels_first:
-        return value
-    rank = len(grid.size)
-    moved = layers.Permute((*range(2, rank + 2), 1))(value.tensor)
-    return replace(value, tensor=moved, layout=replace(grid, channels_first=False))
 
 
 def _push(site, index: np.ndarray) -> list[np.ndarray] | None:

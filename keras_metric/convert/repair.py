@@ -14,12 +14,13 @@ _MODELS = ("Functional", "Sequential", "Model")
 
 
 def repaired(config: dict) -> dict:
-    """A copy of a model's configuration with the four things put right that Keras 3 rejects.
+    """A copy of a model's configuration without what Keras 3 rejects.
 
     - arguments that Keras 2 wrote for depthwise, separable and transposed convolutions;
     - the calls of a nested model, which Keras 2 counts from 1;
     - `input_layers` and `output_layers` of one element, which make a list of one tensor;
-    - "/" in the names of layers.
+    - "/" in the names of layers;
+    - the shape of the images as an argument of a Sequential's first layer.
 
     Weights are found by their order in the file, so that names may change.
     """
@@ -30,7 +31,8 @@ def _layer(entry: dict) -> dict:
     entry, kind = dict(entry), entry.get("class_name")
     inner = entry.get("config")
     if isinstance(inner, dict):
-        inner = {k: v for k, v in inner.items() if k not in _UNKNOWN.get(kind, ())}
+        gone = () if kind == "InputLayer" else ("batch_input_shape", *_UNKNOWN.get(kind, ()))
+        inner = {k: v for k, v in inner.items() if k not in gone}
         if "name" in inner:
             inner["name"] = inner["name"].replace("/", "_")
         if isinstance(inner.get("layer"), dict):
@@ -46,7 +48,7 @@ def _layer(entry: dict) -> dict:
 def _model(config: dict) -> dict:
     nested = {_name(e) for e in config["layers"] if e.get("class_name") in _MODELS}
     first = _first_calls(config, nested)
-    config = {**config, "layers": [_layer(e) for e in config["layers"]]}
+    config = {**config, "layers": [_layer(e) for e in _with_input(config["layers"])]}
     for entry in config["layers"]:
         if "inbound_nodes" in entry:
             entry["inbound_nodes"] = _references(entry["inbound_nodes"], first)
@@ -56,6 +58,20 @@ def _model(config: dict) -> dict:
             one = len(calls) == 1 and isinstance(calls[0], list)
             config[ends] = calls[0] if one else calls
     return config
+
+
+def _with_input(entries: list[dict]) -> list[dict]:
+    """A Sequential whose first layer carries the shape of the images gets an input layer."""
+    first = entries[0]["config"] if entries else {}
+    shape = first.get("batch_input_shape") if isinstance(first, dict) else None
+    if shape is None or entries[0]["class_name"] == "InputLayer" or "inbound_nodes" in entries[0]:
+        return entries
+    config = {
+        "batch_input_shape": shape,
+        "dtype": first.get("dtype", "float32"),
+        "name": f"{first['name']}_input",
+    }
+    return [{"class_name": "InputLayer", "config": config}, *entries]
 
 
 def _name(entry: dict) -> str:

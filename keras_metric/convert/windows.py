@@ -33,12 +33,33 @@ def per_window(site):
     """On the map where a probe allows it, else on a batch with one sample per window."""
     like = next(v.tensor for v in site.values if isinstance(v.layout, Cells))
     if any(isinstance(v.layout, Grid) for v in site.values):
-        raise site.refuse("joins one vector per window with a feature map", "one or the other")
+        return unfold(site.map(as_view))
     site = site.map(lambda v: spread(v, like) if isinstance(v.layout, Plain) else v)
     if not site.has_weights and probes.runs_on_cells(site.step, site.values, len(like.shape) - 2):
         return site.give(site.replay(), Cells())
     batched = site.map(lambda v: v.over(patches.CellsToBatch(v.inner)(v.tensor)))
     return site.give([patches.BatchToCells()([y, like]) for y in batched.replay()], Cells())
+
+
+def as_view(value: Value) -> Value:
+    """A map as the identical view of itself."""
+    if not isinstance(value.layout, Grid):
+        return value
+    grid = value.layout
+    index = np.arange(int(np.prod(grid.shape))).reshape(grid.shape)
+    if grid.channels_first:
+        index = np.moveaxis(index, -1, 0)
+    return Value(value.reference, None, View(channels_last(value), index))
+
+
+def channels_last(value: Value) -> Value:
+    """The same map with its channels behind."""
+    grid = value.layout
+    if not grid.channels_first:
+        return value
+    rank = len(grid.size)
+    moved = layers.Permute((*range(2, rank + 2), 1))(value.tensor)
+    return replace(value, tensor=moved, layout=replace(grid, channels_first=False))
 
 
 def cells(value: Value, build, reader: str) -> Value:

@@ -1,0 +1,130 @@
+"""Rewrites that would be silently wrong are refused, and the error names the layer."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import keras_metric as km
+from keras_metric.convert import ConversionError
+
+D = layers.Dense
+
+
+def flat_head(x):
+    return D(3)(layers.Flatten()(x))
+
+
+def attention(x):
+    y = layers.MultiHeadAttention(1, 2, name="bad")(x, x)
+    return flat_head(y)
+
+
+REFUSED = {
+    "softmax over rows": lambda x: flat_head(layers.Softmax(axis=1, name="bad")(x)),
+    "raw softmax over rows": lambda x: flat_head(ops.softmax(x, axis=1)),
+    "group norm": lambda x: flat_head(layers.GroupNormalization(1, name="bad")(x)),
+    "layer norm over space": lambda x: flat_head(
+        layers.LayerNormalization(axis=(1, 2), name="bad")(x)
+    ),
+    "prelu per position": lambda x: flat_head(layers.PReLU(name="bad")(x)),
+    "resizing": lambda x: flat_head(layers.Resizing(6, 6, name="bad")(x)),
+    "center crop": lambda x: flat_head(layers.CenterCrop(2, 2, name="bad")(x)),
+    "attention over positions": attention,
+    "adaptive pooling": lambda x: flat_head(layers.AdaptiveAveragePooling2D(2, name="bad")(x)),
+    "join along rows": lambda x: flat_head(layers.Concatenate(axis=1, name="bad")([x, x])),
+    "sum over rows": lambda x: flat_head(ops.sum(x, axis=1)),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refuses_what_has_no_windows(name, net, trunk):
+    model = net(lambda image: REFUSED[name](trunk(image)))
+    with pytest.raises(ConversionError) as error:
+        km.convert.to_fully_convolutional(model)
+    named = [layer.name for layer in model.operations if layer.name == "bad"]
+    assert all(repr(layer) in str(error.value) for layer in named)
+    assert "Expected" in str(error.value)
+    assert "Received" in str(error.value)
+
+
+def test_softmax_convolution_in_channels_first():
+    image = keras.Input((3, 8, 8))
+    x = layers.Conv2D(2, 3, activation="softmax", data_format="channels_first", name="bad")(image)
+    model = keras.Model(image, flat_head(x))
+    with pytest.raises(ConversionError, match="'bad' applies softmax to the last axis"):
+        km.convert.to_fully_convolutional(model)
+
+
+def test_global_layers_can_be_kept(net, trunk, array, rng):
+    model = net(
+        lambda x: D(3)(
+            layers.GlobalAveragePooling2D()(layers.GroupNormalization(1, name="norm")(trunk(x)))
+        )
+    )
+    fcn = km.convert.to_fully_convolutional(model, allow_global=True)
+    assert any("norm" in note for note in fcn.conversion.notes)
+    x = rng.standard_normal((2, 14, 12, 3)).astype("float32")
+    np.testing.assert_allclose(array(fcn(x))[:, 0, 0], array(model(x)), atol=1e-5)
+
+
+def test_squeeze_excite_is_not_a_head(net, trunk, array, rng):
+    def excited(x):
+        y = trunk(x)
+        gate = D(5, activation="sigmoid")(layers.GlobalAveragePooling2D(name="squeeze")(y))
+        return D(3)(layers.GlobalAveragePooling2D()(y * layers.Reshape((1, 1, 5))(gate)))
+
+    model = net(excited)
+    fcn = km.convert.to_fully_convolutional(model)
+    assert isinstance(fcn.get_layer("squeeze"), layers.GlobalAveragePooling2D)
+    x = rng.standard_normal((2, 14, 12, 3)).astype("float32")
+    np.testing.assert_allclose(array(fcn(x))[:, 0, 0], array(model(x)), atol=1e-5)
+
+
+def test_quantized_layers_are_refused(net, trunk):
+    model = net(lambda x: D(3, name="fc")(layers.Flatten()(trunk(x))))
+    model.get_layer("fc").quantize("int8")
+    with pytest.raises(ConversionError, match="'fc' is quantized"):
+        km.convert.to_fully_convolutional(model)
+
+
+def test_maps_of_different_strides_do_not_share_a_dense(net):
+    def two(x):
+        fine = layers.Conv2D(2, 3)(x)
+        coarse = layers.MaxPooling2D(2)(fine)
+        joined = layers.Concatenate()([layers.Flatten()(fine), layers.Flatten()(coarse)])
+        return D(3, name="fc")(joined)
+
+    with pytest.raises(ConversionError, match="'fc' reads maps of different strides"):
+        km.convert.to_fully_convolutional(net(two))
+
+
+def test_an_inexact_rewrite_is_not_returned(net, trunk, monkeypatch):
+    """The self check: a convolution with a wrong kernel is caught."""
+    from keras_metric.convert import dense
+
+    monkeypatch.setattr(dense, "_scatter", lambda view, kernel, bias: (kernel[::-1], bias))
+    with pytest.raises(ConversionError, match="changed in the conversion"):
+        km.convert.to_fully_convolutional(net(lambda x: flat_head(trunk(x))))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pooling": "mean"}, "pooling is unknown"),
+        ({"densify": 0}, "densify is invalid"),
+        ({"densify": 3}, "does not divide the stride"),
+        ({"pooling": "map"}, "no global average pooling"),
+    ],
+)
+def test_bad_options(options, message, net, trunk):
+    with pytest.raises(ValueError, match=message):
+        km.convert.to_fully_convolutional(net(lambda x: flat_head(trunk(x))), **options)
+
+
+def test_no_model_and_no_image():
+    with pytest.raises(ValueError, match="Received: int"):
+        km.convert.to_fully_convolutional(3)
+    vector = keras.Input((4,))
+    with pytest.raises(ConversionError, match="takes no image"):
+        km.convert.to_fully_convolutional(keras.Model(vector, D(2)(vector)))
