@@ -21,11 +21,14 @@ def check(folder: Path, expected: dict[str, Endpoint], *, pixel_range: tuple[flo
     Raises:
         RuntimeError: an answer differs by more than 1e-5, relative to the largest answer above 1.
     """
+    asked = {}
     with session(folder) as served:
         for name, endpoint in expected.items():
             for count in _BATCHES:
                 inputs, wanted = _probed(endpoint, count, pixel_range)
                 compare(name, served(name, inputs), wanted)
+                asked.setdefault(name, inputs)
+    return asked
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from keras_metric.export.from_files import from_files, name_of_twin
 from keras_metric.export.metadata import describe, metadata_file
 from keras_metric.export.options import Options
 from keras_metric.export.quiet import quiet_tensorflow
+from keras_metric.export.warmup import write_warmup
 
 _ALIASES = ("embed", "dense")  # of serving_default: the twin of one is the twin of the other
 
@@ -33,7 +34,9 @@ def write(model: keras.Model, draft: Path, options: Options) -> None:
         served = _chosen(_endpoints(subject, functools.cache(_traced), options, names), options)
         _save(served, draft, names)
         plain = _endpoints(subject, _by_keras, options, names)
-        check(draft, {name: plain[name] for name in served}, pixel_range=options.pixel_range)
+        expected = {name: plain[name] for name in served}
+        asked = check(draft, expected, pixel_range=options.pixel_range)
+    write_warmup(draft, asked)
     _save_metadata(draft, describe(subject, served, options))
 
 

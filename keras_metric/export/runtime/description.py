@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .wire import fields
+
 STRING = 7
 NUMPY = {
     1: "f4", 2: "f8", 3: "i4", 4: "u1", 5: "i2", 6: "i1", 9: "i8", 10: "?", 17: "u2", 19: "f2",
@@ -30,52 +32,28 @@ class Signature:
     outputs: dict[str, Tensor]
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """The numbered fields of a protocol buffer: whole numbers, or bytes."""
-    at = 0
-
-    def number() -> int:
-        nonlocal at
-        value = shift = 0
-        while True:
-            byte, at = message[at], at + 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value - (1 << 64) if value >> 63 else value
-
-    while at < len(message):
-        key = number()
-        if key & 7 == 0:
-            yield key >> 3, number()
-            continue
-        length = {1: 8, 5: 4}.get(key & 7) or number()
-        yield key >> 3, message[at : at + length]
-        at += length
-
-
 def _tensor_info(message: bytes) -> Tensor:
     name, dtype, shape = "", 0, None
-    for field, value in _fields(message):
+    for field, value in fields(message):
         if field == 1:
             name = value.decode()
         elif field == 2:
             dtype = value
         elif field == 3:
-            dims = list(_fields(value))
-            sizes = (dict(_fields(dim)).get(1, 0) for number, dim in dims if number == 2)
+            dims = list(fields(value))
+            sizes = (dict(fields(dim)).get(1, 0) for number, dim in dims if number == 2)
             shape = None if (3, 1) in dims else tuple(sizes)
     return Tensor(name, dtype, shape)
 
 
 def signatures(description: bytes) -> Iterator[tuple[str, Signature]]:
     """The SignatureDefs of a serialized MetaGraphDef, in alphabetical order."""
-    for _, entry in sorted(e for e in _fields(description) if e[0] == 5):
-        named = dict(_fields(entry))
+    for _, entry in sorted(e for e in fields(description) if e[0] == 5):
+        named = dict(fields(entry))
         sides: dict[int, dict] = {1: {}, 2: {}}
-        for field, side in _fields(named[2]):
+        for field, side in fields(named[2]):
             if field in sides:
-                pair = dict(_fields(side))
+                pair = dict(fields(side))
                 sides[field][pair[1].decode()] = _tensor_info(pair[2])
         if not named[1].startswith(b"__saved_model"):
             yield named[1].decode(), Signature(sides[1], sides[2])
