@@ -1,0 +1,30 @@
+import numpy as np
+import pytest
+
+from keras_metric import losses
+
+
+def test_contrastive_equals_loops(rng):
+    similar, distances = rng.integers(0, 2, 20), rng.uniform(0, 2, 20).astype("float32")
+    expected = 0.0
+    for y, d in zip(similar, distances.astype("float64"), strict=True):
+        expected += (d**2 if y else max(0, 1.3 - d) ** 2) / 20
+    loss = losses.ContrastiveLoss(1.3)
+    np.testing.assert_allclose(float(loss(similar, distances)), expected, rtol=1e-6)
+    assert float(loss(similar[:, None], distances)) == float(loss(similar, distances[:, None]))
+
+
+def test_triplets_are_hinged_one_by_one():
+    """A satisfied triplet does not pay for one that is not."""
+    distances = np.array([[0.1, 3.0], [2.0, 0.5]], "float32")
+    value = float(losses.TripletMarginLoss(0.5)(np.zeros(2), distances))
+    np.testing.assert_allclose(value, (0 + 2.0) / 2, rtol=1e-6)
+
+
+def test_wrong_shapes_are_named():
+    with pytest.raises(ValueError, match=r"Received: \(3,\) and \(4,\)"):
+        losses.ContrastiveLoss()(np.zeros(3), np.zeros(4, "float32"))
+    with pytest.raises(ValueError, match=r"Expected shape \(B,\)"):
+        losses.ContrastiveLoss()(np.zeros(3), np.zeros((3, 3), "float32"))
+    with pytest.raises(ValueError, match=r"Expected \(B, 2\)"):
+        losses.TripletMarginLoss()(np.zeros(3), np.zeros((3, 3), "float32"))
