@@ -4,6 +4,7 @@ maps = CAM(model)(images)                        (B, H, W): where the class's sc
 shares = SimilarityCAM(encoder)(a, b)            what every position adds to the similarity
 """
 
+from keras_metric.cam import scores
 from keras_metric.cam.class_maps import CAM, Explanation
 from keras_metric.cam.completeness import Completeness
 from keras_metric.cam.methods import METHODS, Evidence, method
@@ -19,4 +20,5 @@ __all__ = [
     "SimilarityMaps",
     "TripletMaps",
     "method",
+    "scores",
 ]

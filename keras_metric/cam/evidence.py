@@ -1,5 +1,6 @@
 """Run a model and bring back what a map method asks for."""
 
+import warnings
 from typing import Any, NamedTuple
 
 import keras
@@ -40,6 +41,12 @@ def plan(model: keras.Model, inputs, layer, output, find_patches) -> Plan:
     outputs, calls = record(model, examples)
     patches = find_patches(calls, answer(outputs))
     found = layers.search(model, examples, answer, patches)
+    if logits.looks_like_probabilities(found.scores):
+        warnings.warn(
+            f"The answers of {model.name!r} look like probabilities, but no softmax layer or "
+            "activation ends the model: maps explain the probabilities, which saturate.",
+            stacklevel=4,
+        )
     target = layers.find_target(found, layer)
     activations = [call.output for call in found.calls if call.layer is target.layer]
     chosen = [activations[i] for i in target.which]

@@ -82,9 +82,12 @@ def linear_head(
 
 
 def _proved(head: LinearHead, pooled, scores, close) -> LinearHead | Refusal:
+    for step in head.steps:
+        if any(length > 1 for length in _reach(step)):
+            return Refusal(f"{_name(step)} mixes positions")
     try:
         again = head.apply(pooled)
-    except (ValueError, TypeError):
+    except Exception:  # what cannot read one position fails in each backend's own way
         return Refusal(f"{_name(head.steps[0])} does not average over positions")
     if not close(again, class_scores(scores)):
         return Refusal(f"{_name(head.steps[0])} does not average over positions")
@@ -96,6 +99,12 @@ def _proved(head: LinearHead, pooled, scores, close) -> LinearHead | Refusal:
         names = ", ".join(_name(step) for step in head.steps)
         return Refusal(f"the layers between pooling and scores are not linear: {names}")
     return head
+
+
+def _reach(layer) -> tuple[int, ...]:
+    """How many positions a convolution or pooling reads at once."""
+    reach = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
+    return reach if isinstance(reach, tuple) else ()
 
 
 def _made_by(calls: list[Call], tensor, close) -> Call | None:

@@ -58,8 +58,8 @@ def ablated_scores(plan: Plan, number: int) -> Callable:
             return ops.repeat(x, count, axis=0)
 
         held = [tiled(a) for a in activations]
-        rows = ops.tile(keep, (activations[number].shape[0], 1))
-        flat = layout.flatten(held[number]) * rows[:, None, :]
+        flat = layout.flatten(activations[number])[:, None] * keep[None, :, None, :]
+        flat = ops.reshape(flat, (-1, *flat.shape[2:]))
         held[number] = layout.restore(flat, held[number])
         hooks = replacing(plan.target.layer, lambda _, i: held[i], plan.target.which)
         outputs = forward(
