@@ -43,9 +43,16 @@ def imported(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.add(node.module)
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            module = absolute(path, node)
+            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
     return found
+
+
+def absolute(path: Path, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    package = ["keras_metric", *path.relative_to(PACKAGE).parts[: -node.level]]
+    return ".".join([*package, *filter(None, [node.module])])
 
 
 def rooms_imported(path: Path) -> set[str]:

@@ -19,16 +19,22 @@ class Parser(argparse.ArgumentParser):
     """An argument parser that names the nearest word it knows."""
 
     def error(self, message: str) -> NoReturn:
-        wrong = [part.strip("'\" ") for part in message.split(":", 1)[-1].split(",")]
-        words = [*self._option_string_actions]
-        for action in self._actions:
-            words += list(action.choices or ())
-        for word in message.replace("'", " ").split() + wrong:
-            nearest = difflib.get_close_matches(word, words, n=1, cutoff=0.7)
-            if nearest and nearest[0] != word and word not in words:
+        known = self.words()
+        for word in message.partition(":")[2].replace("'", " ").split():
+            nearest = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
+            if nearest and word not in known:
                 message += f". Did you mean {nearest[0]!r}?"
                 break
         super().error(message)
+
+    def words(self) -> set[str]:
+        """The commands and options of this parser and of those below it."""
+        known = set(self._option_string_actions)
+        for action in self._actions:
+            if isinstance(action.choices, dict):
+                known |= action.choices.keys()
+                known = known.union(*(below.words() for below in action.choices.values()))
+        return known
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import importlib
 import json
 import os
 import sys
@@ -19,6 +20,8 @@ def run(options: argparse.Namespace) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     command = COMMANDS[options.command]
     try:
+        if options.command != "list":
+            _load_keras_quietly()
         if options.json:
             with contextlib.redirect_stdout(sys.stderr):
                 code, answer, _ = command(options)
@@ -71,7 +74,7 @@ def train(options: argparse.Namespace) -> Answer:
         exported = [folder / name for name in report["runs"]]
     lines = [_table(report), f"\n{folder / 'README.md'}: the card, with pictures"]
     if options.export:
-        lines += [f"{zoo.export(path)}: the SavedModel" for path in exported]
+        lines += [f"{_exported(path)}: the SavedModel" for path in exported]
     return 0, report, "\n".join(lines)
 
 
@@ -99,6 +102,28 @@ COMMANDS = {
     "export": export,
     "doctor": doctor,
 }
+
+
+def _exported(folder: Path) -> Path:
+    """The SavedModel of a run, written unless a version is there already."""
+    from keras_metric.export import latest, versions
+    from zoo.runs import Run
+
+    saved = Run(folder).saved_model
+    return latest(saved) if versions(saved) else zoo.export(folder)
+
+
+def _load_keras_quietly() -> None:
+    """Import Keras without the banners that its backend's libraries write to standard error."""
+    kept = os.dup(2)
+    try:
+        # doctor reports a backend that does not load; every other command fails on it anyway
+        with open(os.devnull, "wb") as nowhere, contextlib.suppress(Exception):
+            os.dup2(nowhere.fileno(), 2)
+            importlib.import_module("keras")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _key_value(text: str) -> tuple[str, str]:

@@ -49,5 +49,7 @@ def _plane(embeddings: np.ndarray) -> np.ndarray:
     """The embeddings as points of a plane, neighbours kept near. van der Maaten and Hinton 2008."""
     from sklearn.manifold import TSNE
 
+    if not np.ptp(embeddings, axis=0).any():  # collapsed: all are one point
+        return np.zeros((len(embeddings), 2))
     perplexity = min(30, (len(embeddings) - 1) / 3)
     return TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(embeddings)

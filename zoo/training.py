@@ -89,6 +89,7 @@ def _fit(run: Run, recipe: Recipe, settings: dict[str, Any], encoder, split):
             validation_data=experiment.validation,
             initial_epoch=checkpoint.epoch,
             epochs=settings["epochs"],
+            shuffle=False,  # Keras would draw the order of batches anew, and not as before
             callbacks=[checkpoint, progress],
             verbose=0,
         )

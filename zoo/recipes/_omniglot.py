@@ -29,7 +29,7 @@ def augment(rng, images):
 
 
 def measure(settings: Settings, encoder: keras.Model, split: Split):
-    return protocols.one_shot(encoder, split.test, ways=20, runs=20, seed=0)
+    return protocols.one_shot(encoder, split.test, ways=20, runs=100, seed=0)
 
 
 def _load(source: str, folder, settings: Settings) -> Images:

@@ -1,4 +1,4 @@
-"""Triplet network on handwritten digits, semi-hard negatives mined in the batch; five digits unseen.
+"""Triplet network on handwritten digits, semi-hard negatives mined in the batch; 5 digits unseen.
 
     keras-metric train digits-triplet
 

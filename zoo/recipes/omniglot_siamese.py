@@ -1,0 +1,46 @@
+"""Siamese network on handwritten characters: Koch's convolutions, contrastive loss; new alphabets.
+
+    keras-metric train omniglot-siamese --seeds 3
+
+Koch, Zemel and Salakhutdinov, "Siamese Neural Networks for One-shot Image Recognition", 2015: their
+convolutions, sized for smaller images, under the contrastive loss of Hadsell, Chopra and LeCun,
+2006, instead of their weighted L1 distance. Data and measure are those of omniglot-triplet.
+"""
+
+from zoo import encoders, objectives
+from zoo.recipe import Recipe
+from zoo.recipes import _omniglot
+
+
+def build(settings, split):
+    return encoders.build(
+        "koch",
+        split.train.shape,
+        embedding=settings["embedding"],
+        activation="linear",
+        normalize=True,
+    )
+
+
+def objective(settings, encoder, split):
+    return objectives.siamese(settings, encoder, split, augment=_omniglot.augment)
+
+
+RECIPE = Recipe(
+    settings={
+        "seed": 0,
+        "background": "small1",
+        "side": 28,
+        "epochs": 30,
+        "steps": 40,
+        "batch_size": 64,
+        "embedding": 256,
+        "margin": 1.0,
+        "learning_rate": 1e-3,
+    },
+    data=_omniglot.unseen_alphabets,
+    build=build,
+    objective=objective,
+    measure=_omniglot.measure,
+    licence=_omniglot.LICENCE,
+)
