@@ -90,7 +90,7 @@ class SubCenterArcFace(Head):
 class SphereFace(Head):
     """cos' = (-1)^k cos(margin · angle) - 2k with k = floor(margin · angle / pi).
 
-    margin is a whole number. The embedding has length `scale`, where the paper keeps its own length.
+    margin is a whole number; the embedding has length `scale`, where the paper keeps its own.
     Liu et al., "SphereFace", CVPR 2017, arXiv:1704.08063, eq. 7.
 
     Raises ValueError for a margin that is not a whole number from 1 on.

@@ -54,18 +54,14 @@ def intra_pair_variance(D, i, P, N, epsilon=0.1):
     return mean(hinge(low - s[p]) ** 2 for p in P) + mean(hinge(s[n] - high) ** 2 for n in N)
 
 
+RANKED_LIST = losses.RankedListLoss(0.5, 1.3, temperature=4.0, balance=0.3)
 CASES = [
     (losses.PairwiseContrastiveLoss(0.9, 0.3), contrastive, "any", "euclidean"),
     (losses.PairwiseContrastiveLoss(0.9, 0.3, squared=False), linear_contrastive, "any", "cosine"),
     (losses.MarginLoss(0.4, 1.0), margin, "any", "euclidean"),
     (losses.MultiSimilarityLoss(3.0, 20.0, base=0.4), multi_similarity, "any", "cosine"),
     (losses.CircleLoss(0.3, 9.0), circle, "both", "cosine"),
-    (
-        losses.RankedListLoss(0.5, 1.3, temperature=4.0, balance=0.3),
-        ranked_list,
-        "any",
-        "euclidean",
-    ),
+    (RANKED_LIST, ranked_list, "any", "euclidean"),
     (losses.IntraPairVarianceLoss(0.1), intra_pair_variance, "any", "cosine"),
 ]
 

@@ -26,8 +26,8 @@ def generalized_lifted(D, i, P, N, margin=0.6):
     return max(0, log(sum(exp(D[i, p]) for p in P)) + near)
 
 
-def angular(D, i, P, N, t=tan(radians(35)) ** 2):
-    s = 1 - D
+def angular(D, i, P, N):
+    s, t = 1 - D, tan(radians(35)) ** 2
 
     def around(p):
         return sum(exp(4 * t * (s[i, n] + s[p, n]) - 2 * (1 + t) * s[i, p]) for n in N)
@@ -35,9 +35,10 @@ def angular(D, i, P, N, t=tan(radians(35)) ** 2):
     return mean(log(1 + around(p)) for p in P)
 
 
-def tuplet_margin(D, i, P, N, slack=radians(10), scale=8.0):
+def tuplet_margin(D, i, P, N, scale=8.0):
     def around(p):
-        return sum(exp(scale * (1 - D[i, n] - cos(acos(1 - D[i, p]) - slack))) for n in N)
+        relaxed = cos(acos(1 - D[i, p]) - radians(10))
+        return sum(exp(scale * (1 - D[i, n] - relaxed)) for n in N)
 
     return mean(log(1 + around(p)) for p in P)
 
