@@ -1,0 +1,132 @@
+"""The report: measured differences, and the layers that cause them, by name."""
+
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_metric as km
+
+D = layers.Dense
+
+
+def report_of(net, build, shape=(16, 16, 3), **options):
+    model = net(build, shape)
+    fcn = km.convert.to_fully_convolutional(model, **options)
+    return km.convert.verify(model, fcn)
+
+
+def test_valid_networks_are_exact(net, trunk):
+    report = report_of(net, lambda x: D(3)(layers.Flatten()(trunk(x))))
+    assert report.equal
+    assert report.exact
+    assert report.faults == ()
+    assert report.cells == 6
+    assert report.agreement == 1
+    assert "exact" in str(report)
+    assert "NOT" not in str(report)
+
+
+FAULTS = {
+    "border": lambda x: D(3)(layers.Flatten()(layers.Conv2D(4, 3, padding="same", name="bad")(x))),
+    "phase": lambda x: D(3)(
+        layers.Flatten()(layers.Conv2D(4, 3, 2, padding="same", name="bad")(x))
+    ),
+    "whole image": lambda x: D(3)(
+        layers.GlobalAveragePooling2D()(
+            x * layers.Reshape((1, 1, 3))(layers.GlobalAveragePooling2D(name="bad")(x))
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_faults_are_named(kind, net):
+    report = report_of(net, FAULTS[kind])
+    assert report.equal
+    assert not report.exact
+    assert [(f.layer, f.kind) for f in report.faults] == [("bad", kind)]
+    assert report.on_windows > 1e-3
+    assert "bad: " in str(report)
+    assert "NOT exact" in str(report)
+
+
+def test_zero_padding_and_causal_convolutions(net):
+    padded = report_of(
+        net, lambda x: D(3)(layers.Flatten()(layers.ZeroPadding2D(1, name="bad")(x)))
+    )
+    assert [f.layer for f in padded.faults] == ["bad"]
+    causal = report_of(
+        net,
+        lambda x: D(3)(layers.Flatten()(layers.Conv1D(4, 3, padding="causal", name="bad")(x))),
+        (12, 3),
+    )
+    assert [f.layer for f in causal.faults] == ["bad"]
+
+
+def test_a_wrong_model_is_not_equal(net, trunk):
+    model = net(lambda x: D(3, name="fc")(layers.Flatten()(trunk(x))))
+    fcn = km.convert.to_fully_convolutional(model)
+    kernel, bias = fcn.get_layer("fc").get_weights()
+    fcn.get_layer("fc").set_weights([kernel[:, ::-1], bias])
+    report = km.convert.verify(model, fcn)
+    assert not report.equal
+    assert not report.exact
+    assert "NOT equal" in str(report)
+    assert "no layer is known" in str(report)
+
+
+def test_more_cells_than_windows(net, trunk, rng):
+    """A window larger than the receptive field: cells whose window leaves the image are skipped."""
+    model = net(lambda x: D(3)(layers.Flatten()(trunk(x))), (15, 13, 3))
+    fcn = km.convert.to_fully_convolutional(model)
+    images = rng.standard_normal((1, 18, 18, 3)).astype("float32")
+    assert fcn(images).shape[1:3] == (3, 4)
+    report = km.convert.verify(model, fcn, images=images)
+    assert report.cells == 2 * 3
+    assert report.exact
+
+
+def test_images_smaller_than_a_window(net, trunk):
+    model = net(lambda x: D(3)(layers.Flatten()(trunk(x))))
+    fcn = km.convert.to_fully_convolutional(model)
+    with pytest.raises(ValueError, match="smaller than a window"):
+        km.convert.verify(model, fcn, images=np.zeros((1, 12, 14, 3), "float32"))
+
+
+def test_map_reading(net, trunk, array, rng):
+    """The mean over the map of logits is the logit of the classifier."""
+    logits = D(3, name="fc")
+    model = net(lambda x: logits(layers.GlobalAveragePooling2D()(trunk(x))), (14, 12, 3))
+    fcn = km.convert.to_fully_convolutional(model, pooling="map")
+    x = rng.standard_normal((2, 14, 12, 3)).astype("float32")
+    maps = array(fcn(x))
+    assert maps.shape == (2, 4, 3, 3)
+    np.testing.assert_allclose(maps.mean((1, 2)), array(model(x)), atol=1e-5)
+    assert "no windows" in str(km.convert.verify(model, fcn))
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_map_reading_leaves_the_softmax_out(split, net, trunk, array, rng):
+    def build(x):
+        pooled = layers.GlobalAveragePooling2D()(trunk(x))
+        return layers.Softmax()(D(3)(pooled)) if split else D(3, activation="softmax")(pooled)
+
+    model = net(build)
+    fcn = km.convert.to_fully_convolutional(model, pooling="map")
+    x = rng.standard_normal((2, 14, 12, 3)).astype("float32")
+    mean = array(fcn(x)).mean((1, 2))
+    odds = np.exp(mean) / np.exp(mean).sum(-1, keepdims=True)
+    np.testing.assert_allclose(odds, array(model(x)), atol=1e-5)
+    assert any("logits" in note for note in fcn.conversion.notes)
+
+
+@pytest.mark.parametrize("kind", ["hidden", "maximum", "norm"])
+def test_map_reading_needs_a_linear_head(kind, net, trunk):
+    def build(x):
+        pool = layers.GlobalMaxPooling2D if kind == "maximum" else layers.GlobalAveragePooling2D
+        x = pool()(trunk(x))
+        x = layers.LayerNormalization()(x) if kind == "norm" else x
+        return D(3)(D(4, activation="relu")(x) if kind == "hidden" else x)
+
+    with pytest.raises(km.convert.ConversionError, match="is not linear|takes a maximum"):
+        km.convert.to_fully_convolutional(net(build), pooling="map")
