@@ -81,7 +81,12 @@ def _features(images, name, options):
         x = ImageNetScaling(mode, name="scaling")(x)
     network = getattr(keras.applications, name)
     try:
-        return network(include_top=False, weights=options.weights, input_tensor=x).output
+        return network(
+            include_top=False,
+            weights=options.weights,
+            input_tensor=x,
+            input_shape=tuple(x.shape[1:]),
+        ).output
     except Exception as error:
         if options.weights is None or "URL fetch failure" not in str(error):
             raise
