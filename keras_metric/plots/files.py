@@ -1,0 +1,61 @@
+"""Pictures and figures as PNG and as one HTML page; files appear whole or not at all."""
+
+import base64
+import html
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+
+def png(picture) -> bytes:
+    """PNG of a picture `(H, W, 3)` of bytes, or of a matplotlib figure."""
+    buffer = io.BytesIO()
+    if hasattr(picture, "savefig"):
+        picture.savefig(buffer, format="png", dpi=120)
+    else:
+        _pillow().fromarray(np.asarray(picture, "uint8")).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def save_png(picture, path: str | Path) -> Path:
+    """Write a picture or a figure as PNG; the file appears whole or not at all."""
+    return _written(png(picture), Path(path))
+
+
+def save_report(
+    path: str | Path, pictures: Mapping[str, object], *, title: str = "Activation maps"
+) -> Path:
+    """Write one HTML file with all pictures inside it: caption -> picture or figure."""
+    blocks = [
+        f"<figure><figcaption>{html.escape(caption)}</figcaption>"
+        f'<img alt="{html.escape(caption)}" '
+        f'src="data:image/png;base64,{base64.b64encode(png(picture)).decode()}"></figure>'
+        for caption, picture in pictures.items()
+    ]
+    style = "body{font-family:sans-serif;margin:2em}figure{display:inline-block;margin:1em}"
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<style>{style}</style><h1>{html.escape(title)}</h1>{''.join(blocks)}</html>\n"
+    )
+    return _written(page.encode(), Path(path))
+
+
+def _written(content: bytes, path: Path) -> Path:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_bytes(content)
+    os.replace(beside, path)
+    return path
+
+
+def _pillow():
+    try:
+        from PIL import Image
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "PNG files need Pillow. Expected the extra of pictures: "
+            '`pip install "keras-metric[plots]"`. Received: an environment without it.'
+        ) from error
+    return Image

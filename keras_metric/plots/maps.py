@@ -1,0 +1,199 @@
+"""Pictures of maps: overlays, grids that compare methods, lines between similar places.
+
+Images are `(H, W, 3)`, `(H, W, 1)` or `(H, W)`: integers from 0 to 255, or floats from 0 to 1;
+other floats (standardised images) are stretched from their least to their greatest value.
+"""
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+
+import numpy as np
+
+from keras_metric.plots.figures import Figure, figure
+
+COLOURS = "jet"
+SIGNED_COLOURS = "RdBu_r"
+
+
+def overlay(
+    image,
+    heat,
+    *,
+    alpha: float = 0.5,
+    colours: str | None = None,
+    signed: bool | None = None,
+    limit: float | None = None,
+) -> np.ndarray:
+    """A map in colours over its image: `(H, W, 3)` bytes.
+
+        alpha x colour(map) + (1 - alpha) x image
+
+    Args:
+        image: the image.
+        heat: `(H, W)` map of the image's size.
+        alpha: the share of colour, 0 to 1.
+        colours: a matplotlib colour map; "jet", or "RdBu_r" (red for, blue against) when signed.
+        signed: colour from -limit to limit instead of 0 to limit; by default when the map has
+            negative values.
+        limit: the value of full colour; by default the map's largest magnitude. Give one value to
+            several overlays to compare magnitudes.
+
+    Raises:
+        ValueError: sizes differ, alpha is out of range, or the colour map is unknown.
+    """
+    picture, heat = _picture(image), np.asarray(heat, "float64")
+    if heat.shape != picture.shape[:2] or not 0 <= alpha <= 1:
+        raise ValueError(
+            "Nothing to lay over. Expected a map of the image's size and alpha from 0 to 1. "
+            f"Received map {heat.shape}, image {picture.shape[:2]}, alpha={alpha}."
+        )
+    shades = _colour_map(colours, _is_signed(heat, signed))(_shade(heat, signed, limit))
+    mixed = alpha * shades[..., :3] + (1 - alpha) * picture
+    return np.round(255 * mixed).astype("uint8")
+
+
+def comparison(
+    images,
+    maps: Mapping[str, np.ndarray],
+    *,
+    titles: Sequence[str] | None = None,
+    alpha: float = 0.5,
+    colours: str | None = None,
+    shared: bool = False,
+) -> Figure:
+    """A row for each image, a column for each map, with a colour bar.
+
+    Args:
+        images: `(B, H, W, C)`.
+        maps: name of the column -> `(B, H, W)`.
+        titles: a caption for each row.
+        shared: one colour scale for all maps; else each map has its own and the bar shows shares.
+    """
+    images = np.asarray(images)
+    signed = any(_is_signed(np.asarray(m), None) for m in maps.values())
+    limit = max(np.abs(np.asarray(m)).max() for m in maps.values()) if shared else None
+    rows, columns = len(images), len(maps) + 1
+    drawn = figure(1.6 * columns + 1.2, 1.6 * rows + 0.4)
+    axes = drawn.subplots(rows, columns, squeeze=False)
+    for row, image in enumerate(images):
+        axes[row, 0].imshow(_picture(image))
+        for column, heat in enumerate(maps.values(), start=1):
+            axes[row, column].imshow(
+                overlay(image, heat[row], alpha=alpha, colours=colours, signed=signed, limit=limit)
+            )
+        if titles is not None:
+            axes[row, 0].set_ylabel(titles[row])
+    for column, name in enumerate(["image", *maps]):
+        axes[0, column].set_title(name, fontsize=9)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+    top = 1.0 if limit is None else limit
+    norm = _matplotlib("colors").Normalize(-top if signed else 0, top)
+    scale = _matplotlib("cm").ScalarMappable(norm, _colour_map(colours, signed))
+    label = "value" if shared else "share of each map's largest value"
+    drawn.colorbar(scale, ax=axes, label=label, shrink=0.8)
+    return drawn
+
+
+def similarity_lines(image, other, pairs, *, top: int = 10, colours: str = "viridis") -> Figure:
+    """Two images, and lines between the places that add most to similarity.
+
+    Args:
+        image, other: the two images.
+        pairs: `(h, w, h', w')` shares of pairs of positions, as `SimilarityCAM.points` gives them
+            for one pair of images.
+        top: how many lines; only positive shares are drawn, thicker for larger ones.
+    """
+    pairs = np.asarray(pairs, "float64")
+    if pairs.ndim != 4 or top < 1:
+        raise ValueError(
+            "No pairs of positions. Expected shares (h, w, h', w') and top of at least 1. "
+            f"Received {pairs.shape} and top={top}."
+        )
+    patch_class = _matplotlib("patches").ConnectionPatch
+    drawn = figure(7, 3.6)
+    left, right = drawn.subplots(1, 2)
+    pictures = [_picture(image), _picture(other)]
+    for axis, picture in zip((left, right), pictures, strict=True):
+        axis.imshow(picture)
+        axis.set(xticks=[], yticks=[])
+    order = np.argsort(-pairs.ravel(), kind="stable")[:top]
+    strongest = max(pairs.max(), 1e-12)
+    shades = _colour_map(colours, False)
+    for number in [n for n in order[::-1] if pairs.flat[n] > 0]:
+        y, x, v, u = np.unravel_index(number, pairs.shape)
+        strength = pairs.flat[number] / strongest
+        ends = [
+            _centre(cell, pairs.shape[2 * i : 2 * i + 2], pictures[i].shape)
+            for i, cell in enumerate([(y, x), (v, u)])
+        ]
+        line = patch_class(
+            ends[0],
+            ends[1],
+            "data",
+            "data",
+            axesA=left,
+            axesB=right,
+            color=shades(strength),
+            linewidth=0.5 + 2.5 * strength,
+            arrowstyle="-",
+        )
+        line.set_in_layout(False)
+        drawn.add_artist(line)
+    norm = _matplotlib("colors").Normalize(0, strongest)
+    scale = _matplotlib("cm").ScalarMappable(norm, shades)
+    drawn.colorbar(scale, ax=[left, right], label="share of the similarity", shrink=0.8)
+    return drawn
+
+
+def _picture(image) -> np.ndarray:
+    """`(H, W, 3)` floats from 0 to 1."""
+    image = np.asarray(image)
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[-1] not in (1, 3):
+        raise ValueError(
+            f"Not an image. Expected (H, W), (H, W, 1) or (H, W, 3). Received shape {image.shape}."
+        )
+    if image.dtype.kind in "iu":
+        picture = image / 255.0
+    else:
+        picture = image.astype("float64")
+        low, high = picture.min(), picture.max()
+        if low < 0 or high > 1:
+            picture = (picture - low) / max(high - low, 1e-12)
+    return np.broadcast_to(picture, (*picture.shape[:2], 3))
+
+
+def _is_signed(heat: np.ndarray, signed: bool | None) -> bool:
+    return bool(heat.min() < 0) if signed is None else signed
+
+
+def _shade(heat: np.ndarray, signed: bool | None, limit: float | None) -> np.ndarray:
+    """Values as places from 0 to 1 on the colour map."""
+    top = np.abs(heat).max() if limit is None else limit
+    share = np.clip(heat / max(top, 1e-12), -1, 1)
+    return (share + 1) / 2 if _is_signed(heat, signed) else np.clip(share, 0, 1)
+
+
+def _colour_map(colours: str | None, signed: bool):
+    known = _matplotlib("").colormaps
+    name = colours or (SIGNED_COLOURS if signed else COLOURS)
+    if name not in known:
+        raise ValueError(
+            "Unknown colour map. Expected a name matplotlib knows, as jet, viridis, RdBu_r. "
+            f"Received {name!r}."
+        )
+    return known[name]
+
+
+def _centre(cell: tuple[int, int], grid: tuple[int, ...], shape: tuple[int, ...]):
+    """The pixel `(x, y)` in the middle of a grid cell."""
+    y, x = ((i + 0.5) * n / g - 0.5 for i, g, n in zip(cell, grid, shape[:2], strict=True))
+    return x, y
+
+
+def _matplotlib(module: str):
+    """A module of matplotlib; `figure` has told what to install when there is none."""
+    figure(1, 1)
+    return import_module(f"matplotlib.{module}".rstrip("."))
