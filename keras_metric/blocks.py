@@ -64,25 +64,20 @@ def _tensorflow(function, rows, shared, size):
     count = tf.shape(rows)[0] // size
 
     def block(i, tensor):
-        return tf.reshape(
-            tensor[i * size : (i + 1) * size], tf.concat([[size], tf.shape(tensor)[1:]], 0)
-        )
-
-    def evaluate(i, rows, shared):
-        chunk = tf.ensure_shape(block(i, rows), (size, *rows.shape[1:]))
-        return chunk, function(i * size, chunk, shared)
+        blocks = tf.reshape(tensor, tf.concat([[count, size], tf.shape(tensor)[1:]], 0))
+        return tf.ensure_shape(blocks[i], (size, *tensor.shape[1:]))
 
     @tf.custom_gradient
     def mapped(rows, shared):
         def forward(i, values):
-            return i + 1, values.write(i, evaluate(i, rows, shared)[1])
+            return i + 1, values.write(i, function(i * size, block(i, rows), shared))
 
         array = tf.TensorArray(rows.dtype, size=count)
         _, values = _loop(count, forward, (0, array))
 
         def gradient(upstream):
             def backward(i, row_gradients, shared_gradient):
-                chunk = tf.ensure_shape(block(i, rows), (size, *rows.shape[1:]))
+                chunk = block(i, rows)
                 with tf.GradientTape(watch_accessed_variables=False) as tape:
                     tape.watch([chunk, shared])
                     value = function(i * size, chunk, shared)

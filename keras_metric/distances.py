@@ -176,6 +176,7 @@ def paired(identifier: str | Callable) -> Callable:
         return _PAIRED[distance]
 
     def row_by_row(a, b):
+        a, b = precise(a), precise(b)
         return ops.vectorized_map(lambda pair: distance(pair[0][None], pair[1][None])[0, 0], (a, b))
 
     return row_by_row

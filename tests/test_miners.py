@@ -113,8 +113,9 @@ def test_distance_weighted_draws_evenly_over_distance():
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     d = np.linalg.norm(x - x[0], axis=1).astype("float32")[None]
     miner = miners.DistanceWeighted(4, negatives=400, cutoff=0.1)
-    everyone = np.ones(d.shape, bool)
-    drawn = d[numbers(miner(miners.Pairs(d, ~everyone, everyone)).negatives)]
+    everyone = ops.ones(d.shape, "bool")
+    pairs = miners.Pairs(ops.convert_to_tensor(d), ops.logical_not(everyone), everyone)
+    drawn = d[numbers(miner(pairs).negatives)]
     assert len(drawn) == 400
     assert drawn.max() < 1.4
     assert np.mean(drawn) < 0.8 < np.mean(d[d < 1.4])
