@@ -14,7 +14,7 @@ class Audit:
         folder: the version folder.
         signatures: inputs and outputs by name of the signature.
         operations: the operations behind the signatures, with the number of places they occur.
-        on_cpu: operations that have no GPU kernel; None where the installed TensorFlow has none.
+        on_cpu: the operations of each signature that have no GPU kernel.
         sizes: bytes of `graph`, `variables` and `assets`.
         faults: why a server should not get this; empty if it may.
     """
@@ -22,7 +22,7 @@ class Audit:
     folder: Path
     signatures: dict[str, Signature]
     operations: dict[str, int]
-    on_cpu: tuple[str, ...] | None
+    on_cpu: dict[str, tuple[str, ...]]
     sizes: dict[str, int]
     faults: tuple[str, ...]
 
@@ -44,7 +44,7 @@ class Audit:
                 for name, signature in self.signatures.items()
             },
             "operations": self.operations,
-            "on_cpu": None if self.on_cpu is None else list(self.on_cpu),
+            "on_cpu": {name: list(operations) for name, operations in self.on_cpu.items()},
             "sizes": self.sizes,
         }
 
@@ -61,7 +61,7 @@ class Audit:
                 *_table([("signature", "takes", "answers"), *rows]),
                 "",
                 f"operations   {sum(self.operations.values())} of {len(self.operations)} types",
-                f"on the CPU   {self._cpu_only()}",
+                *self._cpu_only(),
                 f"size         {sizes}",
                 "",
                 *(f"fault        {fault}" for fault in self.faults),
@@ -69,10 +69,14 @@ class Audit:
             ]
         )
 
-    def _cpu_only(self) -> str:
-        if self.on_cpu is None:
-            return "unknown: the installed TensorFlow is built without GPU kernels"
-        return ", ".join(self.on_cpu) or "nothing: every operation has a GPU kernel"
+    def _cpu_only(self) -> list[str]:
+        whole = [name for name, operations in self.on_cpu.items() if not operations]
+        lines = [f"on the GPU   all of {', '.join(whole)}"] if whole else []
+        return lines + [
+            f"on the CPU   of {name}: {', '.join(operations)}"
+            for name, operations in self.on_cpu.items()
+            if operations
+        ]
 
 
 def _side(tensors: dict) -> str:

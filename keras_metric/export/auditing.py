@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow.python.framework import kernels
 
+from keras_metric.export import gpu_operations
 from keras_metric.export.audit_report import Audit
 from keras_metric.export.folders import latest
 from keras_metric.export.reachable import nodes_behind
@@ -16,7 +17,6 @@ from keras_metric.export.runtime import description
 
 _PYTHON = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 _XLA = ("XlaCallModule", "XlaLaunch", "XlaLaunchV2", "_XlaCompile", "_XlaRun")
-_SOURCES = ("Placeholder", "Const", "VarHandleOp", "NoOp", "HashTableV2")
 _BAKED_IN = 2**20  # bytes of constants that look like weights
 
 
@@ -28,8 +28,9 @@ def audit(path: str | Path) -> Audit:
     told otherwise; randomness in an answer; a fixed batch size; paths of the machine that wrote it;
     megabytes of constants where weights belong in variables.
 
-    Operations without a GPU kernel in the installed TensorFlow are named in `on_cpu`; a build
-    without CUDA has no GPU kernels at all, and `on_cpu` is then None.
+    Operations without a GPU kernel in the installed TensorFlow are named in `on_cpu`, which is no
+    fault: files are decoded on the CPU. A build without CUDA has no GPU kernels at all; the list
+    in `gpu_operations`, of one build with CUDA, is asked instead.
 
     Raises:
         FileNotFoundError: no SavedModel there.
@@ -38,7 +39,7 @@ def audit(path: str | Path) -> Audit:
     saved = SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     graphs = [graph for graph in saved.meta_graphs if "serve" in graph.meta_info_def.tags]
     if not graphs:
-        return Audit(folder, {}, {}, None, _sizes(folder), ("no graph has the tag serve",))
+        return Audit(folder, {}, {}, {}, _sizes(folder), ("no graph has the tag serve",))
     graph = graphs[0]
     signatures = dict(description.signatures(graph.SerializeToString(deterministic=True)))
     hot = {name: _behind(graph, [signature]) for name, signature in signatures.items()}
@@ -51,7 +52,7 @@ def audit(path: str | Path) -> Audit:
         *_baked_in(graph),
         *_loading(folder),
     )
-    return Audit(folder, signatures, operations, _on_cpu(operations), _sizes(folder), faults)
+    return Audit(folder, signatures, operations, _on_cpu(hot), _sizes(folder), faults)
 
 
 def _behind(graph, signatures) -> list:
@@ -102,11 +103,20 @@ def kernels_of(op: str) -> set[str]:
     return {kernel.device_type for kernel in kernels.get_registered_kernels_for_op(op).kernel}
 
 
-def _on_cpu(operations: dict[str, int]) -> tuple[str, ...] | None:
-    if not tf.test.is_built_with_cuda():
-        return None
-    devices = {op: kernels_of(op) for op in operations if op not in _SOURCES}
-    return tuple(op for op, kinds in devices.items() if kinds and not kinds & {"GPU", "DEFAULT"})
+def _on_cpu(hot: dict[str, list]) -> dict[str, tuple[str, ...]]:
+    """The operations of each signature that have no GPU kernel."""
+    listed = None if tf.test.is_built_with_cuda() else gpu_operations.OPERATIONS
+    found = {}
+    for name, nodes in hot.items():
+        operations = sorted({node.op for node in nodes if kernels_of(node.op)})
+        found[name] = tuple(op for op in operations if not _runs_on_gpu(op, listed))
+    return found
+
+
+def _runs_on_gpu(op: str, listed: frozenset[str] | None) -> bool:
+    if listed is not None:
+        return op in listed
+    return bool(kernels_of(op) & {"GPU", "DEFAULT"})
 
 
 def _paths(graph) -> list[str]:

@@ -33,10 +33,15 @@ def test_what_we_write_is_fit_to_serve(exported):
     }  # fmt: skip
     assert report.operations["Conv2D"] == 1  # traced once, shared by all signatures
     assert report.sizes["variables"] > 0
+    assert not any(report.on_cpu[name] for name in ("serving_default", "embed", "similarity"))
+    assert "DecodeImage" in report.on_cpu["bytes"]
+    assert "Conv2D" not in report.on_cpu["bytes"]
     assert json.loads(json.dumps(report.as_dict()))["ok"] is True
     text = str(report)
     assert "verdict      ok" in text
     assert "images float32[-1, 16, 12, 3]" in text
+    assert "all of " in text
+    assert "of bytes: " in text
 
 
 def test_augmentation_left_on_is_a_fault(encoder, tmp_path):
