@@ -17,7 +17,8 @@ def siamese(
     """Pairs and the contrastive loss. Hadsell, Chopra, LeCun 2006, eq. 4 (y = 1 is similar)."""
     model = SiameseNet(encoder)
     model.compile(adam(settings), ContrastiveLoss(margin=settings["margin"]))
-    return _with_batches(PairBatches, model, settings, split, augment)
+    fraction = {"positive_fraction": settings["positive_fraction"]}
+    return _with_batches(PairBatches, model, settings, split, augment, **fraction)
 
 
 def triplet(
@@ -63,8 +64,8 @@ def adam(settings: Settings) -> keras.optimizers.Optimizer:
     return keras.optimizers.Adam(schedule)
 
 
-def _with_batches(batches, model, settings, split, augment) -> Experiment:
-    options = {"batch_size": settings["batch_size"], "seed": settings["seed"]}
+def _with_batches(batches, model, settings, split, augment, **options) -> Experiment:
+    options |= {"batch_size": settings["batch_size"], "seed": settings["seed"]}
     train, seen = split.train, split.validation
     return Experiment(
         model,

@@ -6,9 +6,13 @@ Hadsell, Chopra and LeCun, "Dimensionality Reduction by Learning an Invariant Ma
 Data and measure are those of digits-triplet: learn from 0 to 4, retrieve among 5 to 9.
 """
 
-from zoo import objectives
+from zoo import encoders, objectives
 from zoo.recipe import Recipe
 from zoo.recipes import _digits
+
+
+def build(settings, split):
+    return encoders.build("tiny", split.train.shape, embedding=settings["embedding"])
 
 
 def objective(settings, encoder, split):
@@ -22,11 +26,12 @@ RECIPE = Recipe(
         "steps": 40,
         "batch_size": 80,
         "embedding": 256,
-        "margin": 1.0,
+        "positive_fraction": 0.25,
+        "margin": 2.0,
         "learning_rate": 1e-3,
     },
     data=_digits.unseen_digits,
-    build=_digits.build,
+    build=build,
     objective=objective,
     measure=_digits.measure,
     licence=_digits.LICENCE,
