@@ -7,6 +7,8 @@ import pytest
 
 from zoo import encoders
 
+pytestmark = pytest.mark.tensorflow  # a count is the same on every backend
+
 IMAGENET = {"input_shape": (224, 224, 3), "classes": 1000}
 
 
