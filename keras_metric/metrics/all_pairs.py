@@ -25,10 +25,10 @@ def verification_of_embeddings(
 ) -> dict[str, float]:
     """The measures of `verification` over all pairs of embeddings (N, D), or with a gallery (C, D).
 
-    Without a gallery each two different embeddings are a pair, both ways round. Distances d are counted in equal
-    bins of d / (d + s), s the mean distance among the first embeddings, so pairs whose distances
-    differ by less than about 4 s / `bins` count as equally far; memory is a block of distances and
-    two numbers a bin. Time N·C.
+    Without a gallery each two different embeddings are a pair, both ways round. Distances d are
+    counted in equal bins of d / (d + s), s the mean distance among the first embeddings, so pairs
+    whose distances differ by less than about 4 s / `bins` count as equally far; memory is a block
+    of distances and two numbers a bin. Time N·C.
 
     Raises:
         ValueError: as `retrieval`, or all pairs are of one kind.

@@ -84,11 +84,13 @@ def test_nothing_to_find_leaves_the_value_alone(kind, function, options):
 
 
 def test_weights_weigh_queries():
-    labels, points = np.array([1, 1, 2, 2]), np.float32([[0], [1], [2.5], [9]])
+    labels, points = np.repeat([1, 2, 3], 2), np.float32([[0], [1], [2.5], [9], [20], [21]])
+    weights = np.array([1, 0, 2, 5.0, 1, 1])
     metric = metrics.RecallAtK(1)
-    metric.update_state(labels, points, sample_weight=np.array([1, 0, 2, 5.0]))
+    metric.update_state(labels, points, sample_weight=weights)
     per_query = metrics.retrieval(points, labels, k=1).per_query["recall@1"]
-    assert float(metric.result()) == pytest.approx(np.average(per_query, weights=[1, 0, 2, 5.0]))
+    assert set(per_query) == {0, 1}
+    assert float(metric.result()) == pytest.approx(np.average(per_query, weights=weights))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
