@@ -100,6 +100,7 @@ class BranchNet(keras.Model):
             )
             for i, embedding in zip(positions, joined, strict=True):
                 embeddings[i] = embedding
+        _check_same_dimensions(embeddings, self._encoders)
         return embeddings
 
     def with_classes(self, name: str, output, embeddings: list):
@@ -114,6 +115,9 @@ class BranchNet(keras.Model):
     def get_config(self) -> dict:
         serialize = keras.saving.serialize_keras_object
         encoders = [serialize(encoder) for encoder in self._encoders]
+        if _share_layers(self._encoders):
+            # Keras marks an object as shared from its second serialization on
+            encoders = [serialize(encoder) for encoder in self._encoders]
         return {
             **super().get_config(),
             "encoder": encoders[0] if len(encoders) == 1 else encoders,
@@ -147,6 +151,11 @@ def _checked_encoders(encoder) -> tuple[keras.Model, ...]:
             f"branches. Received: {encoder!r}."
         )
     return encoders[:1] if encoders[0] is encoders[-1] else encoders
+
+
+def _share_layers(encoders) -> bool:
+    first, *rest = ({id(variable) for variable in encoder.variables} for encoder in encoders)
+    return any(first & other for other in rest)
 
 
 def _checked_classifier(classifier) -> keras.Layer | None:
@@ -207,6 +216,15 @@ def _checked_embedding(embedding, encoder: keras.Model):
             f"(batch, dimensions). Received: {received}."
         )
     return embedding
+
+
+def _check_same_dimensions(embeddings: list, encoders) -> None:
+    dimensions = {embedding.shape[-1] for embedding in embeddings}
+    if len(dimensions) > 1:
+        raise ValueError(
+            "The branches embed into different spaces. Expected: encoders of the same number of "
+            f"dimensions. Received: {dimensions} from {[e.name for e in encoders]}."
+        )
 
 
 def _save(model: keras.Model, path: Path) -> Path:
