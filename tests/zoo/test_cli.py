@@ -5,8 +5,8 @@ import json
 import pytest
 
 import zoo
+from zoo import commands
 from zoo.cli import main
-from zoo.commands import COMMANDS
 
 
 def failing(arguments, capsys) -> tuple[int, str]:
@@ -17,7 +17,7 @@ def failing(arguments, capsys) -> tuple[int, str]:
     return code, capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", commands.names())
 def test_every_command_teaches(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])

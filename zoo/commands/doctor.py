@@ -1,10 +1,18 @@
-"""What is installed, which device computes, and how to get what is missing."""
+"""say what is installed, which device computes, and how to get what is missing
+
+examples:
+  keras-metric doctor
+  KERAS_BACKEND=jax keras-metric doctor --json
+"""
 
 import importlib.util
 import platform
 import sys
+from argparse import ArgumentParser, Namespace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+from zoo.commands import Answer
 
 EXTRAS = {
     "cpu": ("tensorflow", "TensorFlow, the default backend, and SavedModels"),
@@ -16,6 +24,15 @@ EXTRAS = {
     "legacy": ("tf_keras", "models saved by Keras 2"),
     "hub": ("huggingface_hub", "models from a hub"),
 }
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """Takes no options of its own."""
+
+
+def run(options: Namespace) -> Answer:
+    found = examine()
+    return Answer(found, told(found), int(not found["usable"]))
 
 
 def examine() -> dict[str, Any]:

@@ -1,0 +1,104 @@
+"""The commands of `keras-metric`, one file each; the file's name is the command.
+
+The docstring of a command is its help. `arguments(parser)` adds its options, `run(options)` does
+the work and returns an `Answer`. Only `run` imports what costs time.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ORDER = ("list", "train", "evaluate", "export", "doctor")
+
+
+class Answer(NamedTuple):
+    """What a command says: to a program (`content`, as JSON) or to a person (`text`)."""
+
+    content: Any
+    text: str
+    code: int = 0
+
+
+def names() -> list[str]:
+    """All commands: those of `ORDER` first, then the rest by name."""
+    found = {path.stem for path in Path(__file__).parent.glob("[a-z]*.py")}
+    return [*ORDER, *sorted(found - set(ORDER))]
+
+
+def command(name: str):
+    """The module of a command."""
+    return importlib.import_module(f"zoo.commands.{name}")
+
+
+def run(options: Namespace) -> int:
+    """Run the command `options.command`; returns the exit code.
+
+    With `--json` whatever a library prints goes to standard error: standard output is JSON only.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    module = command(options.command)
+    try:
+        if options.command != "list":
+            _load_keras_quietly()
+        if options.json:
+            with contextlib.redirect_stdout(sys.stderr):
+                answer = module.run(options)
+            print(json.dumps(answer.content, indent=2))
+        else:
+            answer = module.run(options)
+            print(answer.text)
+        return answer.code
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, TypeError, KeyError, OSError, ImportError) as error:
+        reason = error.args[0] if isinstance(error, KeyError) and error.args else error
+        print(f"keras-metric: error: {reason}", file=sys.stderr)
+        return 1
+
+
+def add_data(parser: ArgumentParser) -> None:
+    """The option that says where the real data sets lie."""
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        help="folder of the real data sets (default: $KERAS_METRIC_DATA, else downloaded)",
+    )
+
+
+def table(report: dict[str, Any]) -> str:
+    """The results of a report beside its baselines, in columns."""
+    from zoo.cards import results_table
+
+    rows = [row.strip("|").split("|") for row in results_table(report) if "---" not in row]
+    return columns([[cell.strip() for cell in row] for row in rows])
+
+
+def columns(rows: list[list[str]]) -> str:
+    """Rows of text as a table."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _load_keras_quietly() -> None:
+    """Import Keras without the banners that its backend's libraries write to standard error."""
+    kept = os.dup(2)
+    try:
+        # doctor reports a backend that does not load; every other command fails on it anyway
+        with open(os.devnull, "wb") as nowhere, contextlib.suppress(Exception):
+            os.dup2(nowhere.fileno(), 2)
+            importlib.import_module("keras")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
