@@ -48,15 +48,14 @@ def windows():
     """Every window of `images` through the model, in plain loops: `(B, rows, columns, D)`."""
 
     def classify(model, images, stride, size, cells):
-        rows = []
+        crops = []
         for i in range(cells[0]):
-            row = []
             for j in range(cells[1]):
                 top, left = i * stride, j * stride
-                crop = images[:, top : top + size[0], left : left + size[1]]
-                row.append(as_array(model(crop)).reshape(len(images), -1))
-            rows.append(np.stack(row, axis=1))
-        return np.stack(rows, axis=1)
+                crops.append(images[:, top : top + size[0], left : left + size[1]])
+        labels = as_array(model(np.concatenate(crops)))
+        labels = labels.reshape(*cells, len(images), -1)
+        return np.moveaxis(labels, 2, 0)
 
     return classify
 

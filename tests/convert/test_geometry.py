@@ -21,7 +21,7 @@ def touched(fcn, size, cell, array):
         for i in range(size[axis - 1]):
             batch[i].swapaxes(0, axis - 1)[i] += 1
         after = array(fcn(batch))[(slice(None), *cell)]
-        changed = np.flatnonzero(np.abs(after - before).max(-1) > 1e-9)
+        changed = np.flatnonzero(np.abs(after - before).max(-1) > 1e-5)
         ends.append((changed[0], changed[-1] + 1))
     return (ends[0][0], ends[1][0], ends[0][1], ends[1][1])
 

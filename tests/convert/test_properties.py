@@ -79,7 +79,7 @@ def check(stages, kind, seed, randomize, densify=1):
 
 
 QUICK = settings(
-    max_examples=8, deadline=None, derandomize=True,
+    max_examples=6, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 

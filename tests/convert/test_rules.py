@@ -44,7 +44,7 @@ HEADS = {
     "permute": lambda x: D(3)(layers.Flatten()(layers.Permute((2, 3, 1))(x))),
     "reshape": lambda x: D(3)(layers.Reshape((-1,))(layers.Reshape((6, 10))(x))),
     "raw reshape": lambda x: D(3)(ops.reshape(x, (-1, 60))),
-    "slice": lambda x: D(3)(layers.Flatten()(x[:, 1:3, ::-1, :4])),
+    "slice": lambda x: D(3)(layers.Flatten()(ops.flip(x[:, 1:3, :, :4], axis=2))),
     "slice then convolve": lambda x: D(3)(layers.Flatten()(layers.Conv2D(2, 2)(x[:, 1:, :-1]))),
     "cropping": lambda x: D(3)(layers.Flatten()(layers.Cropping2D(((1, 0), (0, 1)))(x))),
     "tokens": lambda x: D(3)(layers.GlobalAveragePooling1D()(tokens(x))),
@@ -63,7 +63,7 @@ HEADS = {
     "raw softmax, axis 1": lambda x: ops.softmax(ops.relu(vector(x) * 2 + 1), axis=1),
     "unit norm, axis 1": lambda x: layers.UnitNormalization(axis=1)(vector(x)),
     "raw norm, axis 1": lambda x: ops.normalize(vector(x), axis=1),
-    "group norm of a vector": lambda x: layers.GroupNormalization(2)(vector(x)),
+    "group norm of a vector": lambda x: layers.GroupNormalization(1)(vector(x)),
     "prelu of a vector": lambda x: layers.PReLU()(vector(x)),
     "raw sum, axis 1": lambda x: ops.sum(vector(x), axis=1, keepdims=True),
     "raw slice": lambda x: D(3)(vector(x)[:, :2]),
@@ -98,7 +98,9 @@ HEADS = {
     "convolution of a transposed map": lambda x: D(3)(
         layers.Flatten()(layers.Conv2D(2, 2)(layers.Permute((2, 1, 3))(x)))
     ),
-    "convolution of a mirrored map": lambda x: layers.Flatten()(layers.Conv2D(2, 2)(x[:, ::-1])),
+    "convolution of a mirrored map": lambda x: layers.Flatten()(
+        layers.Conv2D(2, 2)(ops.flip(x, axis=1))
+    ),
     "decoder": lambda x: layers.Flatten()(
         layers.Conv2DTranspose(2, 3)(layers.Reshape((2, 2, 3))(D(12)(layers.Flatten()(x))))
     ),
