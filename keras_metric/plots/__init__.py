@@ -1,5 +1,14 @@
 """Pictures; the only room that imports matplotlib, and only when something is drawn."""
 
+from keras_metric.plots.maps import comparison, overlay, similarity_lines
 from keras_metric.plots.retrieval import curves, distance_histograms, gallery, projection
 
-__all__ = ["curves", "distance_histograms", "gallery", "projection"]
+__all__ = [
+    "comparison",
+    "curves",
+    "distance_histograms",
+    "gallery",
+    "overlay",
+    "projection",
+    "similarity_lines",
+]

@@ -1,0 +1,38 @@
+"""serve a SavedModel on this machine, as TensorFlow Serving speaks (REST and gRPC)
+
+For trying a model out: loopback, no accounts, until Ctrl-C. New versions are taken up as they
+appear.
+
+examples:
+  keras-metric serve out/digits-triplet/saved_model --name digits
+  curl -d '{"instances": [...]}' http://localhost:8501/v1/models/digits:predict
+"""
+
+import sys
+from argparse import ArgumentParser, Namespace
+
+from zoo.commands import Answer
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("path", metavar="DIR", help="the folder of versions")
+    parser.add_argument("--name", help="what requests call the model (default: the folder's name)")
+    parser.add_argument("--rest-port", type=int, default=8501, metavar="PORT", help="0: any free")
+    parser.add_argument("--grpc-port", type=int, default=8500, metavar="PORT", help="0: any free")
+
+
+def run(options: Namespace) -> Answer:
+    from keras_metric.serve import serve
+
+    ports = {"rest_port": options.rest_port, "grpc_port": options.grpc_port}
+    serve(options.path, name=options.name, ready=_say, **ports)
+    return Answer({"served": options.path}, "stopped")
+
+
+def _say(name: str, rest_port: int, grpc_port: int) -> None:
+    print(
+        f"serving {name}: http://localhost:{rest_port}/v1/models/{name}:predict, "
+        f"gRPC on port {grpc_port}; Ctrl-C stops",
+        file=sys.stderr,
+        flush=True,
+    )
