@@ -32,7 +32,7 @@ def environment(contender: str) -> tuple[Path, dict[str, str]]:
     """The Python and the environment variables of a contender, `library` or `library/backend`."""
     library, _, backend = contender.partition("/")
     variables = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", PYTHONWARNINGS="ignore")
-    if library in (OURS, f"{OURS}-blocks", "floor"):
+    if library in (OURS, f"{OURS}-blocks", "floor", "faiss"):
         variables |= {"KERAS_BACKEND": backend or "tensorflow", "PYTHONPATH": str(ROOT)}
         return interpreter(OURS), variables
     if library == "tensorflow-similarity":

@@ -17,7 +17,7 @@ OURS = {
     "semi-hard": ("TripletLoss", {"margin": MARGIN, "mining": "semi_hard"}),
     "hard": ("TripletLoss", {"margin": MARGIN, "mining": "hard"}),
     "all triplets": ("TripletLoss", {"margin": MARGIN, "mining": "all"}),
-    "contrastive": ("PairwiseContrastiveLoss", {}),
+    "contrastive": ("PairwiseContrastiveLoss", {"squared": False}),
     "multi-similarity": ("MultiSimilarityLoss", {}),
     "circle": ("CircleLoss", {}),
     "lifted structure": ("LiftedStructureLoss", {}),
@@ -39,7 +39,6 @@ SIMILARITY = {
     ),
     "multi-similarity": ("MultiSimilarityLoss", {}),
     "circle": ("CircleLoss", {}),
-    "lifted structure": ("LiftedStructLoss", {"distance": "L2"}),
 }
 PYTORCH = {
     "semi-hard": ("TripletMarginLoss", {"margin": MARGIN}),

@@ -42,7 +42,7 @@ def entry(cell: dict | None, floor: dict | None) -> str:
     return text
 
 
-def markdown(cells: list[dict], order: list[str], *, size_name: str, floors: bool) -> str:
+def markdown(cells: list[dict], order: list[str], *, size_name: str) -> str:
     """A table for each case: a row for each size, a column for each contender."""
     found = {(cell["contender"], cell["case"], cell["size"]): cell for cell in cells}
     lines = []
@@ -54,14 +54,14 @@ def markdown(cells: list[dict], order: list[str], *, size_name: str, floors: boo
             row = []
             for name in names:
                 backend = name.partition("/")[2]
-                floor = found.get((f"floor/{backend}", case, size)) if floors else None
+                floor = found.get((f"floor/{backend}", case, size)) if backend else None
                 row.append(entry(found.get((name, case, size)), floor))
             lines.append(f"| {size:,} | " + " | ".join(row) + " |")
         lines.append("")
     return "\n".join(lines)
 
 
-def chart(cells: list[dict], order: list[str], path: Path, *, size_name: str) -> None:
+def chart(cells: list[dict], order: list[str], path: Path, size_name: str) -> None:
     """Time above, memory below, against size, a column of panels for each case."""
     import matplotlib
 

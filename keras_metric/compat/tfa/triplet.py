@@ -5,7 +5,7 @@ from collections.abc import Callable
 from keras import ops
 
 from keras_metric import losses
-from keras_metric.pairs import masked_max, masked_mean, masked_min
+from keras_metric.pairs import Pairs, masked_max, masked_min
 
 from ._base import BatchLoss, pairs_of, returned_as, serializable
 from .metric_learning import check_metric, matrix_of
@@ -25,11 +25,10 @@ def triplet_semihard_loss(
 
     Schroff et al., "FaceNet", CVPR 2015. arXiv:1503.03832, section 3.2
     """
-    pairs = pairs_of(y_true, matrix_of(y_pred, distance_metric))
-    d, positives, negatives = pairs
-    mined = losses.TripletLoss(margin, "semi_hard").values(pairs)
-    alone = masked_mean(ops.relu(margin + d - ops.min(d, axis=1, keepdims=True)), positives)
-    of_anchor = ops.where(ops.any(negatives, axis=1), mined, alone)
+    d, positives, negatives = pairs_of(y_true, matrix_of(y_pred, distance_metric))
+    nearest = d <= ops.min(d, axis=1, keepdims=True)
+    negatives = ops.where(ops.any(negatives, axis=1, keepdims=True), negatives, nearest)
+    of_anchor = losses.TripletLoss(margin, "semi_hard").values(Pairs(d, positives, negatives))
     count = ops.sum(ops.cast(positives, d.dtype), axis=1)
     loss = ops.sum(of_anchor * count) / ops.maximum(ops.sum(count), 1)
     return returned_as(loss, y_pred)

@@ -1,0 +1,75 @@
+"""The command line of a comparison: which cells, in which order, for how long."""
+
+import argparse
+import time
+from pathlib import Path
+from types import ModuleType
+
+from cells import GIB, Results, run_group
+from tables import chart, machine, markdown
+
+
+def compare(
+    contenders: ModuleType,
+    name: str,
+    *,
+    sizes: tuple[int, ...],
+    size_name: str,
+    cell_seconds: float,
+    rounds: int,
+    summary: str,
+) -> None:
+    """Run the cells that are missing, smallest size first, and write the table and the chart.
+
+    contenders: a module with CASES, CONTENDERS (name -> its cases), IMAGES of each class, `build`.
+    """
+    chosen = _arguments(contenders, sizes, cell_seconds, rounds, summary)
+    results = Results(chosen.out / f"{name}.json")
+    if chosen.retry_failed:
+        results.forget_failed()
+    started = time.monotonic()
+    for size, case in ((size, case) for size in sorted(chosen.sizes) for case in chosen.cases):
+        missing = [
+            contender
+            for contender, cases in contenders.CONTENDERS.items()
+            if contender in chosen.peers
+            and case in cases
+            and results.get(contender, case, size) is None
+            and not results.failed_below(contender, case, size)
+        ]
+        if not missing:
+            continue
+        if time.monotonic() - started > 60 * chosen.budget_minutes:
+            print("The budget is spent; the same command goes on from here.")
+            break
+        print(f"{size_name} = {size:,}, {case}: {', '.join(missing)}", flush=True)
+        limits = {"seconds": chosen.cell_seconds, "memory": chosen.memory_gib * GIB}
+        cells = run_group(contenders.__name__, case, size, missing, rounds=chosen.rounds, **limits)
+        results.add(case, size, cells, machine())
+    text = markdown(results.cells, list(contenders.CONTENDERS), size_name=size_name)
+    (chosen.out / f"{name}.md").write_text(text)
+    chart(results.cells, list(contenders.CONTENDERS), chosen.out / f"{name}.png", size_name)
+    print(text)
+
+
+def _arguments(contenders, sizes, cell_seconds, rounds, summary) -> argparse.Namespace:
+    names = list(contenders.CONTENDERS)
+    usual = [name for name in names if not name.endswith("/jax")]
+    parser = argparse.ArgumentParser(description=summary)
+    add = parser.add_argument
+    add("--sizes", type=int, nargs="+", default=sizes)
+    add("--peers", nargs="+", choices=names, default=usual, metavar="NAME",
+        help=f"of {', '.join(names)}; all but JAX unless said")  # fmt: skip
+    add("--cases", nargs="+", choices=contenders.CASES, default=contenders.CASES, metavar="CASE",
+        help=f"of {', '.join(contenders.CASES)}")  # fmt: skip
+    add("--budget-minutes", type=float, default=float("inf"), help="start no cells after this")
+    add("--cell-seconds", type=float, default=cell_seconds, help="the most one answer may take")
+    add("--memory-gib", type=float, default=21, help="the most one contender may hold")
+    add("--rounds", type=int, default=rounds, help="turns of each; the median is kept")
+    add("--retry-failed", action="store_true", help="do again the cells that failed")
+    add("--out", type=Path, default=Path(__file__).parent / "results", metavar="FOLDER")
+    chosen = parser.parse_args()
+    images = contenders.IMAGES
+    if wrong := [size for size in chosen.sizes if size % images or size < 2 * images]:
+        parser.error(f"sizes must be multiples of {images}, from {2 * images}. Received: {wrong}")
+    return chosen
