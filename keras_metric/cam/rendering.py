@@ -23,7 +23,6 @@ def rendered(maps, size: tuple[int, ...], relu: bool = True, normalize: str = "m
     axes = tuple(range(-len(size), 0))
     maps = ops.relu(maps) if relu else maps
     maps = resized(_normalized(maps, axes, normalize), size)
-    maps = ops.relu(maps) if relu else maps
     return _normalized(maps, axes, normalize)
 
 
@@ -38,12 +37,20 @@ def _normalized(maps, axes, normalize):
 
 def resized(maps, size: tuple[int, ...]):
     """Linear interpolation between pixel centres over the last axes, 1 to 3 of them."""
-    for axis, length in zip(range(-len(size), 0), size, strict=True):
-        if maps.shape[axis] == length:
-            continue
-        weights = ops.convert_to_tensor(_interpolation(maps.shape[axis], length))
-        maps = ops.moveaxis(ops.matmul(ops.moveaxis(maps, axis, -1), weights), -1, axis)
+    for axis in range(-1, -len(size) - 1, -1):
+        if maps.shape[axis] != size[axis]:
+            maps = _along(axis, maps, _interpolation(maps.shape[axis], size[axis]))
     return maps
+
+
+def _along(axis: int, maps, weights: np.ndarray):
+    """Multiply one axis by `(old, new)`, without a transposition where none is needed."""
+    if axis == -1:
+        return ops.matmul(maps, ops.convert_to_tensor(weights))
+    if axis == -2:
+        return ops.matmul(ops.convert_to_tensor(np.ascontiguousarray(weights.T)), maps)
+    turned = ops.matmul(ops.moveaxis(maps, axis, -1), ops.convert_to_tensor(weights))
+    return ops.moveaxis(turned, -1, axis)
 
 
 def _interpolation(old: int, new: int) -> np.ndarray:

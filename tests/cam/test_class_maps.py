@@ -105,7 +105,14 @@ def test_unknown_options_are_refused():
         CAM(classifier(), output="kind")
 
 
-@pytest.mark.parametrize("method", METHODS)
+def all_methods():
+    """Compiling on JAX takes seconds a method: the ordinary run has three there."""
+    quick = {"cam", "hirescam", "ablationcam"}
+    slow = METHODS.keys() - quick if keras.backend.backend() == "jax" else set()
+    return [pytest.param(m, marks=[pytest.mark.slow] if m in slow else []) for m in METHODS]
+
+
+@pytest.mark.parametrize("method", all_methods())
 def test_a_call_changes_nothing(method, images):
     model = classifier()
     model.layers[0].trainable = False
