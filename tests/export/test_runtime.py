@@ -129,8 +129,9 @@ def test_refusals_name_what_was_expected(runtime, images, tmp_path):
 )
 def test_the_graph_refuses_wrong_shapes(runtime, images, wrong):
     for inputs in ({"images": images[wrong]}, {"left": images[wrong], "right": images[wrong]}):
-        with pytest.raises(keras_metric.export.RuntimeFault, match="(?i)shape"):
+        with pytest.raises(keras_metric.export.RuntimeFault, match="(?i)shape") as refusal:
             runtime("embed" if len(inputs) == 1 else "similarity", **inputs)
+        assert refusal.value.code == 3
 
 
 def test_the_graph_refuses_pairs_that_do_not_pair(runtime, images):

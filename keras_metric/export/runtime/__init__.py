@@ -95,6 +95,8 @@ class Runtime:
                 self._c.TF_DeleteTensor(tensor)
 
     def _signature(self, name: str, inputs: dict) -> Signature:
+        if not self._session:
+            raise ValueError("The runtime is closed. Expected: an open one. Received: a call.")
         if name not in self.signatures:
             raise KeyError(
                 f"Unknown signature. Expected one of: {', '.join(sorted(self.signatures))}. "
@@ -120,12 +122,16 @@ class Runtime:
     def _tensor(self, value, wanted: Tensor) -> int:
         # as objects: numpy's own strings drop the zero bytes at the end of an image file
         array = np.asarray(value, dtype=object if wanted.dtype == STRING else None)
+        if wanted.dtype == STRING and not all(isinstance(x, str | bytes) for x in array.flat):
+            raise TypeError(
+                f"{wanted.name} takes text. Expected: str, bytes. Received: {value!r:.80}"
+            )
         c, shape = self._c, (ctypes.c_int64 * array.ndim)(*array.shape)
         if wanted.dtype == STRING:
             tensor = c.TF_AllocateTensor(STRING, shape, array.ndim, _STRING_BYTES * array.size)
             start = c.TF_TensorData(tensor)
             for place, text in enumerate(array.ravel()):
-                text = text.encode() if isinstance(text, str) else bytes(text)
+                text = text.encode() if isinstance(text, str) else text
                 c.TF_StringInit(start + place * _STRING_BYTES)
                 c.TF_StringCopy(start + place * _STRING_BYTES, text, len(text))
             return tensor

@@ -8,7 +8,14 @@ from pathlib import Path
 
 
 class RuntimeFault(RuntimeError):
-    """What the C library answered when it refused to load or to run."""
+    """What the C library answered when it refused to load or to run.
+
+    `code` is its status code, as numbered by gRPC: 3 is an invalid argument, 13 an internal error.
+    """
+
+    def __init__(self, message: str, code: int):
+        super().__init__(message)
+        self.code = code
 
 
 class Output(ctypes.Structure):
@@ -62,8 +69,8 @@ def checked(c: ctypes.CDLL, call: Callable):
     status = c.TF_NewStatus()
     try:
         result = call(status)
-        if c.TF_GetCode(status):
-            raise RuntimeFault(c.TF_Message(status).decode(errors="replace"))
+        if code := c.TF_GetCode(status):
+            raise RuntimeFault(c.TF_Message(status).decode(errors="replace"), code)
         return result
     finally:
         c.TF_DeleteStatus(status)

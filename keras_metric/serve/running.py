@@ -1,0 +1,101 @@
+"""A small server for one machine: REST and gRPC, as a TensorFlow server speaks them."""
+
+import threading
+from collections.abc import Callable
+from concurrent import futures
+from pathlib import Path
+
+from keras_metric.serve.servable import Servable
+
+_DRAIN_SECONDS = 10
+
+
+def serve(
+    path: str | Path,
+    *,
+    name: str | None = None,
+    host: str = "127.0.0.1",
+    rest_port: int = 8501,
+    grpc_port: int = 8500,
+    max_bytes: int = 2**26,
+    poll_seconds: float = 1.0,
+    threads: int | None = None,
+    ready: Callable[[str, int, int], None] | None = None,
+) -> None:
+    """Serves the highest version in the folder `path` until SIGTERM or SIGINT.
+
+    Loads through TensorFlow's C library with XLA off, replays the warm-up requests, takes up new
+    versions as they appear, and finishes the requests it has before it goes. Meant for one's own
+    machine: it is bound to loopback, and has neither encryption nor accounts.
+
+    Args:
+        path: the model's folder, which holds its versions.
+        name: what requests call the model; the folder's name when left out.
+        host: address to listen on.
+        rest_port, grpc_port: 0 for any free one.
+        max_bytes: size of a request above which it is refused.
+        poll_seconds: how often to look for a new version.
+        threads: size of TensorFlow's thread pools.
+        ready: called with the model's name and the two ports when requests are answered.
+
+    Raises:
+        ImportError: a package of the extra `serve` is missing.
+        FileNotFoundError: no version in the folder.
+        OSError: a port is taken.
+    """
+    try:
+        import grpc
+        import uvicorn
+
+        from keras_metric.serve.rest import application
+        from keras_metric.serve.rpc import handlers
+    except ImportError as error:
+        raise ImportError(
+            'A server needs more packages. Expected: pip install "keras-metric[serve]". '
+            f"Received: no module {error.name}."
+        ) from error
+
+    servable = Servable(path, name=name, threads=threads)
+    rpc = grpc.server(
+        futures.ThreadPoolExecutor(8),
+        handlers=handlers(servable, max_bytes=max_bytes),
+        options=[("grpc.max_receive_message_length", max_bytes), ("grpc.so_reuseport", 0)],
+    )
+    stopped = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(servable, stopped, poll_seconds), daemon=True)
+    web = uvicorn.Server(
+        uvicorn.Config(
+            application(servable, max_bytes=max_bytes),
+            host=host,
+            port=rest_port,
+            log_level="warning",
+            timeout_graceful_shutdown=_DRAIN_SECONDS,
+        )
+    )
+    try:
+        rpc_port = _bound(rpc, host, grpc_port)
+        socket = web.config.bind_socket()
+        socket.listen()  # from here on a client waits instead of being turned away
+        rpc.start()
+        watcher.start()
+        if ready is not None:
+            ready(servable.name, socket.getsockname()[1], rpc_port)
+        web.run(sockets=[socket])
+    finally:
+        stopped.set()
+        rpc.stop(_DRAIN_SECONDS).wait()
+        servable.close()
+
+
+def _watch(servable: Servable, stopped: threading.Event, seconds: float) -> None:
+    while not stopped.wait(seconds):
+        servable.refresh()
+
+
+def _bound(rpc, host: str, port: int) -> int:
+    try:
+        return rpc.add_insecure_port(f"{host}:{port}")
+    except RuntimeError as error:
+        raise OSError(
+            f"The gRPC port is taken. Expected: a free one. Received: {host}:{port}."
+        ) from error
