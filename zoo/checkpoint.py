@@ -17,7 +17,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     Args:
         folder: where the state lies.
-        batches: whose `epoch` must follow, since a batch depends on it.
+        batches: whose attribute `epoch` must follow, since a batch depends on it.
 
     Attributes:
         epoch: epochs finished so far; the `initial_epoch` of `fit`.
@@ -25,7 +25,7 @@ class Checkpoint(keras.callbacks.Callback):
         seconds: wall time of all finished epochs.
     """
 
-    def __init__(self, folder: Path, batches: keras.utils.PyDataset):
+    def __init__(self, folder: Path, batches: Any):
         super().__init__()
         self.folder = folder
         self.batches = batches
