@@ -83,9 +83,9 @@ class CrossBatchMemory(EncoderModel):
             return super().compute_loss(x, y, y_pred, sample_weight, training=False)
         _check_loss(self.loss)
         labels = ops.reshape(ops.cast(y, self.labels.dtype), (-1,))
-        total = self._loss_with_memory(labels, y_pred, sample_weight)
+        total = ops.cast(self._loss_with_memory(labels, y_pred, sample_weight), "float32")
         for added in self.losses:
-            total = total + ops.cast(self._aggregate_additional_loss(added), total.dtype)
+            total = total + self._aggregate_additional_loss(added)
         self._remember(labels, y_pred)
         return total
 

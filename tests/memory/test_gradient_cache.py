@@ -1,5 +1,10 @@
 """GradientCache: the weights after training steps equal those of a batch embedded whole."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -167,6 +172,25 @@ def test_frozen_layers_stay_and_state_moves_once_a_micro_batch(rng):
         expected = 0.5 * expected + 0.5 * hidden[i : i + SIZE].mean(axis=0)
     np.testing.assert_allclose(normalise.get_weights()[2], expected, rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(encoder.layers[0].get_weights()[0], before[0])
+
+
+@pytest.mark.slow
+def test_memory_is_that_of_a_micro_batch():
+    script = Path(__file__).with_name("peak_memory.py")
+    path = os.pathsep.join(filter(None, [str(script.parents[2]), os.environ.get("PYTHONPATH")]))
+    plain, cached = (
+        float(
+            subprocess.run(
+                [sys.executable, script, kind],
+                capture_output=True,
+                text=True,
+                env={**os.environ, "PYTHONPATH": path},
+                check=True,
+            ).stdout.splitlines()[-1]
+        )
+        for kind in ("plain", "cached")
+    )
+    assert cached < plain / 2
 
 
 def test_evaluates_and_predicts_as_the_encoder(rng):
