@@ -73,7 +73,8 @@ def comparison(
     signed = any(_is_signed(np.asarray(m), None) for m in maps.values())
     limit = max(np.abs(np.asarray(m)).max() for m in maps.values()) if shared else None
     rows, columns = len(images), len(maps) + 1
-    drawn = figure(1.6 * columns + 1.2, 1.6 * rows + 0.4)
+    height = 1.6 * images.shape[1] / images.shape[2]
+    drawn = figure(1.6 * columns + 1.2, (height + 0.1) * rows + 0.5)
     axes = drawn.subplots(rows, columns, squeeze=False)
     for row, image in enumerate(images):
         axes[row, 0].imshow(_picture(image))
