@@ -33,12 +33,13 @@ __all__ = [
 
 _HUGE = 1e15  # beyond it (or below its inverse) float32 squares leave the range: work on a scale
 _LARGEST = 1e38
+_LEAST = 1e-36
 
 
 def euclidean(anchors, candidates):
     """|a - c|."""
     (anchors, candidates), scale = _scaled(anchors, candidates)
-    return scale * root(_squared_differences(anchors, candidates))
+    return scale * root(_expanded(anchors, candidates))
 
 
 def squared_euclidean(anchors, candidates):
@@ -190,8 +191,7 @@ def precise(x):
 
 def root(squares):
     """The square root, with value and gradient 0 at 0 and below."""
-    positive = squares > 0
-    return ops.where(positive, ops.sqrt(ops.where(positive, squares, 1)), 0)
+    return ops.sqrt(ops.maximum(squares, _LEAST)) - math.sqrt(_LEAST)
 
 
 def unit(x):
@@ -204,10 +204,15 @@ def unit(x):
 
 
 def _squared_differences(anchors, candidates):
-    """|a|^2 + |c|^2 - 2 a·c, at least 0; rounding below 0 has no gradient."""
-    products = ops.matmul(anchors, ops.transpose(candidates))
+    """|a - c|^2, at least 0; rounding below 0 has no gradient."""
+    return ops.relu(_expanded(anchors, candidates))
+
+
+def _expanded(anchors, candidates):
+    """|a|^2 + |c|^2 - 2 a·c, which rounding may bring below 0."""
+    products = ops.matmul(-2 * anchors, ops.transpose(candidates))
     lengths = ops.sum(ops.square(anchors), axis=-1)[:, None]
-    return ops.relu(lengths + ops.sum(ops.square(candidates), axis=-1)[None] - 2 * products)
+    return products + lengths + ops.sum(ops.square(candidates), axis=-1)[None]
 
 
 def _cosines(anchors, candidates):

@@ -176,15 +176,15 @@ def masked_mean(values, mask):
 
 
 def masked_max(values, mask):
-    """The largest chosen value of each row, 0 where none; the gradient is one winner's."""
-    winner = ops.argmax(ops.where(mask, ops.stop_gradient(values), -np.inf), axis=-1)
-    return _winner(values, mask, winner)
+    """The largest chosen value of each row, 0 where none is chosen."""
+    largest = ops.max(ops.where(mask, values, -np.inf), axis=-1)
+    return ops.where(ops.any(mask, axis=-1), largest, 0)
 
 
 def masked_min(values, mask):
-    """The smallest chosen value of each row, 0 where none; the gradient is one winner's."""
-    winner = ops.argmin(ops.where(mask, ops.stop_gradient(values), np.inf), axis=-1)
-    return _winner(values, mask, winner)
+    """The smallest chosen value of each row, 0 where none is chosen."""
+    smallest = ops.min(ops.where(mask, values, np.inf), axis=-1)
+    return ops.where(ops.any(mask, axis=-1), smallest, 0)
 
 
 def masked_logsumexp(values, mask, axis=-1):
@@ -214,8 +214,3 @@ def count_below(in_order, limits, *, strictly: bool):
     first = ops.cast(ops.power(2.0, bits) + 0.5, "int32")
     zero = ops.zeros_like(limits, dtype="int32")
     return ops.while_loop(lambda step, _: step > 0, halve, (first, zero))[1]
-
-
-def _winner(values, mask, winner):
-    chosen = ops.take_along_axis(values, winner[:, None], axis=1)[:, 0]
-    return ops.where(ops.any(mask, axis=-1), chosen, 0)

@@ -13,6 +13,8 @@ from keras_metric.pairs import Pairs, count_below, masked_max, masked_mean, mask
 
 __all__ = ["TripletLoss"]
 
+FEW = 8  # positives an anchor up to which a pass for each beats sorting the row
+
 
 @serializable
 class TripletLoss(PairLoss):
@@ -66,10 +68,16 @@ class TripletLoss(PairLoss):
 
 
 def semi_hard(pairs: Pairs, violation: Callable, _):
-    """Mean over positives of the violation by the nearest negative beyond the positive."""
-    d, positives, negatives = pairs
-    negative = ops.take_along_axis(d, semi_hard_negatives(pairs), axis=1)
-    return masked_mean(violation(d - negative), positives)
+    """Mean over positives of the violation by the nearest negative beyond the positive.
+
+    Few positives an anchor: one pass over the row for each. Many: the row sorted once.
+    """
+    most = ops.max(ops.sum(ops.cast(pairs.positives, "int32"), axis=1))
+    return ops.cond(
+        most <= FEW,
+        lambda: _semi_hard_of_few(pairs, violation, most),
+        lambda: _semi_hard_of_many(pairs, violation),
+    )
 
 
 def hard(pairs: Pairs, violation: Callable, _):
@@ -112,12 +120,38 @@ _MINING = {
 }
 
 
-def semi_hard_negatives(pairs: Pairs):
-    """(A, C) columns: for each pair the nearest negative strictly farther, else the farthest."""
-    d, _, negatives = pairs
-    d = ops.stop_gradient(d)
-    order = ops.argsort(ops.where(negatives, d, np.inf), axis=1)
-    in_order = ops.take_along_axis(ops.where(negatives, d, np.inf), order, axis=1)
-    beyond = count_below(in_order, d, strictly=False)
+def _semi_hard_of_few(pairs, violation, most):
+    d, positives, negatives = pairs
+    width = d.shape[1]
+    slots = ops.minimum(FEW, ops.shape(d)[1]) if width is None else min(FEW, width)
+    filled, columns = ops.top_k(ops.cast(positives, "float32"), slots)
+    columns = ops.cast(columns, "int32")
+    limits = ops.take_along_axis(ops.stop_gradient(d), columns, axis=1)
+    away = ops.where(negatives, ops.stop_gradient(d), np.inf)
+    farthest = ops.argmax(ops.where(negatives, ops.stop_gradient(d), -np.inf), axis=1)
+    slot_numbers = ops.arange(slots, dtype="int32")[None]
+
+    def next_slot(slot, chosen):
+        limit = ops.take(limits, slot, axis=1)[:, None]
+        beyond = ops.where(away > limit, away, np.inf)
+        nearest = ops.argmin(beyond, axis=1)
+        exists = ops.take_along_axis(beyond, nearest[:, None], axis=1)[:, 0] < np.inf
+        nearest = ops.cast(ops.where(exists, nearest, farthest), "int32")
+        return slot + 1, ops.where(slot_numbers == slot, nearest[:, None], chosen)
+
+    _, chosen = ops.while_loop(
+        lambda slot, _: slot < most, next_slot, (ops.zeros((), "int32"), ops.zeros_like(columns))
+    )
+    chosen = ops.take_along_axis(d, ops.concatenate([columns, chosen], axis=1), axis=1)
+    return masked_mean(violation(chosen[:, :slots] - chosen[:, slots:]), filled > 0)
+
+
+def _semi_hard_of_many(pairs, violation):
+    d, positives, negatives = pairs
+    away = ops.where(negatives, ops.stop_gradient(d), np.inf)
+    order = ops.argsort(away, axis=1)
+    in_order = ops.take_along_axis(away, order, axis=1)
+    nearer = count_below(in_order, ops.stop_gradient(d), strictly=False)
     last = ops.sum(ops.cast(negatives, "int32"), axis=1, keepdims=True) - 1
-    return ops.take_along_axis(order, ops.clip(beyond, 0, ops.maximum(last, 0)), axis=1)
+    chosen = ops.take_along_axis(order, ops.clip(nearer, 0, ops.maximum(last, 0)), axis=1)
+    return masked_mean(violation(d - ops.take_along_axis(d, chosen, axis=1)), positives)
