@@ -9,7 +9,7 @@ from pathlib import Path
 
 import keras
 
-from keras_metric.convert.check import same_at_original_size
+from keras_metric.convert.check import runs_larger, same_at_original_size
 from keras_metric.convert.convert import Conversion, rewrite
 from keras_metric.convert.detections import Detection, detections, intersection_over_union
 from keras_metric.convert.errors import ConversionError
@@ -108,5 +108,6 @@ def to_fully_convolutional(
         name=name,
     )
     same_at_original_size(model, fcn, record, limit=tolerance)
+    runs_larger(fcn, record)
     fcn.conversion = record
     return fcn

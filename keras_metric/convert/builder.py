@@ -174,5 +174,10 @@ def copy_weights(source, target) -> None:
         target.finalize_state()
 
 
+def kernel_of(layer) -> np.ndarray:
+    """The kernel with its adapters (LoRA) merged, in its own precision."""
+    return ops.convert_to_numpy(layer.kernel)
+
+
 def array(variable) -> np.ndarray:
     return ops.convert_to_numpy(variable).astype("float64")

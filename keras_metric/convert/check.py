@@ -95,3 +95,23 @@ def same_at_original_size(
                     f"deviation. Received: {here:.3g}. The rewrite was:\n{record}"
                 )
     return worst
+
+
+def runs_larger(fcn: keras.Model, record: Conversion) -> None:
+    """One pass over a larger image: what only shows there is found before the model is used."""
+    sizes = [
+        tuple(n + 2 * s - 1 for n, s in zip(window, record.stride, strict=True))
+        for window in record.windows
+    ]
+    try:
+        outputs(fcn, random_images(fcn, sizes))
+    except Exception as error:  # every layer has its own way to refuse a shape
+        raise ConversionError(
+            f"{fcn.name!r} does not run on an image larger than at training. Expected layers that "
+            f"read maps of one stride and of free size. Received: {_core(error)}"
+        ) from error
+
+
+def _core(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])

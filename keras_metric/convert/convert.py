@@ -19,20 +19,21 @@ from keras_metric.convert.rules import find
 class Conversion:
     """What was done: `rows` (layer, rule, old shape, new shape), notes and the reading.
 
-    `windows` is the original image size of each image input, `strides` the pixels between the
-    windows of neighbouring cells for each output.
+    `windows` is the original size of each image input, `stride` the pixels between positions of
+    the coarsest map of the original.
     """
 
     rows: tuple[tuple[str, str, tuple, tuple], ...]
     notes: tuple[str, ...]
     pooling: str
     windows: tuple[tuple[int, ...], ...]
+    stride: tuple[int, ...]
     densify: int
     tails: tuple[Callable | None, ...]
     channels_first: bool
 
     def __str__(self) -> str:
-        width = max(len(name) for name, *_ in self.rows)
+        width = max((len(name) for name, *_ in self.rows), default=0)
         lines = [f"{n:{width}}  {r:18}  {o} -> {new}" for n, r, o, new in self.rows]
         return "\n".join([*lines, *(f"note: {n}" for n in self.notes)])
 
@@ -68,6 +69,7 @@ def rewrite(
         notes=tuple(dict.fromkeys(build.notes)),
         pooling=pooling,
         windows=tuple(tuple(grid(x, build.first(x), ()).size) for x in images),
+        stride=tuple(max(1, int(s)) for s in max(strides.values(), key=sum)),
         densify=densify,
         tails=tuple(build.tails.get(id(x)) for x in flat),
         channels_first=build.first(images[0]),
@@ -146,6 +148,8 @@ def _finished(value: Value, build: Builder):
         value = windows.cells(value, build, "the output")
     if not isinstance(value.layout, Cells):
         return value.tensor
+    if sum(d > 1 for d in value.inner) > 1:
+        build.notes.append(f"an output of shape {value.inner} is flattened along the channels.")
     if not build.first(build.images[0]):
         return value.tensor
     rank = len(value.tensor.shape) - 2

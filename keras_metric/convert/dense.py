@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from keras import layers, ops, regularizers
 
-from keras_metric.convert.builder import array
+from keras_metric.convert.builder import array, kernel_of
 from keras_metric.convert.layout import Cells, Joint, Plain, Value, View
 from keras_metric.convert.rules import rule
 from keras_metric.convert.windows import per_window, unfold
@@ -22,9 +22,9 @@ def dense_over_map(site):
         return dense_on_tokens(site)
     parts = getattr(view, "parts", (site.value,))
     if len(parts) == 1:
-        return site.give(_convolve(site, parts[0], array(site.op.kernel)), Cells())
+        return site.give(_convolve(site, parts[0], kernel_of(site.op)), Cells())
     ends = np.cumsum([p.width for p in parts])[:-1]
-    rows = np.split(array(site.op.kernel), ends)
+    rows = np.split(kernel_of(site.op), ends)
     terms = [
         _convolve(site, value, kernel, part=i)
         for i, (value, kernel) in enumerate(zip(parts, rows, strict=True))
@@ -41,9 +41,11 @@ def dense_over_vector(site):
     """On one vector per window: a 1x1 convolution. A larger 'same' kernel keeps its centre."""
     value = site.value
     vector = value.inner[-1:] == (value.width,)
-    kernel = array(site.op.kernel)
+    kernel = kernel_of(site.op)
     if not isinstance(site.op, layers.Dense):
-        if site.op.data_format == "channels_first" or site.op.groups > 1 or not vector:
+        plain = site.op.padding != "causal" and set(site.op.dilation_rate) == {1}
+        last = site.op.data_format == "channels_last"
+        if not (plain and last and vector and site.op.groups == 1):
             return per_window(site)
         for k in site.op.kernel_size:
             kernel = kernel[(k - 1) // 2]
@@ -63,7 +65,7 @@ def dense_on_tokens(site):
         return unfold(site)
     units = site.op.units
     as_cells = Value(view.base.reference, view.base.tensor, Cells())
-    tensor = _convolve(site, as_cells, array(site.op.kernel))
+    tensor = _convolve(site, as_cells, kernel_of(site.op))
     base = view.base.over(tensor)
     base = Value(base.reference, tensor, replace(grid, channels=units))
     index = (positions[:, None] * units + np.arange(units)).reshape(*view.index.shape[:-1], units)
@@ -124,8 +126,11 @@ def _scatter(view: View, kernel, constant):
     if view.scale is not None:
         constant = constant + view.shift @ kernel
         kernel = view.scale[:, None] * kernel
-    full = np.zeros((int(np.prod(view.base.layout.shape)), kernel.shape[1]))
-    np.add.at(full, view.index.ravel(), kernel)
+    index, elements = view.index.ravel(), int(np.prod(view.base.layout.shape))
+    if np.array_equal(index, np.arange(elements)):
+        return kernel, constant
+    full = np.zeros((elements, kernel.shape[1]), kernel.dtype)
+    np.add.at(full, index, kernel)
     return full, constant
 
 

@@ -42,7 +42,7 @@ class Report:
 
     @property
     def exact(self) -> bool:
-        """(b) Each cell of a larger image is the model on its window."""
+        """(b) Each cell of a larger image is the model on its window (for the first output)."""
         return self.equal and not self.faults and self.on_windows <= self.tolerance
 
     def __str__(self) -> str:
@@ -173,4 +173,5 @@ def _default_record(fcn: keras.Model, places: Geometry):
     """For a converted model that came back from a file without its record."""
     tails = (None,) * len(fcn.outputs)
     first = channels_first(fcn)
-    return Conversion((), (), "window", (places.window,), 1, tails, first)
+    stride = tuple(max(1, int(s)) for s in places.stride)
+    return Conversion((), (), "window", (places.window,), stride, 1, tails, first)

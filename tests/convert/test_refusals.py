@@ -99,6 +99,17 @@ def test_maps_of_different_strides_do_not_share_a_dense(net):
         km.convert.to_fully_convolutional(net(two))
 
 
+def test_maps_of_different_strides_do_not_share_a_cell(net):
+    def two(x):
+        fine = layers.Conv2D(2, 3)(x)
+        coarse = layers.MaxPooling2D(2)(fine)
+        pool = layers.GlobalAveragePooling2D
+        return D(3)(layers.Concatenate(name="join")([pool()(fine), pool()(coarse)]))
+
+    with pytest.raises(ConversionError, match="does not run on an image larger"):
+        km.convert.to_fully_convolutional(net(two))
+
+
 def test_an_inexact_rewrite_is_not_returned(net, trunk, monkeypatch):
     """The self check: a convolution with a wrong kernel is caught."""
     from keras_metric.convert import dense

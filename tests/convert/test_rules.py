@@ -28,6 +28,11 @@ HEADS = {
     "keepdims and same 3x3": lambda x: layers.Flatten()(
         layers.Conv2D(3, 3, padding="same")(layers.GlobalAveragePooling2D(keepdims=True)(x))
     ),
+    "keepdims and even, dilated": lambda x: layers.Flatten()(
+        layers.Conv2D(3, 2, padding="same", dilation_rate=2)(
+            layers.GlobalAveragePooling2D(keepdims=True)(x)
+        )
+    ),
     "raw mean": lambda x: D(3)(ops.mean(x, axis=(1, 2))),
     "raw max": lambda x: D(3)(ops.max(x, axis=(-3, -2), keepdims=False)),
     "batch norm before dense": lambda x: D(3)(layers.BatchNormalization()(layers.Flatten()(x))),
