@@ -53,11 +53,6 @@ def test_without_gathering_they_differ(runs):
     assert np.abs(np.subtract(one["weights"], two["weights"])).max() > 0.01
 
 
-@pytest.mark.tensorflow
-def test_every_replica_holds_the_same_memory(runs):
-    assert runs["two"]["memory"]["copies_differ_by"] == 0
-
-
 def test_outside_of_a_strategy_nothing_happens(rng):
     labels = keras.ops.convert_to_tensor(np.arange(3, dtype="int32"))
     embeddings = keras.ops.convert_to_tensor(rng.normal(size=(3, 2)).astype("float32"))
