@@ -9,8 +9,8 @@ class UnitLength(layers.Layer):
     """`(..., D) -> (..., D)`: x / |x|, in at least float32.
 
     A vector shorter than 1e-6 has no direction worth following and stays as it is, with gradient 1:
-    zeros give zeros and finite gradients on every backend, in contrast to
-    `keras.layers.UnitNormalization`, whose gradient at zero is NaN on JAX and above 1e6 elsewhere.
+    zeros give zeros and finite gradients on every backend. (At zero, the gradient of
+    `keras.layers.UnitNormalization` is NaN on JAX and torch, and 1e12 on TensorFlow.)
     """
 
     def call(self, inputs):

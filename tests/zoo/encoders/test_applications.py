@@ -34,9 +34,10 @@ def test_a_network_is_built_without_its_top_and_saved(tmp_path, rng):
     images = rng.integers(0, 256, (2, 32, 32, 1), np.uint8)
     before = keras.ops.convert_to_numpy(model(images))
     assert before.shape == (2, 4)
+    assert before.any()
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras", compile=False)
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(again(images)), before, atol=1e-5)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(again(images)), before, rtol=1e-4)
     assert model.get_layer("scaling").mode == "tf"
     assert model.name == "mobilenet"
 
