@@ -18,12 +18,12 @@ for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREAD
     os.environ.setdefault(name, "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras
-import numpy as np
-from keras import layers, ops
+import keras  # noqa: E402  (after the number of threads)
+import numpy as np  # noqa: E402
+from keras import layers, ops  # noqa: E402
 
-from keras_metric.cam import CAM, SimilarityCAM
-from keras_metric.cam.gradients import compiled
+from keras_metric.cam import CAM, SimilarityCAM  # noqa: E402
+from keras_metric.cam.gradients import compiled  # noqa: E402
 
 ONE_PASS = ["cam", "gradcam", "gradcam++", "hirescam", "xgradcam", "layercam", "eigencam"]
 SLOWER = ["eigengradcam", "finercam", "shapleycam", "fullgrad", "scorecam", "ablationcam"]
