@@ -2,8 +2,8 @@
 
     python benchmarks/bounded_memory.py triplet --batch 65536 --dims 128 --rows 64
 
-Prints, as JSON, the bytes by which the peak of the process (VmHWM) exceeds its size before the pass,
-and the seconds it took. A batch whose (B, B) distances alone take 16 GiB stays below 2 GiB.
+Prints, as JSON, the bytes by which the peak of the process (VmHWM) exceeds its size before the
+pass, and the seconds it took. A batch whose distances alone take 16 GiB stays below 2 GiB.
 """
 
 import argparse

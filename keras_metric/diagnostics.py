@@ -1,0 +1,111 @@
+"""Metrics to watch while an embedding learns: what is there still to learn, and has it collapsed.
+
+    model.compile(loss=TripletLoss(0.2), metrics=[ActiveTriplets(0.2), EmbeddingSpread()])
+
+Each takes labels (B,) or (B, 1) and embeddings (B, D) and shows the mean over the batches seen.
+"""
+
+from collections.abc import Callable
+
+import keras
+from keras import ops
+
+from keras_metric import distances
+from keras_metric.losses._loss import arguments, as_json, serializable
+from keras_metric.pairs import count_below, from_labels
+
+__all__ = [
+    "ActiveTriplets",
+    "EmbeddingSpread",
+    "MeanNegativeDistance",
+    "MeanPositiveDistance",
+]
+
+
+class BatchMetric(keras.metrics.Metric):
+    """The mean over batches of a number; a leaf implements `measure(labels, embeddings)`.
+
+    `measure` returns a sum and how much it is a sum of, so that a batch weighs what it has.
+    """
+
+    def __init__(self, *, name: str | None = None, dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.total = self.add_variable((), "zeros", name="total")
+        self.count = self.add_variable((), "zeros", name="count")
+
+    def update_state(self, labels, embeddings, sample_weight=None):
+        """Adds a batch; sample weights have no meaning here and are left aside."""
+        total, count = self.measure(labels, ops.stop_gradient(distances.precise(embeddings)))
+        self.total.assign_add(ops.cast(total, self.dtype))
+        self.count.assign_add(ops.cast(count, self.dtype))
+
+    def result(self):
+        return ops.divide_no_nan(self.total, self.count)
+
+    def measure(self, labels, embeddings):
+        raise NotImplementedError(f"{type(self).__name__} does not implement measure.")
+
+    def get_config(self):
+        return {name: as_json(getattr(self, name)) for name in arguments(type(self))}
+
+
+@serializable
+class ActiveTriplets(BatchMetric):
+    """The share of the batch's triplets with d(a, p) - d(a, n) + margin > 0.
+
+    Near 0 there is nothing left to learn from random batches: mine harder, or stop.
+    """
+
+    def __init__(self, margin: float = 0.2, *, distance: str | Callable = "euclidean", **options):
+        super().__init__(**options)
+        self.margin = margin
+        self.distance = distance
+
+    def measure(self, labels, embeddings):
+        between = distances.get(self.distance)
+        d, positives, negatives = from_labels(between(embeddings, embeddings), labels)
+        near = ops.sort(ops.where(negatives, d, float("inf")), axis=1)
+        active = ops.cast(count_below(near, d + self.margin, strictly=True), d.dtype)
+        of_anchor = ops.sum(ops.cast(negatives, d.dtype), axis=1, keepdims=True)
+        total = ops.sum(ops.where(positives, active, 0))
+        return total, ops.sum(ops.where(positives, of_anchor, 0))
+
+
+@serializable
+class MeanPositiveDistance(BatchMetric):
+    """The mean distance between two samples of one class."""
+
+    def __init__(self, *, distance: str | Callable = "euclidean", **options):
+        super().__init__(**options)
+        self.distance = distance
+
+    def measure(self, labels, embeddings):
+        between = distances.get(self.distance)
+        d, positives, _ = from_labels(between(embeddings, embeddings), labels)
+        return ops.sum(ops.where(positives, d, 0)), ops.sum(ops.cast(positives, d.dtype))
+
+
+@serializable
+class MeanNegativeDistance(BatchMetric):
+    """The mean distance between two samples of different classes."""
+
+    def __init__(self, *, distance: str | Callable = "euclidean", **options):
+        super().__init__(**options)
+        self.distance = distance
+
+    def measure(self, labels, embeddings):
+        between = distances.get(self.distance)
+        d, _, negatives = from_labels(between(embeddings, embeddings), labels)
+        return ops.sum(ops.where(negatives, d, 0)), ops.sum(ops.cast(negatives, d.dtype))
+
+
+@serializable
+class EmbeddingSpread(BatchMetric):
+    """How far the batch is from collapse: 1 - |mean of the unit embeddings|^2, in [0, 1].
+
+    0 when all point one way, about 1 - 1 / B when they point everywhere. Labels are ignored.
+    """
+
+    def measure(self, labels, embeddings):
+        center = ops.mean(distances.unit(embeddings), axis=0)
+        return 1 - ops.sum(ops.square(center)), 1
