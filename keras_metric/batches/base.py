@@ -11,10 +11,10 @@ CLASSES, MEMBERS, PAIRS, AUGMENT = range(4)  # separate streams of random number
 class Batches(keras.utils.PyDataset):
     """A `PyDataset` whose batch is a pure function of `(seed, epoch, index)`.
 
-    `epoch` counts the epochs `fit` has finished; set it to k before `fit(initial_epoch=k)` and
-    the batches are those of epoch k. Keras calls `on_epoch_end` once before the first epoch
-    (after a trial batch, when it still has to build the model), which does not count.
-    In a loop of your own, set `epoch` yourself.
+    `epoch` counts the epochs that `fit` and `evaluate` have finished; set it to k before
+    `fit(initial_epoch=k)` and the batches are those of epoch k. Keras calls `on_epoch_end` once
+    before the first epoch (after a trial batch, when it still has to build the model), which does
+    not count. In a loop of your own, set `epoch` yourself.
     """
 
     def __init__(

@@ -1,5 +1,7 @@
 """Retrieval over a whole set: plain loops, scikit-learn, blocks, ties, lone queries."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -114,6 +116,15 @@ def test_scale_and_place_of_the_embeddings_do_not_matter(scale, far, rng):
     moved = (embeddings * scale + far).astype("float32")
     reference = (moved.astype("float64") - far) / scale
     np.testing.assert_array_equal(measured(moved, labels), measured(reference, labels))
+
+
+def test_memory_is_a_few_blocks(rng):
+    embeddings, labels = data(rng, 4000, 400)
+    tracemalloc.start()
+    metrics.retrieval(embeddings.astype("float32"), labels, k=10, block=100_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4000 * 4000 * 4 / 10
 
 
 def test_agrees_with_scikit_learn(rng):
