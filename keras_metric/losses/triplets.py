@@ -31,10 +31,12 @@ class TripletLoss(PairLoss):
       "all"            mean over the triplets of a that are not yet satisfied. The same, eq. 6
       "easy_positive"  the nearest p and the nearest n. Xuan et al., "Improved embeddings with easy
                        positive triplet mining", 2020, arXiv:1904.04370
+    swap takes d(p, n) for d(a, n) where it is smaller, for "hard" and "easy_positive". Balntas et
+    al., "Learning local feature descriptors with triplets", BMVC 2016.
     soft replaces the hinge and its margin by the softplus (the same, section 2); not with "all",
     where it would cost the cube. Time O(B^2 log B) at most, memory O(B^2).
 
-    Raises ValueError for an unknown mining, or soft with "all".
+    Raises ValueError for an unknown mining, soft with "all", swap with "semi_hard" or "all".
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class TripletLoss(PairLoss):
         *,
         distance: str | Callable = "euclidean",
         soft: bool = False,
+        swap: bool = False,
         **options,
     ):
         super().__init__(distance=distance, **options)
@@ -56,12 +59,31 @@ class TripletLoss(PairLoss):
                 "The soft margin over all triplets costs the cube of the batch. Expected soft=True "
                 "with mining 'semi_hard', 'hard' or 'easy_positive'. Received: mining='all'"
             )
+        if swap and mining not in ("hard", "easy_positive"):
+            raise ValueError(
+                "swap chooses between two nearest negatives. Expected mining 'hard' or "
+                f"'easy_positive' with swap=True. Received: mining={mining!r}"
+            )
         self.margin = margin
         self.mining = mining
         self.soft = soft
+        self.swap = swap
+        if swap:
+            self.context = _nearest_negatives
 
-    def values(self, pairs):
+    def values(self, pairs, context=None):
+        if self.swap:
+            return self._swapped(pairs, context[:, 0])
         return _MINING[self.mining](pairs, self._violation, self.margin)
+
+    def _swapped(self, pairs, nearest_of_candidates):
+        """The anchor's one positive, and the nearer of their two nearest negatives."""
+        d, positives, negatives = pairs
+        extreme = masked_max if self.mining == "hard" else masked_min
+        positive = extreme(d, positives)
+        is_it = ops.logical_and(positives, d == positive[:, None])
+        of_positive = masked_min(ops.broadcast_to(nearest_of_candidates[None], ops.shape(d)), is_it)
+        return self._violation(positive - ops.minimum(masked_min(d, negatives), of_positive))
 
     def _violation(self, gap):
         return ops.softplus(gap) if self.soft else ops.relu(gap + self.margin)
@@ -118,6 +140,12 @@ _MINING = {
     "all": all_triplets,
     "easy_positive": easy_positive,
 }
+
+
+def _nearest_negatives(pairs: Pairs):
+    """(C, 1): each candidate's distance to its nearest negative, a huge one when it has none."""
+    nearest = masked_min(pairs.distances, pairs.negatives)
+    return ops.where(ops.any(pairs.negatives, axis=1), nearest, 1e30)[:, None]
 
 
 def _semi_hard_of_few(pairs, violation, most):

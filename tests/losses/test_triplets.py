@@ -63,6 +63,20 @@ def test_soft_margin_equals_loops(mining, labels, embeddings, loops):
     np.testing.assert_allclose(float(loss(labels, embeddings)), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("rows", [None, 5])
+@pytest.mark.parametrize("mining", ["hard", "easy_positive"])
+def test_swap_equals_loops(mining, rows, labels, embeddings, loops):
+    def swapped(D, i, P, N):
+        p = (max if mining == "hard" else min)(P, key=lambda j: D[i, j])
+        return hinge(D[i, p] - min(min(D[i, n], D[p, n]) for n in N))
+
+    loss = losses.TripletLoss(MARGIN, mining, swap=True, rows_per_block=rows)
+    plain = losses.TripletLoss(MARGIN, mining)
+    expected = loops(swapped, "both", "euclidean")
+    np.testing.assert_allclose(float(loss(labels, embeddings)), expected, rtol=1e-5)
+    assert float(loss(labels, embeddings)) > float(plain(labels, embeddings))
+
+
 def test_semi_hard_is_strict_among_equal_distances():
     """d(a, p) = 1 and negatives at 1 and 2: the one at 1 is not farther than the positive."""
     x = np.array([[0, 0], [1, 0], [0, 1], [0, 2]], "float32")
@@ -107,5 +121,7 @@ def test_soft_margin_survives_any_scale():
 def test_refuses_what_it_does_not_know():
     with pytest.raises(ValueError, match="Expected one of semi_hard, hard"):
         losses.TripletLoss(mining="semihard")
+    with pytest.raises(ValueError, match="swap chooses"):
+        losses.TripletLoss(swap=True)
     with pytest.raises(ValueError, match="cube"):
         losses.TripletLoss(mining="all", soft=True)
