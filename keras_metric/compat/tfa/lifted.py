@@ -26,8 +26,7 @@ def lifted_struct_loss(labels, embeddings, margin: float = 1.0):
     d, positives, negatives = pairs_of(labels, matrix_of(embeddings, "L2"))
     repulsion = masked_logsumexp(margin - d, negatives)
     joint = ops.logaddexp(repulsion[:, None], repulsion[None]) + d
-    lifted = ops.logical_and(positives, ops.any(negatives, axis=1)[:, None])
-    total = ops.sum(ops.where(lifted, ops.square(ops.relu(joint)), 0))
+    total = ops.sum(ops.where(positives, ops.square(ops.relu(joint)), 0))
     count = ops.sum(ops.cast(positives, d.dtype))
     return returned_as(total / ops.maximum(2 * count, 1), embeddings)
 
