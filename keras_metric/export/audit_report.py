@@ -70,12 +70,15 @@ class Audit:
         )
 
     def _cpu_only(self) -> list[str]:
-        whole = [name for name, operations in self.on_cpu.items() if not operations]
-        lines = [f"on the GPU   all of {', '.join(whole)}"] if whole else []
-        return lines + [
-            f"on the CPU   of {name}: {', '.join(operations)}"
-            for name, operations in self.on_cpu.items()
+        """A line for each set of operations, with the signatures that share it."""
+        sharing: dict[tuple[str, ...], list[str]] = {}
+        for name, operations in self.on_cpu.items():
+            sharing.setdefault(operations, []).append(name)
+        return [
+            f"on the CPU   of {', '.join(names)}: {', '.join(operations)}"
             if operations
+            else f"on the GPU   all of {', '.join(names)}"
+            for operations, names in sorted(sharing.items())
         ]
 
 

@@ -40,8 +40,8 @@ def test_what_we_write_is_fit_to_serve(exported):
     text = str(report)
     assert "verdict      ok" in text
     assert "images float32[-1, 16, 12, 3]" in text
-    assert "all of " in text
-    assert "of bytes: " in text
+    assert "on the GPU   all of embed, serving_default, similarity" in text
+    assert "on the CPU   of bytes, similarity_bytes: BatchDatasetV2" in text
 
 
 def test_augmentation_left_on_is_a_fault(encoder, tmp_path):

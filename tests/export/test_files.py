@@ -90,6 +90,26 @@ def test_a_broken_file_spoils_no_other(decode, blocks):
     assert not images[0::2].any()
 
 
+def test_mutated_files_are_images_or_not_and_nothing_else(decode, blocks):
+    """2,000 files with bytes changed, or broken off, in batches with a whole one at the end."""
+    whole = [encoded(blocks, form) for form in ("PNG", "JPEG", "WEBP", "BMP", "GIF")]
+    draw = np.random.default_rng(11)
+
+    def mutated() -> bytes:
+        data = bytearray(whole[draw.integers(len(whole))])
+        for _ in range(draw.integers(1, 20)):
+            data[draw.integers(min(len(data), draw.choice([40, 10_000])))] = draw.integers(256)
+        return bytes(data[: draw.integers(len(data) + 1)] if draw.random() < 0.4 else data)
+
+    for _ in range(20):
+        images, valid = decode((45, 33, 3), [*(mutated() for _ in range(100)), whole[0]])
+        assert images.shape == (101, 45, 33, 3)
+        assert not valid.all()
+        assert valid[-1]
+        np.testing.assert_array_equal(images[-1], blocks)
+        assert not images[~valid].any()
+
+
 @pytest.mark.parametrize(("form", "mode", "settings"), FORMATS)
 def test_the_header_counts_the_pixels_before_decoding(decode, blocks, form, mode, settings):
     data = encoded(blocks[:40, :31], form, mode, **settings)

@@ -84,6 +84,20 @@ def test_a_session_answers_as_keras_does(exported, encoder, images):
             np.testing.assert_allclose(answer["embeddings"], wanted[:count], atol=1e-5, rtol=1e-5)
 
 
+def test_the_command_of_tensorflow_answers_as_keras_does(exported, encoder, images, tmp_path):
+    for name, array in {"left": images, "right": images[::-1]}.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    given = ";".join(f"{name}={tmp_path / name}.npy" for name in ("left", "right"))
+    command = [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli", "run"]
+    command += ["--dir", str(exported), "--tag_set", "serve", "--signature_def", "similarity"]
+    command += ["--inputs", given, "--outdir", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    embeddings = np.asarray(encoder(images, training=False))
+    wanted = np.linalg.norm(embeddings - embeddings[::-1], axis=1)
+    np.testing.assert_allclose(np.load(tmp_path / "distance.npy"), wanted, atol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def runtime(exported):
     # xla=True: the switch is one for the process, and other tests of the process may need it

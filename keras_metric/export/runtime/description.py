@@ -48,12 +48,17 @@ def _tensor_info(message: bytes) -> Tensor:
 
 def signatures(description: bytes) -> Iterator[tuple[str, Signature]]:
     """The SignatureDefs of a serialized MetaGraphDef, in alphabetical order."""
-    for _, entry in sorted(e for e in fields(description) if e[0] == 5):
-        named = dict(fields(entry))
-        sides: dict[int, dict] = {1: {}, 2: {}}
-        for field, side in fields(named[2]):
-            if field in sides:
-                pair = dict(fields(side))
-                sides[field][pair[1].decode()] = _tensor_info(pair[2])
-        if not named[1].startswith(b"__saved_model"):
-            yield named[1].decode(), Signature(sides[1], sides[2])
+    entries = (dict(fields(entry)) for number, entry in fields(description) if number == 5)
+    named = {entry[1].decode(): entry[2] for entry in entries}
+    for name in sorted(named):
+        if not name.startswith("__saved_model"):
+            yield name, _signature(named[name])
+
+
+def _signature(message: bytes) -> Signature:
+    sides: dict[int, dict[str, Tensor]] = {1: {}, 2: {}}
+    for side, entry in fields(message):
+        if side in sides:
+            pair = dict(fields(entry))
+            sides[side][pair[1].decode()] = _tensor_info(pair[2])
+    return Signature(*(dict(sorted(side.items())) for side in sides.values()))
