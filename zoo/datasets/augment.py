@@ -94,7 +94,7 @@ class Warp:
         nodes = rng.standard_normal((count, 2, *cells), np.float32)
         nodes *= self.elastic * np.array(sides, np.float32)[:, None, None]
         rows, columns = (_spline(side, self.grid) for side in sides)
-        return (rows @ nodes @ columns.T).reshape(count, 2, -1)
+        return (rows @ nodes @ columns.T).reshape(count, 2, math.prod(sides))
 
 
 def rotations_as_classes(images: Images) -> Images:
