@@ -13,7 +13,16 @@ import pytest
 from keras_metric.memory import gather, replica_mean
 
 SCRIPT = Path(__file__).with_name("two_replicas.py")
-EQUAL = ["hard", "semi-hard", "all", "row blocks", "sum", "memory", "gradient cache"]
+EQUAL = [
+    "hard",
+    "semi-hard",
+    "all",
+    "row blocks",
+    "sum",
+    "memory",
+    "across branches",
+    "gradient cache",
+]
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_metric.losses import TripletLoss
 from keras_metric.memory import CrossBatchMemory, GradientCache
+from keras_metric.models import CrossBranchLoss, CrossBranchNet
 
 BIG = 2**40
 
@@ -47,6 +48,11 @@ CASES = {
     "uneven last batch": (encoder, triplets(), 21),
     "not gathered": (encoder, triplets(gather=False), 24),
     "memory": (lambda: CrossBatchMemory(encoder(), 12), triplets(), 24),
+    "across branches": (
+        lambda: CrossBranchNet((encoder(), encoder())),
+        lambda: CrossBranchLoss(triplets()(), both_ways=True),
+        24,
+    ),
     "gradient cache": (lambda: GradientCache(encoder(), 3), triplets(), 24),
 }
 
@@ -56,7 +62,9 @@ def trained(case):
     model = build()
     model.compile(keras.optimizers.SGD(0.1), loss())
     x, labels = data(rows)
-    weights = np.linspace(0.5, 1.5, len(x)).astype("float32") if case == "hard" else None
+    if case == "across branches":
+        x, labels = (x, x[::-1].copy()), np.stack([labels, labels[::-1]], axis=1)
+    weights = np.linspace(0.5, 1.5, rows).astype("float32") if case == "hard" else None
     history = model.fit(x, labels, sample_weight=weights, batch_size=8, shuffle=False, verbose=0)
     weights = [np.asarray(w, "float64").ravel() for w in model.get_weights()]
     return {"loss": history.history["loss"], "weights": np.concatenate(weights).tolist()}
