@@ -95,7 +95,7 @@ def load(path: str | Path) -> "keras.Model":
     import keras
 
     import keras_metric.distances  # noqa: F401  the layers and distances that files refer to
-    import zoo.encoders  # noqa: F401
+    import zoo.encoders.layers  # noqa: F401
 
     path = Path(path)
     file = Run(path).model if path.is_dir() else path

@@ -24,8 +24,8 @@ from zoo.datasets.images import Images
 class Warp:
     """A random affine map and elastic field for each image of a batch.
 
-    `warp(images, rng)`: `(B, H, W, C)` or `(B, H, W)` -> the same shape and dtype; the same
-    generator state gives the same images.
+    `warp(rng, images)`, as the batches call `augment`: `(B, H, W, C)` or `(B, H, W)` -> the same
+    shape and dtype; the same generator state gives the same images.
 
     - `rotation`: degrees, uniform in [-rotation, rotation].
     - `scale`: the size changes by a factor uniform in [1 - scale, 1 + scale], each axis by its own.
@@ -57,7 +57,7 @@ class Warp:
                 f"Received: {self}."
             )
 
-    def __call__(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def __call__(self, rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
         if images.ndim not in (3, 4):
             raise ValueError(
                 "These are no images. Expected (B, H, W) or (B, H, W, C). "

@@ -15,7 +15,7 @@ from zoo.recipe import Settings
 UNSEEN = ("5", "6", "7", "8", "9")
 LICENCE = "CC BY 4.0 (UCI, Optical Recognition of Handwritten Digits; copy in scikit-learn)"
 
-warp = Warp(rotation=10, scale=0.1, shear=0.15, translation=0.07)
+augment = Warp(rotation=10, scale=0.1, shear=0.15, translation=0.07)
 
 
 def unseen_digits(settings: Settings, folder) -> Split:
@@ -40,10 +40,6 @@ def build(settings: Settings, split: Split) -> keras.Model:
     return encoders.build(
         "tiny", split.train.shape, embedding=settings["embedding"], normalize=True
     )
-
-
-def augment(rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
-    return warp(images, rng)
 
 
 def measure(settings: Settings, encoder: keras.Model, split: Split):

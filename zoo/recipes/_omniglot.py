@@ -11,7 +11,7 @@ from zoo.recipe import Settings
 
 LICENCE = "MIT (Lake, Salakhutdinov and Tenenbaum, Omniglot)"
 
-warp = Warp(rotation=15, scale=0.15, shear=0.2, translation=0.05, elastic=0.02)
+augment = Warp(rotation=15, scale=0.15, shear=0.2, translation=0.05, elastic=0.02)
 
 
 def unseen_alphabets(settings: Settings, folder) -> Split:
@@ -22,10 +22,6 @@ def unseen_alphabets(settings: Settings, folder) -> Split:
     unseen = [name for name in found.group_names if name not in seen.group_names]
     train, validation = stratified_split(seen, 0.1, seed=settings["seed"])
     return Split(rotations_as_classes(train), validation, found.of_groups(unseen))
-
-
-def augment(rng, images):
-    return warp(images, rng)
 
 
 def measure(settings: Settings, encoder: keras.Model, split: Split):
