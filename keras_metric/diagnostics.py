@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from keras_metric import distances
-from keras_metric.losses._loss import arguments, as_json, serializable
+from keras_metric.arguments import arguments, as_json, serializable
 from keras_metric.pairs import count_below, from_labels
 
 __all__ = [

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_metric.losses._loss import arguments, serializable
+from keras_metric.arguments import arguments, serializable
 from keras_metric.pairs import Pairs, count_below, masked_max, masked_min
 
 __all__ = [

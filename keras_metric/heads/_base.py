@@ -4,8 +4,9 @@ import keras
 from keras import ops
 from keras.backend import standardize_dtype
 
+from keras_metric.arguments import arguments
 from keras_metric.distances import precise, unit
-from keras_metric.losses._loss import RowLoss, arguments
+from keras_metric.losses._loss import RowLoss
 from keras_metric.pairs import as_labels
 
 __all__ = []

@@ -9,9 +9,9 @@ import math
 
 from keras import ops
 
+from keras_metric.arguments import serializable
 from keras_metric.distances import root
 from keras_metric.heads._base import Head, HeadLoss, cross_entropy
-from keras_metric.losses._loss import serializable
 
 __all__ = ["ArcFace", "CosFace", "NormalizedSoftmax", "SphereFace", "SubCenterArcFace"]
 

@@ -2,10 +2,10 @@
 
 from keras import ops
 
+from keras_metric.arguments import serializable
 from keras_metric.distances import root, unit
 from keras_metric.heads._base import Head, HeadLoss, cross_entropy
 from keras_metric.heads.margins import CosFaceLoss
-from keras_metric.losses._loss import serializable
 from keras_metric.pairs import masked_logsumexp
 
 __all__ = ["ProxyAnchor", "ProxyNCA", "SoftTriple"]

@@ -7,10 +7,10 @@ from keras.backend import standardize_dtype
 
 from keras_metric import distances
 from keras_metric.blocks import map_rows
-from keras_metric.losses._loss import RowLoss, serializable
+from keras_metric.losses._loss import RowLoss
 from keras_metric.pairs import Pairs, as_labels, from_words
 
-__all__ = ["PairLoss", "serializable"]
+__all__ = ["PairLoss"]
 
 
 class PairLoss(RowLoss):

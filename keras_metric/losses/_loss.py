@@ -1,16 +1,12 @@
-"""What every loss here has: arguments it remembers by value, and Keras's reductions."""
-
-import inspect
+"""What every loss here has: Keras's reductions, over values of which some may not count."""
 
 import keras
 from keras import ops
 from keras.backend import standardize_dtype
 
-from keras_metric import distances
+from keras_metric.arguments import arguments, as_json
 
-__all__ = ["GivenLoss", "RowLoss", "arguments", "as_json", "serializable"]
-
-serializable = keras.saving.register_keras_serializable(package="keras_metric")
+__all__ = ["GivenLoss", "RowLoss"]
 
 
 class RowLoss(keras.losses.Loss):
@@ -72,34 +68,3 @@ class _Reduction(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         return y_pred
-
-
-def arguments(cls):
-    """Names of the constructor's arguments, with those that `**options` hands to the base."""
-    for owner in cls.__mro__[:-1]:
-        parameters = inspect.signature(vars(owner).get("__init__", _takes_options)).parameters
-        named = [name for name, p in parameters.items() if p.kind is not p.VAR_KEYWORD]
-        yield from (name for name in named if name != "self")
-        if len(named) == len(parameters):
-            return
-
-
-def _takes_options(self, **options):
-    """Stands for a class that leaves the constructor to its base."""
-
-
-def as_json(value):
-    """An argument as JSON: registered functions and objects by their registered name."""
-    if not callable(value):
-        return value
-    named = value if inspect.isfunction(value) else type(value)
-    registered = keras.saving.get_registered_name(named)
-    if distances.is_named(value):
-        return value.__name__
-    if keras.saving.get_registered_object(registered) is named:
-        return keras.saving.serialize_keras_object(value)
-    raise ValueError(
-        "A function of one's own cannot be saved by name. Expected one registered with "
-        "@keras.saving.register_keras_serializable(). "
-        f"Received: {getattr(value, '__name__', value)!r}"
-    )

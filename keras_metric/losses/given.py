@@ -2,8 +2,9 @@
 
 from keras import ops
 
+from keras_metric.arguments import serializable
 from keras_metric.distances import precise
-from keras_metric.losses._loss import GivenLoss, serializable
+from keras_metric.losses._loss import GivenLoss
 
 __all__ = ["ContrastiveLoss", "TripletMarginLoss"]
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from keras import ops
 
-from keras_metric.losses._base import PairLoss, serializable
+from keras_metric.arguments import serializable
+from keras_metric.losses._base import PairLoss
 from keras_metric.pairs import Pairs, masked_logsumexp, masked_mean, masked_sum
 
 __all__ = [

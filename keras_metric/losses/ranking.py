@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from keras import ops
 
+from keras_metric.arguments import serializable
 from keras_metric.blocks import map_rows
-from keras_metric.losses._base import PairLoss, serializable
+from keras_metric.losses._base import PairLoss
 from keras_metric.pairs import Pairs, masked_mean
 
 __all__ = ["FastAPLoss", "HistogramLoss", "PNPLoss", "SmoothAPLoss"]

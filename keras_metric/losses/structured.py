@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from keras import ops
 
+from keras_metric.arguments import serializable
 from keras_metric.distances import root
-from keras_metric.losses._base import PairLoss, serializable
+from keras_metric.losses._base import PairLoss
 from keras_metric.pairs import Pairs, masked_logsumexp, masked_max, masked_mean, masked_min
 
 __all__ = [

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from keras import ops
 
-from keras_metric.losses._base import PairLoss, serializable
+from keras_metric.arguments import serializable
+from keras_metric.losses._base import PairLoss
 from keras_metric.pairs import Pairs, count_below, masked_max, masked_mean, masked_min
 
 __all__ = ["TripletLoss"]

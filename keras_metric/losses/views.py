@@ -7,8 +7,9 @@ loss says of the batch as a whole is part of every sample's value.
 
 from keras import ops
 
+from keras_metric.arguments import serializable
 from keras_metric.distances import precise, root, unit
-from keras_metric.losses._loss import GivenLoss, serializable
+from keras_metric.losses._loss import GivenLoss
 
 __all__ = ["BarlowTwinsLoss", "SimSiamLoss", "VICRegLoss"]
 
