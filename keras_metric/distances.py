@@ -21,6 +21,7 @@ __all__ = [
     "cosine",
     "euclidean",
     "get",
+    "is_named",
     "manhattan",
     "names",
     "negative_dot",
@@ -145,6 +146,11 @@ _BY_NAME = {distance.__name__: distance for distance in _PAIRED}
 def names() -> list[str]:
     """The names `get` knows."""
     return sorted(_BY_NAME)
+
+
+def is_named(distance: Callable) -> bool:
+    """Whether `get` knows this function by its name."""
+    return _BY_NAME.get(getattr(distance, "__name__", None)) is distance
 
 
 def get(identifier: str | Callable) -> Callable:
