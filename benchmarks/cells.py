@@ -65,7 +65,7 @@ class Worker:
                 self.pending += read
             elif self.resident() > self.memory:
                 self.stop()
-                raise Failed(f"more than {self.memory / GIB:.0f} GiB")
+                raise Failed(f"more than {self.memory / GIB:g} GiB")
             elif time.monotonic() > deadline:
                 self.stop()
                 raise Failed(f"more than {self.seconds:.0f} s")
@@ -168,7 +168,6 @@ class Results:
     def add(self, case: str, size: int, cells: dict[str, dict], machine: dict) -> None:
         for contender, cell in cells.items():
             self.cells.append({"contender": contender, "case": case, "size": size} | cell)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         beside = self.path.with_suffix(".tmp")
         beside.write_text(json.dumps({"machine": machine, "cells": self.cells}, indent=1))
         os.replace(beside, self.path)

@@ -24,6 +24,7 @@ def compare(
     contenders: a module with CASES, CONTENDERS (name -> its cases), IMAGES of each class, `build`.
     """
     chosen = _arguments(contenders, sizes, cell_seconds, rounds, summary)
+    chosen.out.mkdir(parents=True, exist_ok=True)
     results = Results(chosen.out / f"{name}.json")
     if chosen.retry_failed:
         results.forget_failed()

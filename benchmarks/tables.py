@@ -62,7 +62,7 @@ def markdown(cells: list[dict], order: list[str], *, size_name: str) -> str:
 
 
 def chart(cells: list[dict], order: list[str], path: Path, size_name: str) -> None:
-    """Time above, memory below, against size, a column of panels for each case."""
+    """Time and, below it, memory against size: a panel for each case, five in a row."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -72,29 +72,39 @@ def chart(cells: list[dict], order: list[str], path: Path, size_name: str) -> No
     cases = list(dict.fromkeys(cell["case"] for cell in done))
     if not cases:
         return
+    columns, bands = min(len(cases), 5), -(-len(cases) // 5)
     figure, axes = plt.subplots(
-        2, len(cases), figsize=(3.2 * len(cases), 6.5), sharex=True, sharey="row", squeeze=False
+        2 * bands, columns, figsize=(3.2 * columns, 5.6 * bands + 0.8), sharex=True, squeeze=False
     )
     colours = dict(zip(order, plt.get_cmap("tab10").colors * 2, strict=False))
-    rows = (("median", 1.0, "seconds a step"), ("peak", MIB, "MiB above the baseline"))
-    for column, case in enumerate(cases):
-        for axis, (field, unit, label) in zip(axes[:, column], rows, strict=True):
-            for name in order:
-                mine = [c for c in done if (c["contender"], c["case"]) == (name, case)]
-                points = sorted((c["size"], max(c[field] / unit, 1e-6)) for c in mine)
-                style = "--" if name.startswith("floor") else "-"
-                if points:
-                    axis.loglog(*zip(*points, strict=True), style, color=colours[name], marker=".",
-                                label=name)  # fmt: skip
-            axis.grid(alpha=0.3)
-            if column == 0:
-                axis.set_ylabel(label)
-        axes[0, column].set_title(case)
-        axes[1, column].set_xlabel(size_name)
-    handles = {h.get_label(): h for axis in axes.flat for h in axis.get_lines()}
-    figure.legend(handles.values(), handles.keys(), loc="lower center", ncols=5, frameon=False)
-    figure.tight_layout(rect=(0, 0.07, 1, 1))
+    for place in range(len(cases), columns * bands):
+        for axis in axes[2 * (place // 5) : 2 * (place // 5) + 2, place % 5]:
+            axis.set_visible(False)
+    for place, case in enumerate(cases):
+        time, memory = axes[2 * (place // 5) : 2 * (place // 5) + 2, place % 5]
+        mine = [cell for cell in done if cell["case"] == case]
+        _lines(time, mine, "median", 1.0, colours)
+        _lines(memory, mine, "peak", MIB, colours)
+        time.set(title=case, ylabel="seconds a step" if place % 5 == 0 else "")
+        memory.set(xlabel=size_name, ylabel="MiB above the baseline" if place % 5 == 0 else "")
+    handles = {line.get_label(): line for axis in axes.flat for line in axis.get_lines()}
+    names = [name for name in order if name in handles]
+    figure.legend([handles[name] for name in names], names, loc="lower center", ncols=4)
+    figure.tight_layout(rect=(0, 0.9 / figure.get_figheight(), 1, 1))
     beside = path.with_suffix(".tmp.png")
     figure.savefig(beside, dpi=110)
     plt.close(figure)
     os.replace(beside, path)
+
+
+def _lines(axis, cells: list[dict], field: str, unit: float, colours: dict) -> None:
+    for name, colour in colours.items():
+        points = sorted(
+            (cell["size"], max(cell[field] / unit, 1e-6))
+            for cell in cells
+            if cell["contender"] == name
+        )
+        if points:
+            style = "--" if name.startswith("floor") else "-"
+            axis.loglog(*zip(*points, strict=True), style, color=colour, marker=".", label=name)
+    axis.grid(alpha=0.3)
