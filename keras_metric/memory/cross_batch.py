@@ -79,9 +79,9 @@ class CrossBatchMemory(EncoderModel):
         )
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        _check_loss(self.loss)
         if not training:
             return super().compute_loss(x, y, y_pred, sample_weight, training=False)
-        _check_loss(self.loss)
         labels = ops.reshape(ops.cast(y, self.labels.dtype), (-1,))
         total = ops.cast(self._loss_with_memory(labels, y_pred, sample_weight), "float32")
         for added in self.losses:
