@@ -1,5 +1,8 @@
 """A model leaves as TensorFlow's own operations from every backend."""
 
+import importlib
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -34,3 +37,35 @@ def test_what_cannot_cross_is_refused_by_name(encoder, tmp_path, monkeypatch):
     with pytest.raises(ImportError, match=r"keras-metric\[cpu\]"):
         saved_model(encoder, tmp_path / "c")
     assert not [*tmp_path.rglob("saved_model.pb"), *tmp_path.rglob("*.partial")]
+
+
+TWO_FACED = """
+import importlib
+import sys
+
+import keras
+
+@keras.saving.register_keras_serializable("two_faced")
+class TwoFaced(keras.layers.Layer):
+    offset = 0.0
+
+    def call(self, x):
+        return x + (self.offset if keras.backend.backend() == "tensorflow" else 0.0)
+"""
+
+
+@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="nothing to cross")
+@pytest.mark.parametrize("offset", [0.0, 0.01])
+def test_a_layer_of_ones_own_crosses_if_it_answers_alike(offset, tmp_path, monkeypatch):
+    (tmp_path / "two_faced.py").write_text(TWO_FACED.replace("0.0", str(offset), 1))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "two_faced", raising=False)
+    layer = importlib.import_module("two_faced").TwoFaced()
+    model = keras.Sequential([keras.Input((8, 6, 3)), layer, keras.layers.GlobalMaxPooling2D()])
+    options = {"signatures": ["embed"]}
+    if offset == 0:
+        assert saved_model(model, tmp_path / "model", **options).name == "1"
+    else:
+        with pytest.raises(RuntimeError, match=r"on another backend.*a difference of 0.01"):
+            saved_model(model, tmp_path / "model", **options)
+        assert list((tmp_path / "model").iterdir()) == []
