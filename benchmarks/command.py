@@ -46,11 +46,20 @@ def compare(
         print(f"{size_name} = {size:,}, {case}: {', '.join(missing)}", flush=True)
         limits = {"seconds": chosen.cell_seconds, "memory": chosen.memory_gib * GIB}
         cells = run_group(contenders.__name__, case, size, missing, rounds=chosen.rounds, **limits)
+        check_agreement(cells)
         results.add(case, size, cells, machine())
     text = markdown(results.cells, list(contenders.CONTENDERS), size_name=size_name)
     (chosen.out / f"{name}.md").write_text(text)
     chart(results.cells, list(contenders.CONTENDERS), chosen.out / f"{name}.png", size_name)
     print(text)
+
+
+def check_agreement(cells: dict[str, dict]) -> None:
+    """Our own contenders must compute the same value, on every backend and in blocks."""
+    ours = {name: cell["value"] for name, cell in cells.items()
+            if name.startswith("keras-metric") and "value" in cell}  # fmt: skip
+    if ours and max(ours.values()) - min(ours.values()) > 1e-3 * max(map(abs, ours.values())):
+        raise ValueError(f"expected one value from all of our contenders. Received: {ours}")
 
 
 def _arguments(contenders, sizes, cell_seconds, rounds, summary) -> argparse.Namespace:
