@@ -73,8 +73,9 @@ def ranked_queries(
     rows = np.argsort(classes, kind="stable")
     rows = rows[relevant[rows] > 0]
     columns = np.argsort(gallery.order) if itself else None
-    nearness = _nearness(gallery, distance)
-    height = max(1, block // len(gallery))
+    height = min(max(1, block // len(gallery)), max(1, len(rows)))
+    dtype = np.result_type(queries, gallery.embeddings)
+    nearness = _nearness(queries, gallery, distance, np.empty((height, len(gallery)), dtype))
     for start in range(0, len(rows), height):
         part = rows[start : start + height]
         apart = nearness(queries[part])
@@ -111,28 +112,32 @@ def _ranks(apart, classes, gallery: Gallery, reach: int) -> tuple[np.ndarray, np
     return hits.astype(np.float64), first
 
 
-def _nearness(gallery: Gallery, distance: str | Callable) -> Callable:
+def _nearness(
+    queries: np.ndarray, gallery: Gallery, distance: str | Callable, block: np.ndarray
+) -> Callable:
     """A function queries (A, D) -> (A, C), columns in the gallery's order, ranked as by distance.
 
-    For the distances that are monotone in a dot product it is one matrix product:
-    |q - g|^2 = |g|^2 - 2 q·g + |q|^2, whose last term ranks nothing.
+    The result may lie in `block`, and is then overwritten by the next. Distances that are monotone
+    in a dot product take one matrix product: |q - g|^2 = |g|^2 - 2 q·g + |q|^2, whose last term
+    ranks nothing.
     """
     function = distances.get(distance)
     candidates = gallery.embeddings[gallery.order]
     if function in (distances.cosine, distances.angular):
         candidates = np.ascontiguousarray(-_unit(candidates).T)
-        return lambda queries: _unit(queries) @ candidates
+        return lambda queries: np.matmul(_unit(queries), candidates, out=block[: len(queries)])
     if function in (distances.euclidean, distances.squared_euclidean):
         centre = candidates.mean(axis=0, dtype=np.float64).astype(candidates.dtype)
         candidates = candidates - centre
-        scale = max(np.abs(candidates).max(), np.finfo(candidates.dtype).tiny)
+        scale = max(np.abs(candidates).max(), np.abs(queries - centre).max()) or 1
         candidates /= scale
         lengths = (candidates**2).sum(axis=1)
         candidates = np.ascontiguousarray(np.vstack([-2 * candidates.T, lengths]))
 
         def squared(queries):
             queries = (queries - centre) / scale
-            return np.hstack([queries, np.ones_like(queries[:, :1])]) @ candidates
+            queries = np.hstack([queries, np.ones_like(queries[:, :1])])
+            return np.matmul(queries, candidates, out=block[: len(queries)])
 
         return squared
     return lambda queries: np.array(ops.convert_to_numpy(function(queries, candidates)))

@@ -150,6 +150,17 @@ def test_a_perfect_embedding_scores_1_and_a_collapsed_one_as_badly_as_it_can():
     assert set(collapsed.values()) == {0.0}
 
 
+@pytest.mark.parametrize("distance", ["euclidean", "cosine", "manhattan"])
+@pytest.mark.parametrize("size", [1, 1e-30, 1e18])
+def test_a_gallery_that_is_one_point_is_a_tie(distance, size, rng):
+    queries, gallery = rng.normal(size=(6, 3)) * size, np.full((9, 3), 0.25 * size)
+    labels, gallery_labels = np.arange(6) % 3, np.arange(9) % 3
+    arrays = queries.astype("float32"), labels, gallery.astype("float32"), gallery_labels
+    scores = metrics.retrieval(*arrays, k=3, distance=distance)
+    assert scores.pop("mrr") == pytest.approx(1 / 7)
+    assert set(scores.values()) == {0.0}
+
+
 def test_lone_queries_are_left_out_and_counted():
     points = np.array([[0.0], [1.0], [50.0], [60.0]])
     scores = metrics.retrieval(points, np.array([1, 1, 2, 3]), k=1)
