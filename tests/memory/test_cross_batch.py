@@ -4,13 +4,17 @@ import keras
 import numpy as np
 import pytest
 
+from keras_metric import losses
 from keras_metric.losses import TripletLoss
+from keras_metric.losses._base import PairLoss
 from keras_metric.memory import CrossBatchMemory, GradientCache
+from keras_metric.memory.cross_batch import _among
 
 # Keras 3.15 converts TensorFlow variables in a way that numpy 2 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 BIG = 2**31 - 9
+PAIR_LOSSES = [name for name in losses.__all__ if issubclass(getattr(losses, name), PairLoss)]
 
 
 def encoder():
@@ -106,6 +110,23 @@ def test_first_step_is_that_of_the_loss_alone(rng):
     np.testing.assert_array_equal(remembered(model)[1], labels[-6:])
 
 
+@pytest.mark.parametrize("name", PAIR_LOSSES)
+def test_empty_places_are_invisible_to_every_loss(name, rng):
+    """Rows that the memory does not hold yet change nothing, whatever stands there."""
+    loss = getattr(losses, name)()
+    filled, batch = np.arange(14) < 9, slice(0, 6)
+    labels = rng.integers(0, 3, 14)
+    embeddings = rng.normal(size=(14, 4)).astype("float32")
+    blind = _among(keras.ops.convert_to_tensor(filled), loss)
+    seen = blind.loss_against(labels[batch], embeddings[batch], labels, embeddings, 0)
+    expected = loss.loss_against(
+        labels[batch], embeddings[batch], labels[filled], embeddings[filled], 0
+    )
+    everything = loss.loss_against(labels[batch], embeddings[batch], labels, embeddings, 0)
+    assert float(seen) == pytest.approx(float(expected), rel=1e-5)
+    assert float(seen) != pytest.approx(float(everything), rel=1e-5)
+
+
 def test_memory_waits_for_the_warm_up(rng):
     steps = list(batches(rng, 3))
     waiting = compiled(CrossBatchMemory(encoder(), 8, warmup_steps=2), rate=0.0)
@@ -152,11 +173,11 @@ def test_weight_decay_and_sample_weights_count(rng):
     model = compiled(CrossBatchMemory(decayed, 8))
     compiled(plain)
     weights = rng.uniform(size=8).astype("float32")
-    losses = [
+    histories = [
         m.fit(x, labels, sample_weight=weights, batch_size=8, shuffle=False, verbose=0)
         for m in (model, plain)
     ]
-    ours, theirs = (history.history["loss"][0] for history in losses)
+    ours, theirs = (history.history["loss"][0] for history in histories)
     assert ours == pytest.approx(theirs, rel=1e-6)
 
 
@@ -166,8 +187,8 @@ def test_goes_with_a_gradient_cache(rng):
     models = [compiled(CrossBatchMemory(inner, 10)) for inner in models]
     models[1].set_weights(models[0].get_weights())
     for step in steps:
-        losses = [fit(model, *step) for model in models]
-        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+        first, second = (fit(model, *step) for model in models)
+        assert first == pytest.approx(second, rel=1e-5)
 
 
 def test_refuses_what_it_cannot_use(rng):
