@@ -17,7 +17,6 @@ from keras.backend import standardize_dtype
 
 __all__ = [
     "angular",
-    "chebyshev",
     "cosine",
     "euclidean",
     "get",
@@ -70,12 +69,6 @@ def manhattan(anchors, candidates):
     return ops.sum(ops.abs(anchors[:, None] - candidates[None]), axis=-1)
 
 
-def chebyshev(anchors, candidates):
-    """max_k |a_k - c_k|. Memory A·C·D."""
-    anchors, candidates = precise(anchors), precise(candidates)
-    return ops.max(ops.abs(anchors[:, None] - candidates[None]), axis=-1)
-
-
 def signal_to_noise(anchors, candidates):
     """var(a - c) / var(a), variances over the D coordinates: noise over the anchor's signal.
 
@@ -120,10 +113,6 @@ def _paired_manhattan(a, b):
     return ops.sum(ops.abs(precise(a) - precise(b)), axis=-1)
 
 
-def _paired_chebyshev(a, b):
-    return ops.max(ops.abs(precise(a) - precise(b)), axis=-1)
-
-
 def _paired_signal_to_noise(a, b):
     (a, b), _ = _scaled(a, b)
     a, b = _centred(a), _centred(b)
@@ -132,7 +121,6 @@ def _paired_signal_to_noise(a, b):
 
 _PAIRED = {
     angular: _paired_angular,
-    chebyshev: _paired_chebyshev,
     cosine: _paired_cosine,
     euclidean: _paired_euclidean,
     manhattan: _paired_manhattan,

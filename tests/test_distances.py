@@ -11,7 +11,6 @@ def loops(name, a, b):
     cosine = a @ b / np.sqrt((a @ a) * (b @ b))
     return {
         "angular": np.arccos(np.clip(cosine, -1, 1)) / np.pi,
-        "chebyshev": max(abs(a - b)),
         "cosine": 1 - cosine,
         "euclidean": np.sqrt(sum((a - b) ** 2)),
         "manhattan": sum(abs(a - b)),

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_metric import losses, miners
-from keras_metric.pairs import from_labels
+from keras_metric.pairs import Pairs, from_labels
 
 
 def numbers(x):
@@ -114,7 +114,7 @@ def test_distance_weighted_draws_evenly_over_distance():
     d = np.linalg.norm(x - x[0], axis=1).astype("float32")[None]
     miner = miners.DistanceWeighted(4, negatives=60, cutoff=0.1)
     everyone = ops.ones(d.shape, "bool")
-    pairs = miners.Pairs(ops.convert_to_tensor(d), ops.logical_not(everyone), everyone)
+    pairs = Pairs(ops.convert_to_tensor(d), ops.logical_not(everyone), everyone)
     drawn = d[numbers(miner(pairs).negatives)]
     assert len(drawn) == 60
     assert drawn.max() < 1.4

@@ -1,0 +1,29 @@
+"""What every miner has: arguments it remembers by value."""
+
+import numpy as np
+from keras import ops
+
+from keras_metric.arguments import arguments
+
+__all__ = []
+
+
+class Miner:
+    """A leaf implements `__call__(pairs) -> pairs`."""
+
+    def get_config(self):
+        return {name: getattr(self, name) for name in arguments(type(self))}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+def one(d, mask, *, farthest: bool):
+    """The mask of the farthest (or nearest) chosen column of each row, the first of equals."""
+    if farthest:
+        winner = ops.argmax(ops.where(mask, d, -np.inf), axis=1)
+    else:
+        winner = ops.argmin(ops.where(mask, d, np.inf), axis=1)
+    columns = ops.arange(ops.shape(d)[1], dtype="int32")[None]
+    return ops.logical_and(mask, columns == ops.cast(winner, "int32")[:, None])
