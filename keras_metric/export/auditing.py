@@ -1,7 +1,5 @@
 """Audit of a SavedModel, any SavedModel: will a server load it, and what runs where?"""
 
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from tensorflow.python.framework import kernels
 from keras_metric.export import gpu_operations
 from keras_metric.export.audit_report import Audit
 from keras_metric.export.folders import latest
+from keras_metric.export.processes import last_words, run_module
 from keras_metric.export.reachable import nodes_behind
 from keras_metric.export.runtime import description
 
@@ -145,12 +144,8 @@ def _all_nodes(graph):
 
 def _loading(folder: Path) -> list[str]:
     """Loads it in a process of its own through the C library, with XLA off."""
-    command = [sys.executable, "-m", "keras_metric.export.runtime", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode == 0:
-        return []
-    last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-    return [f"a server's loader refuses it: {last}"]
+    done = run_module("keras_metric.export.runtime", str(folder))
+    return [f"a server's loader refuses it: {last_words(done)}"] if done.returncode else []
 
 
 def _sizes(folder: Path) -> dict[str, int]:

@@ -8,8 +8,6 @@ its own, exported there, and its answers are compared with those given here.
 import importlib
 import importlib.util
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +17,7 @@ import numpy as np
 
 from keras_metric.export.branches import take_apart
 from keras_metric.export.options import Options
+from keras_metric.export.processes import last_words, run_module
 
 TOLERANCE = 1e-4  # between the float32 kernels of two backends
 
@@ -49,16 +48,11 @@ def write(model: keras.Model, draft: Path, options: Options) -> None:
 
 
 def _run(place: Path) -> None:
-    command = [sys.executable, "-m", "keras_metric.export.crossing", str(place)]
-    paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
-    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": paths}
-    environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = run_module("keras_metric.export.crossing", str(place), KERAS_BACKEND="tensorflow")
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise RuntimeError(
             "The model could not be exported on the TensorFlow backend. Expected: a model that "
-            f"Keras opens and runs there. Received: {lines[-1]}"
+            f"Keras opens and runs there. Received: {last_words(done)}"
         )
 
 

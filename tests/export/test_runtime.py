@@ -70,6 +70,16 @@ def test_c_library_alone_answers_as_keras_does(answers, encoder, images, thresho
     )
 
 
+def test_the_command_and_the_server_need_neither_keras_nor_tensorflow():
+    code = (
+        "import sys, keras_metric.export.runtime, keras_metric.serve\n"
+        "assert not {'keras', 'tensorflow', 'starlette', 'grpc'} & set(sys.modules)"
+    )
+    paths = os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))
+    environment = {**os.environ, "PYTHONPATH": paths}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
 def test_the_verdict_says_both(answers):
     assert set(answers["similarity/same/6"]) == {True, False}
 
