@@ -168,15 +168,16 @@ def grid(reference, channels_first: bool, rate: tuple[int, ...]) -> Grid:
 
 
 def copy_weights(source, target) -> None:
+    """Through fresh arrays: JAX would share the buffer, and training frees shared buffers."""
     for old, new in zip(source.weights, target.weights, strict=True):
-        new.assign(old.value)
+        new.assign(np.array(ops.convert_to_numpy(old.value)))
     if isinstance(target, layers.Normalization):
         target.finalize_state()
 
 
 def kernel_of(layer) -> np.ndarray:
     """The kernel with its adapters (LoRA) merged, in its own precision."""
-    return ops.convert_to_numpy(layer.kernel)
+    return np.array(ops.convert_to_numpy(layer.kernel))
 
 
 def array(variable) -> np.ndarray:

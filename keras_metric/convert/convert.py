@@ -8,7 +8,7 @@ import keras
 from keras import KerasTensor, layers, tree
 
 from keras_metric.convert import analysis, dense, head, probes, rearrange, trunk, windows  # noqa: F401
-from keras_metric.convert.builder import Builder, Site, grid
+from keras_metric.convert.builder import Builder, Site, array, grid
 from keras_metric.convert.errors import ConversionError
 from keras_metric.convert.graph import Graph, trace
 from keras_metric.convert.layout import Cells, Joint, Plain, Value, View
@@ -135,7 +135,8 @@ def _last_activation(site: Site) -> list[Value]:
         config = {k: v for k, v in config.items() if not k.startswith("lora")}
         linear = site.with_op(type(op).from_config(config))
         linear.op.build(tuple(site.value.reference.shape))
-        linear.op.set_weights([op.kernel] if op.bias is None else [op.kernel, op.bias])
+        weights = [op.kernel] if op.bias is None else [op.kernel, op.bias]
+        linear.op.set_weights([array(w) for w in weights])
         return find(linear)(linear)
     if site.value.inner != tuple(site.reference.shape[1:]) or len(site.values) > 1:
         raise site.refuse("is not linear and changes the shape", "pooling='window'")

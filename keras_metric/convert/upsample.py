@@ -33,7 +33,7 @@ class AddAligned(layers.Layer):
         first, second = [slice(None)], [slice(None)]
         for axis, d in enumerate(self.shift, start=1):
             a, b = max(d, 0), max(-d, 0)
-            n = ops.minimum(ops.shape(coarse)[axis] - a, ops.shape(fine)[axis] - b)
+            n = _smaller(ops.shape(coarse)[axis] - a, ops.shape(fine)[axis] - b)
             first.append(slice(a, a + n))
             second.append(slice(b, b + n))
         return coarse[tuple(first)] + fine[tuple(second)]
@@ -47,6 +47,11 @@ class AddAligned(layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "shift": self.shift}
+
+
+def _smaller(a, b):
+    """Of two sizes; one that is known stays a number, as slices on JAX need it."""
+    return min(a, b) if isinstance(a, int) and isinstance(b, int) else ops.minimum(a, b)
 
 
 @keras.saving.register_keras_serializable("keras_metric")
@@ -115,7 +120,7 @@ def upsample(
             f"Received: input shape {tuple(fcn.inputs[0].shape)}."
         )
     trunk = keras.models.clone_model(fcn)
-    trunk.set_weights(fcn.get_weights())
+    trunk.set_weights([np.array(w) for w in fcn.get_weights()])
     taps = keras.Model(
         trunk.inputs[0], [trunk.get_layer(n).output for n in (features, *skips)], name="trunk"
     )

@@ -38,6 +38,16 @@ def test_equal_loops_over_two_batches(weighted, rng):
     np.testing.assert_allclose([float(m.result()) for m in metrics], expected, rtol=1e-5)
 
 
+def test_a_class_of_its_own_can_be_ignored():
+    truth = np.array([[0, 1, 1, 2]])
+    scores = np.eye(3)[[[1, 1, 2, 2]]]
+    metrics = MeanIU(3, ignore=0), PixelAccuracy(3, ignore=0)
+    for metric in metrics:
+        metric.update_state(truth, scores)
+    assert float(metrics[0].result()) == 0.5  # classes 1 and 2: one pixel of two each
+    np.testing.assert_allclose(float(metrics[1].result()), 2 / 3)
+
+
 def test_reset_config_and_errors():
     metric = MeanIU(3, ignore=None)
     metric.update_state(np.array([[2]]), np.array([[[0.0, 0.0, 1.0]]]))
