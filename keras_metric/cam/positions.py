@@ -85,9 +85,20 @@ def _token_grid(tokens: int, size: tuple[int, ...]) -> Positions | None:
         count = tokens - skip
         scale = (count / math.prod(size)) ** (1 / len(size)) if count > 1 else 0.0
         grid = tuple(round(length * scale) for length in size)
-        if count > 1 and math.prod(grid) == count:
+        if count > 1 and math.prod(grid) == count and (skip == 0 or _is_tiling(grid, size)):
             return Positions(grid, skip)
     return None
+
+
+def _is_tiling(grid: tuple[int, ...], size: tuple[int, ...]) -> bool:
+    """Square patches of one whole length, the last ones cut off or left out, give this grid."""
+    return any(
+        all(
+            cells in (length // patch, -(-length // patch))
+            for cells, length in zip(grid, size, strict=True)
+        )
+        for patch in range(1, max(size) + 1)
+    )
 
 
 def _channels_first() -> bool:
