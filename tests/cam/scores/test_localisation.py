@@ -37,12 +37,14 @@ def loop_iou(part, box):
     return len(found & true) / len(found | true)
 
 
+@pytest.mark.parametrize("levels", [None, 8])
 @pytest.mark.parametrize("largest", [True, False])
-def test_boxes_of_parts_equal_flood_fill(largest, rng):
+def test_boxes_of_parts_equal_flood_fill(largest, levels, rng):
+    """With levels, many pixels are exactly at a threshold: they do not count as above it."""
     boxes = np.array([[1, 2, 5, 6], [6, 0, 9, 4]])
-    thresholds = np.array([0.0, 0.35, 0.6, 0.85, 0.97])
+    thresholds = np.array([0.0, 0.25, 0.625, 0.875, 0.97])
     for _ in range(5):
-        heat = rng.random((8, 10))
+        heat = rng.random((8, 10)) if levels is None else rng.integers(0, levels + 1, (8, 10))
         found = overlaps(heat, boxes, thresholds, largest)
         for t, value in zip(thresholds, found, strict=True):
             parts = flood(heat > t * heat.max())
