@@ -55,14 +55,21 @@ def test_nested_base_called_for_inference(net, trunk, randomize, equal):
 
     image = keras.Input((None, None, 3))
     inner = keras.Model(image, base(image), name="base")
-    inner.trainable = False
     outer = net(lambda x: head(inner(x, training=False)))
     randomize(outer)
     fcn = equal(outer)
-    assert not fcn.get_layer("norm").trainable
     before = fcn.get_layer("norm").get_weights()
     fcn(np.ones((4, 20, 20, 3), "float32"), training=True)
     np.testing.assert_array_equal(before, fcn.get_layer("norm").get_weights())
+
+
+def test_frozen_layers_stay_frozen(net, trunk):
+    inner = keras.Sequential([layers.Conv2D(5, 1, name="conv"), layers.Flatten()])
+    inner.trainable = False
+    model = net(lambda x: D(3, name="fc")(D(4, trainable=False, name="hidden")(inner(trunk(x)))))
+    fcn = km.convert.to_fully_convolutional(model)
+    frozen = {layer.name for layer in fcn.layers if layer.weights and not layer.trainable}
+    assert frozen == {"conv", "hidden"}
 
 
 def test_nested_sequential_twice_with_equal_names(net, trunk, equal):
