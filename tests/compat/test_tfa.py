@@ -165,14 +165,14 @@ def value_and_gradient(loss, labels, points):
     if backend == "tensorflow":
         import tensorflow as tf
 
-        @tf.function(input_signature=[tf.TensorSpec([None, 8])])
-        def both(points):
+        @tf.function(input_signature=[tf.TensorSpec([None], "int64"), tf.TensorSpec([None, 8])])
+        def both(labels, points):
             with tf.GradientTape() as tape:
                 tape.watch(points)
                 value = loss(labels, points)
             return value, tape.gradient(value, points)
 
-        value, gradient = both(points)
+        value, gradient = both(tf.constant(labels, "int64"), points)
     elif backend == "jax":
         import jax
 

@@ -33,8 +33,13 @@ def load():
 
 
 RECORDS = load()
-if keras.backend.backend() == "jax":  # which compiles each operation anew for each shape
-    RECORDS = [record for record in RECORDS if record["inputs"].shape in ((12, 8), (12, 6), (6,))]
+if keras.backend.backend() == "jax":  # compiles each record for seconds: one of each kind, of 12
+    KINDS = {
+        (record["loss"], record["arguments"].get("distance_metric")): record
+        for record in RECORDS
+        if record["dtype"] == "float32" and record["inputs"].shape in ((12, 8), (6,), (12, 12))
+    }
+    RECORDS = list(KINDS.values())
 NAMES = sorted({record["loss"] for record in RECORDS})
 
 
@@ -81,8 +86,12 @@ def value_and_gradient(function, inputs, dtype):
     elif backend == "jax":
         import jax
 
-        output = function(inputs)
-        gradient = jax.grad(lambda x: ramp_sum(function(x)))(inputs)
+        def total_and_output(inputs):
+            output = function(inputs)
+            return ramp_sum(output), output
+
+        both = jax.jit(jax.value_and_grad(total_and_output, has_aux=True))
+        (_, output), gradient = both(inputs)
     else:
         inputs = inputs.detach().requires_grad_()
         output = function(inputs)
@@ -98,9 +107,9 @@ def as_array(x):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_values_and_gradients(name):
-    for record in RECORDS:
-        if record["loss"] != name:
-            continue
+    records = [record for record in RECORDS if record["loss"] == name]
+    assert len(records) >= 1
+    for record in records:
         inputs, dtype = record["inputs"], record["dtype"]
         value, gradient = value_and_gradient(function_of(record), inputs, dtype)
         what = f"{name} {record['arguments']} {inputs.shape} {dtype}"
