@@ -2,7 +2,7 @@
 
     import keras_metric as km
 
-Each name below is a submodule (or a function, for `locate`), imported when it is first used.
+Each name below is a submodule, imported when it is first used.
 """
 
 from importlib import import_module
@@ -14,6 +14,7 @@ _SUBMODULES = (
     "cam",
     "compat",
     "convert",
+    "diagnostics",
     "distances",
     "export",
     "heads",
@@ -24,6 +25,7 @@ _SUBMODULES = (
     "models",
     "pairs",
     "plots",
+    "serve",
 )
 
 __all__ = ["__version__", *_SUBMODULES]

@@ -9,25 +9,29 @@ PACKAGE = Path(__file__).resolve().parent.parent / "keras_metric"
 
 FLOORS = {
     "version": 0,
+    "arguments": 0,
     "distances": 0,
     "pairs": 0,
     "batches": 0,
     "blocks": 1,
+    "replicas": 1,
     "miners": 1,
     "metrics": 1,
+    "diagnostics": 1,
     "convert": 1,
     "cam": 1,
     "plots": 1,
     "losses": 2,
-    "heads": 2,
+    "heads": 3,
     "memory": 3,
     "models": 3,
     "compat": 3,
     "export": 4,
+    "serve": 5,
 }
 STRANGERS = {"losses", "convert", "cam"}
 BACKENDS = {"tensorflow", "jax", "torch"}
-MEET_A_BACKEND = {"cam/gradients.py", "blocks.py", "memory", "batches", "export"}
+MEET_A_BACKEND = {"cam/gradients.py", "blocks.py", "replicas.py", "memory", "batches", "export"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -9,6 +9,7 @@ from keras_metric import distances
 from keras_metric.blocks import map_rows
 from keras_metric.losses._loss import RowLoss
 from keras_metric.pairs import Pairs, as_labels, from_words
+from keras_metric.replicas import gather, replica_mean
 
 __all__ = ["PairLoss"]
 
@@ -159,17 +160,11 @@ class PairLoss(RowLoss):
         return pairs if self._miner is None else self._miner(pairs)
 
     def _total(self, count):
-        if not self.gather:
-            return count
-        from keras_metric.memory import replica_mean
-
-        return replica_mean(count)
+        return replica_mean(count) if self.gather else count
 
     def _candidates(self, labels, embeddings):
         if not self.gather:
             return labels, embeddings, 0
-        from keras_metric.memory import gather  # memory stands on the losses
-
         return gather(labels, embeddings)
 
 

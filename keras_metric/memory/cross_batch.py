@@ -7,9 +7,9 @@ import numpy as np
 from keras import ops
 
 from keras_metric.losses._base import PairLoss
-from keras_metric.memory.replicas import gather
 from keras_metric.memory.wrapped import EncoderModel, check_positive
 from keras_metric.pairs import Pairs
+from keras_metric.replicas import gather
 
 
 @keras.saving.register_keras_serializable(package="keras_metric")
