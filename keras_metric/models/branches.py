@@ -57,18 +57,15 @@ class BranchNet(keras.Model):
             return {"encoder": self._encoders[0]}
         return dict(zip(self.branch_names, self._encoders, strict=True))
 
-    def save_branches(
-        self, folder: str | os.PathLike, *, saved_model: bool = False
-    ) -> dict[str, Path]:
-        """Writes each branch as a model of its own: `folder/NAME.keras`, or a SavedModel there.
+    def save_branches(self, folder: str | os.PathLike) -> dict[str, Path]:
+        """Writes each branch as a model of its own, `folder/NAME.keras`, beside and moved there.
 
-        Returns the path written for each name of `branches()`. A `.keras` file is written beside
-        its place and moved there; a SavedModel comes from Keras's `model.export`.
+        Returns the path written for each name of `branches()`. For a SavedModel with a signature
+        for each branch give the network itself to `keras_metric.export.saved_model`.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        write = _export if saved_model else _save
-        return {name: write(model, folder / name) for name, model in self.branches().items()}
+        return {name: _save(model, folder / name) for name, model in self.branches().items()}
 
     def build(self, input_shape):
         shapes = _checked_inputs(input_shape, self.roles, is_leaf=_is_shape)
@@ -233,9 +230,4 @@ def _save(model: keras.Model, path: Path) -> Path:
         beside = Path(folder) / path.name
         model.save(beside)
         os.replace(beside, path)
-    return path
-
-
-def _export(model: keras.Model, path: Path) -> Path:
-    model.export(path, verbose=False)
     return path

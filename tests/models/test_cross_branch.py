@@ -139,19 +139,6 @@ def test_a_shared_encoder_is_one_file(tmp_path):
     assert {name: path.name for name, path in paths.items()} == {"encoder": "encoder.keras"}
 
 
-@pytest.mark.tensorflow
-@pytest.mark.filterwarnings("ignore")  # TensorFlow's own export warns
-def test_each_branch_becomes_a_saved_model(rng, tmp_path):
-    import tensorflow as tf
-
-    (sketches, _), _ = sketches_and_photos(rng)
-    model = SiameseNet((encoder(5), encoder(4)))
-    paths = model.save_branches(tmp_path, saved_model=True)
-    loaded = tf.saved_model.load(str(paths["a"]))
-    served = loaded.serve(sketches)
-    np.testing.assert_allclose(served, model.encoders[0].predict(sketches, verbose=0), rtol=1e-6)
-
-
 def test_refuses_what_it_cannot_use(rng):
     with pytest.raises(TypeError, match="PairLoss.*ContrastiveLoss"):
         CrossBranchLoss(ContrastiveLoss())
