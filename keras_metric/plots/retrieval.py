@@ -69,7 +69,7 @@ def distance_histograms(same, different, *, threshold: float | None = None) -> F
     same, different = np.ravel(same), np.ravel(different)
     drawn = figure(7, 4)
     axes = drawn.subplots()
-    bins = np.linspace(0, max(same.max(), different.max()), 61)
+    bins = np.linspace(0, max(same.max(), different.max()) or 1, 61)
     for values, colour, text in ((same, HIT, "same class"), (different, MISS, "other class")):
         label = f"{text}, {len(values):,} pairs"
         axes.hist(values, bins, density=True, alpha=0.6, color=colour, label=label)

@@ -52,3 +52,7 @@ def test_histograms_mark_the_threshold(tmp_path):
 def test_images_are_shown_as_they_are():
     np.testing.assert_allclose(shown(np.full((2, 2, 1), 51, np.uint8)), np.full((2, 2), 0.2))
     np.testing.assert_allclose(shown(np.full((2, 2, 3), 2.0)), np.ones((2, 2, 3)))
+
+
+def test_histograms_of_a_collapsed_embedding_are_drawn(tmp_path):
+    plots.distance_histograms(np.zeros(3), np.zeros(4)).savefig(tmp_path / "distances.png")
