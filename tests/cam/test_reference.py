@@ -34,7 +34,14 @@ def model(stored):
     return net
 
 
-@pytest.mark.parametrize("method", ["gradcam", "hirescam", "xgradcam", "layercam", "shapleycam"])
+def methods():
+    """Compiling on JAX takes seconds a method: the ordinary run has one there."""
+    slow = [pytest.mark.slow] if keras.backend.backend() == "jax" else []
+    others = ("hirescam", "xgradcam", "layercam", "shapleycam")
+    return ["gradcam", *(pytest.param(name, marks=slow) for name in others)]
+
+
+@pytest.mark.parametrize("method", methods())
 def test_same_maps(method, model, stored):
     found = CAM(model, method)(stored["images"], stored["classes"])
     np.testing.assert_allclose(found, stored[f"map_{method}"], atol=1e-5)

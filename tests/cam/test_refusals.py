@@ -104,7 +104,14 @@ def inputs_of(kind, rng):
     return photo if other is None else [photo, draw(rng, *other)]
 
 
-@pytest.mark.parametrize("kind", REFUSED)
+def kinds():
+    """Compiling on JAX takes seconds a model: the ordinary run has three there."""
+    quick = {"flatten", "hidden layer", "siamese"}
+    slow = REFUSED.keys() - quick if keras.backend.backend() == "jax" else set()
+    return [pytest.param(k, marks=[pytest.mark.slow] if k in slow else []) for k in REFUSED]
+
+
+@pytest.mark.parametrize("kind", kinds())
 def test_refused_with_the_reason_and_another_method(kind, rng):
     build, reason = REFUSED[kind]
     model, images = build(), inputs_of(kind, rng)
