@@ -1,5 +1,6 @@
 """Pictures; the only room that imports matplotlib, and only when something is drawn."""
 
+from keras_metric.plots.files import png, save_png, save_report
 from keras_metric.plots.maps import comparison, overlay, similarity_lines
 from keras_metric.plots.retrieval import curves, distance_histograms, gallery, projection
 
@@ -9,6 +10,9 @@ __all__ = [
     "distance_histograms",
     "gallery",
     "overlay",
+    "png",
     "projection",
+    "save_png",
+    "save_report",
     "similarity_lines",
 ]
