@@ -113,10 +113,10 @@ class PairLoss(RowLoss):
         columns = self._by_rows(block, anchors, labels, shared)
         return columns[:, 0], columns[:, 1] > 0
 
-    def values(self, pairs: Pairs):
+    def values(self, pairs: Pairs, context=None):
         """Pairs -> (A,). A row without the pairs that the loss `needs` may hold any finite value.
 
-        A leaf that has a `context` takes it as second argument.
+        A leaf without a `context` leaves the second argument out.
         """
         raise NotImplementedError(f"{type(self).__name__} does not implement values(pairs).")
 
