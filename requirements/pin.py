@@ -1,8 +1,8 @@
 """Pin what the demo and the tests install: `python requirements/pin.py` (needs uv on the PATH).
 
-The files carry hashes, no addresses, so any package index serves them. They are complete:
-pip installs them with `--no-deps`. tf_keras asks for the package `tensorflow`, which owns the same files
-as `tensorflow-cpu`; the override leaves it out.
+The files carry hashes, no addresses, so any package index serves them. They are complete: pip
+installs them with `--no-deps`. tf_keras asks for the package `tensorflow`, which owns the same
+files as `tensorflow-cpu`; the override leaves it out.
 """
 
 import subprocess
