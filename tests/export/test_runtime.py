@@ -162,3 +162,17 @@ def test_the_graph_refuses_pairs_that_do_not_pair(runtime, images):
     for count in (0, 1, 5):
         with pytest.raises(keras_metric.export.RuntimeFault, match="left and right differ"):
             runtime("similarity", left=images, right=images[:count])
+
+
+@pytest.mark.parametrize("said", ["", ", xla=False"])
+def test_python_tensorflow_keeps_xla_unless_told_otherwise(exported, said):
+    program = f"""
+import tensorflow as tf
+from keras_metric.export import Runtime
+Runtime({str(exported)!r}{said}).close()
+print(tf.function(lambda x: x + 1, jit_compile=True)(tf.constant(1.0)).numpy())"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    if said:
+        assert "XLA compilation disabled" in run.stderr
+    else:
+        assert run.stdout == "2.0\n", run.stderr

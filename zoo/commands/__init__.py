@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ORDER = ("list", "train", "evaluate", "export", "doctor")
+WITHOUT_KERAS = ("list", "serve")
 
 
 class Answer(NamedTuple):
@@ -43,7 +44,7 @@ def run(options: Namespace) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     module = command(options.command)
     try:
-        if options.command != "list":
+        if options.command not in WITHOUT_KERAS:
             _load_keras_quietly()
         if options.json:
             with contextlib.redirect_stdout(sys.stderr):

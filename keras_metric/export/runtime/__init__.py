@@ -10,6 +10,7 @@ this package, so it can be copied next to a model and used alone:
 
 import ctypes
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -32,19 +33,22 @@ class Runtime:
         path: version folder that holds `saved_model.pb`.
         threads: size of TensorFlow's thread pools; the library's own choice when left out.
         xla: leave XLA compilation on. A server has it off unless told otherwise, and so has this
-            class. The switch is one for the whole process.
+            class; but the switch is one for the whole process, so where Python TensorFlow is
+            loaded, which would lose it as well, it is left as it is unless you say False.
 
     Raises:
         FileNotFoundError: no SavedModel at `path`, or no TensorFlow library installed.
         RuntimeFault: the library's refusal, in its words.
     """
 
-    def __init__(self, path: str | Path, *, threads: int | None = None, xla: bool = False):
+    def __init__(self, path: str | Path, *, threads: int | None = None, xla: bool | None = None):
         if not (Path(path) / "saved_model.pb").is_file():
             raise FileNotFoundError(
                 f"No SavedModel at {str(path)!r}. Expected a version folder with a saved_model.pb."
             )
         self._c = library()
+        if xla is None:
+            xla = "tensorflow" in sys.modules
         if not xla:
             self._c._ZN10tensorflow21DisableXlaCompilationEv()
         self._graph = self._c.TF_NewGraph()
