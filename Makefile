@@ -5,20 +5,20 @@ BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PYTHONPATH :=
 
-.PHONY: demo test test-slow lint docs requirements clean
+.PHONY: demo test test-slow lint requirements clean
 
 demo: $(VENV)/.demo  ## train on handwritten digits, measure, picture, export, serve a query
-	$(BIN)/keras-metric train digits-siamese --export
-	$(BIN)/keras-metric train digits-triplet --export
+	KERAS_BACKEND=tensorflow $(BIN)/keras-metric train digits-siamese --export
+	KERAS_BACKEND=tensorflow $(BIN)/keras-metric train digits-triplet --export
 	$(BIN)/python examples/01_serve_a_query.py out/digits-triplet
 
 test: lint  ## every test, on TensorFlow, JAX and torch
-	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -n 2 -m "not slow"
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -q -n 2 -m "not slow and not tensorflow"
 	KERAS_BACKEND=torch $(BIN)/python -m pytest -q -n 2 -m "not slow and not tensorflow"
 
 test-slow: $(VENV)/.test  ## the tests that take minutes
-	$(BIN)/python -m pytest -q -m slow
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -m slow
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -28,7 +28,7 @@ lint: $(VENV)/.test
 $(VENV)/.demo: requirements/demo.txt pyproject.toml
 	@$(PYTHON) -c "import sys; v = sys.version_info; v >= (3, 11) or sys.exit('Python is too old. Expected: 3.11 or newer. Received: %d.%d. Try: make PYTHON=python3.11' % v[:2])"
 	@echo "Setting up $(VENV) (some 350 MB to fetch, once) ..."
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $<
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -40,7 +40,7 @@ $(VENV)/.test: requirements/test.txt requirements/torch.txt $(VENV)/.demo
 	@touch $@
 
 requirements:  ## pin anew, with hashes and without addresses; needs uv
-	python requirements/pin.py
+	$(PYTHON) requirements/pin.py
 
 clean:
 	rm -rf $(VENV) out build dist site

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_metric.export import Runtime, latest
-from keras_metric.plots import gallery
+from keras_metric.plots import gallery, save_png
 from zoo.datasets import digits
 
 
@@ -25,7 +25,8 @@ def main(folder: Path, query: int = 0) -> None:
     (embeddings,) = answer.values()
 
     distances = np.linalg.norm(embeddings - embeddings[query], axis=1)
-    nearest = np.argsort(distances)[1:9]
+    distances[query] = np.inf
+    nearest = np.argsort(distances)[:8]
     found = [unseen.names[label] for label in unseen.labels[nearest]]
     asked = unseen.names[unseen.labels[query]]
     print(f"served: a {asked}, a digit the network never saw; its neighbours: {' '.join(found)}")
@@ -36,7 +37,7 @@ def main(folder: Path, query: int = 0) -> None:
         unseen.labels[nearest][None] == unseen.labels[query],
         captions=[asked],
     )
-    picture.savefig(folder / "pictures" / "served.png")
+    save_png(picture, folder / "pictures" / "served.png")
     print("Look at:")
     for file in ("README.md", "pictures/gallery.png", "pictures/served.png", "metrics.json"):
         print(f"  {folder / file}")

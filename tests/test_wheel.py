@@ -1,5 +1,6 @@
 """What `pip install .` brings: both packages, and nothing else."""
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -15,18 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
-    files = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split("\0")
-    for name in filter(None, files):
-        if (ROOT / name).is_file():
-            target = source / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes((ROOT / name).read_bytes())
+    left_out = (".*", "out", "build", "dist", "site", "*.egg-info", "__pycache__")
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(*left_out))
     command = [sys.executable, "-m", "pip", "wheel", source, "-w", folder, "-q", "--no-deps"]
     subprocess.run([*command, "--no-build-isolation"], check=True, cwd=folder)
     (path,) = folder.glob("*.whl")

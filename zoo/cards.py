@@ -38,9 +38,9 @@ def card(recipe: Recipe, report: dict[str, Any]) -> str:
         f"- Licence of the data: {report['data']['licence']}",
         f"- {report['training']['epochs']} epochs, {report['training']['seconds']:.0f} s"
         + (" for all runs together" if seeds else "")
-        + f"; {report['parameters']:,} parameters; {report['date']}",
+        + f"; {report['parameters']:,} parameters; {report['training']['date']}",
         "- Settings: " + ", ".join(f"{k} {v}" for k, v in report["settings"].items()),
-        "- Versions: " + ", ".join(f"{k} {v}" for k, v in report["versions"].items()),
+        "- Versions: " + ", ".join(f"{k} {v}" for k, v in report["training"]["versions"].items()),
         "",
         "## Intended use and limits",
         "",

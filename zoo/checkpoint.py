@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from zoo.files import read_json, write, write_json
 
@@ -30,22 +31,30 @@ class Checkpoint(keras.callbacks.Callback):
         self.folder = folder
         self.batches = batches
         self.epoch, self.history, self.seconds = 0, [], 0.0
-        self._weights = None
+        self._weights, self._random = None, []
         if self._state.exists():
             state = read_json(self._state)
             self.epoch, self.history = state["epoch"], state["history"]
             self.seconds, self._weights = state["seconds"], folder / state["weights"]
+            self._random = state["random"]
         batches.epoch = self.epoch
 
     @property
     def _state(self) -> Path:
         return self.folder / "state.json"
 
+    def _seeds(self) -> list[keras.Variable]:
+        """Where layers like Dropout are in their random numbers; Keras saves all else."""
+        states = self.model.non_trainable_variables
+        return [state for state in states if state.path.endswith("seed_generator_state")]
+
     def on_train_begin(self, logs: dict[str, Any] | None = None):
         if self._weights is not None:
             if not self.model.optimizer.built:
                 self.model.optimizer.build(self.model.trainable_variables)
             self.model.load_weights(self._weights)
+            for state, value in zip(self._seeds(), self._random, strict=True):
+                state.assign(value)
         self._began = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None):
@@ -61,6 +70,7 @@ class Checkpoint(keras.callbacks.Callback):
                 "history": self.history,
                 "seconds": self.seconds,
                 "weights": weights.name,
+                "random": [np.asarray(state).tolist() for state in self._seeds()],
             },
         )
         if self._weights is not None and self._weights != weights:

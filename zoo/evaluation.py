@@ -32,8 +32,9 @@ def evaluate(path: str | Path, *, data: str | Path | None = None) -> dict[str, A
     recipe = get(before["recipe"])
     settings = recipe.settle(before["settings"])
     split = recipe.data(settings, data)
-    history, seconds = before["history"], before["training"]["seconds"]
-    return measured(run, recipe, settings, load(run.folder), split, history, seconds)
+    return measured(
+        run, recipe, settings, load(run.folder), split, before["history"], before["training"]
+    )
 
 
 def measured(
@@ -43,7 +44,7 @@ def measured(
     encoder: keras.Model,
     split,
     history: list[dict[str, float]],
-    seconds: float,
+    trained: dict[str, Any],
 ) -> dict[str, Any]:
     """Measure an encoder; leave `metrics.json`, the pictures and the card in the run's folder."""
     results, baselines = recipe.measure(settings, encoder, split)
@@ -54,10 +55,9 @@ def measured(
         "results": results,
         "baselines": baselines,
         "data": {"train": repr(split.train), "test": repr(split.test), "licence": recipe.licence},
-        "training": {"seconds": round(seconds, 1), "epochs": len(history)},
+        "training": trained,
         "parameters": encoder.count_params(),
-        "versions": versions(),
-        "date": datetime.date.today().isoformat(),
+        **today(),
         "history": history,
     }
     pictures.draw(run, encoder, split.test, history)
@@ -84,11 +84,10 @@ def summed_up(folder: Path, runs: list[Run]) -> dict[str, Any]:
         "data": reports[0]["data"],
         "training": {
             "seconds": round(sum(report["training"]["seconds"] for report in reports), 1),
-            "epochs": reports[0]["training"]["epochs"],
+            **{key: reports[0]["training"][key] for key in ("epochs", "date", "versions")},
         },
         "parameters": reports[0]["parameters"],
-        "versions": versions(),
-        "date": datetime.date.today().isoformat(),
+        **today(),
     }
     write_text(Run(folder).card, cards.card(recipe, report))
     write_json(Run(folder).metrics, report)
@@ -103,6 +102,11 @@ def command(recipe: Recipe, settings: dict[str, Any]) -> str:
         if value != recipe.settings[key]
     ]
     return " ".join(["keras-metric train", recipe.name, *changed])
+
+
+def today() -> dict[str, Any]:
+    """The date, and the versions that compute on it."""
+    return {"date": datetime.date.today().isoformat(), "versions": versions()}
 
 
 def versions() -> dict[str, str]:

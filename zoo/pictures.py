@@ -4,12 +4,19 @@ import keras
 import numpy as np
 
 from keras_metric import distances, plots
+from zoo.datasets._extras import need
 from zoo.datasets.images import Images
 from zoo.files import write
 from zoo.protocols import embed
 from zoo.runs import Run
 
 SHOWN = 1000  # images that are compared pair by pair, drawn once with a fixed seed
+
+
+def check_extras() -> None:
+    """Raise, before any work, if what draws the pictures is missing."""
+    need("matplotlib", extra="plots", purpose="The pictures of a run")
+    need("sklearn", extra="eval", purpose="The projection of a run")
 
 
 def draw(run: Run, encoder: keras.Model, images: Images, history: list[dict[str, float]]) -> None:
@@ -47,9 +54,10 @@ def _gallery(images: Images, between: np.ndarray, same: np.ndarray, queries=8, n
 
 def _plane(embeddings: np.ndarray) -> np.ndarray:
     """The embeddings as points of a plane, neighbours kept near. van der Maaten and Hinton 2008."""
-    from sklearn.manifold import TSNE
-
     if not np.ptp(embeddings, axis=0).any():  # collapsed: all are one point
         return np.zeros((len(embeddings), 2))
     perplexity = min(30, (len(embeddings) - 1) / 3)
-    return TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(embeddings)
+    manifold = need("sklearn.manifold", extra="eval", purpose="The projection of a run")
+    return manifold.TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(
+        embeddings
+    )

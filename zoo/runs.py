@@ -1,5 +1,6 @@
 """A run is a folder: the model, what was measured, its card and pictures, and its exports."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,28 +63,53 @@ class Run:
             )
         return read_json(self.metrics)
 
-    def begin(self, recipe: str, settings: dict[str, Any]) -> bool:
-        """Claim the folder for a run; True when the same run was here before.
+    def holds(self, recipe: str, settings: dict[str, Any]) -> bool:
+        """True when this very run is here, finished or not; False when the place is free.
 
         Raises:
-            FileExistsError: another run lives in the folder.
+            FileExistsError: another run, or somebody's files, live in the folder.
         """
-        plan = {"recipe": recipe, "settings": settings}
+        plan = _plan(recipe, settings)
         if not self.plan.exists():
-            if self.folder.exists() and any(self.folder.iterdir()):
+            if self.folder.exists() and any(_visible(self.folder)):
                 raise FileExistsError(
                     f"{self.folder} is in use. Expected an empty folder or a run of {recipe!r}. "
                     f"Received: {_inside(self.folder)}."
                 )
-            write_json(self.plan, plan)
             return False
-        before = read_json(self.plan)
-        if before != plan:
+        before = self.begun()
+        if before != plan and (self.finished or self.checkpoint.exists()):
             raise FileExistsError(
                 f"{self.folder} holds another run. Expected: {_told(plan)}. Received: "
                 f"{_told(before)}. Choose another folder, or train with force to replace it."
             )
-        return True
+        return before == plan
+
+    def begun(self) -> dict[str, Any]:
+        """The recipe and settings that the run in this folder began with.
+
+        Raises:
+            FileExistsError: `run.json` is not that of a run.
+        """
+        plan = read_json(self.plan)
+        if not isinstance(plan, dict) or plan.keys() != {"recipe", "settings"}:
+            raise FileExistsError(
+                f"{self.plan} is not ours. Expected recipe and settings of a run, or no such file. "
+                "Received: another JSON file."
+            )
+        return plan
+
+    def begin(self, recipe: str, settings: dict[str, Any]) -> None:
+        """Write the plan into the folder."""
+        write_json(self.plan, _plan(recipe, settings))
+
+    def clear(self) -> None:
+        """Remove what a run has left, but for its SavedModels: a version is never replaced."""
+        for file in (self.metrics, self.model, self.card):
+            file.unlink(missing_ok=True)
+        for folder in (self.checkpoint, self.pictures):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.plan.unlink(missing_ok=True)
 
 
 def load(path: str | Path) -> "keras.Model":
@@ -94,8 +120,8 @@ def load(path: str | Path) -> "keras.Model":
     """
     import keras
 
-    import keras_metric.distances  # noqa: F401  the layers and distances that files refer to
     import zoo.encoders.layers  # noqa: F401
+    from keras_metric import distances, heads, losses, memory, models  # noqa: F401
 
     path = Path(path)
     file = Run(path).model if path.is_dir() else path
@@ -126,6 +152,14 @@ def export(path: str | Path, out: str | Path | None = None) -> Path:
     return saved_model(model, Path(out) if out else run.saved_model, metadata=metadata)
 
 
+def _plan(recipe: str, settings: dict[str, Any]) -> dict[str, Any]:
+    return {"recipe": recipe, "settings": settings}
+
+
+def _visible(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
 def _told(plan: dict[str, Any]) -> str:
     settings = " ".join(f"{key}={value}" for key, value in plan["settings"].items())
     return f"{plan['recipe']} with {settings}"
@@ -136,5 +170,5 @@ def _inside(folder: Path) -> str:
         return "nothing at that path"
     if folder.is_file():
         return "a file"
-    names = sorted(path.name for path in folder.iterdir())
+    names = _visible(folder)
     return f"a folder with {', '.join(names[:5])}" if names else "an empty folder"

@@ -1,5 +1,6 @@
 """A recipe becomes a run: trained, measured, pictured, described, however often interrupted."""
 
+import math
 import shutil
 import sys
 from pathlib import Path
@@ -7,11 +8,12 @@ from typing import Any
 
 import keras
 
-from zoo import evaluation
+from zoo import evaluation, pictures
 from zoo.checkpoint import Checkpoint
+from zoo.experiment import Experiment
 from zoo.files import write
 from zoo.progress import ShowProgress
-from zoo.recipe import Recipe, get
+from zoo.recipe import get
 from zoo.runs import Run
 
 
@@ -44,10 +46,11 @@ def train(
     recipe = get(name)
     settled = recipe.settle(settings)
     _check(settled)
+    pictures.check_extras()
     run = Run(Path(out) if out else Path("out") / name)
     if force and run.plan.exists():
-        shutil.rmtree(run.folder)
-    if run.begin(name, settled) and run.finished:
+        run.begun()
+    elif run.holds(name, settled) and run.finished:
         _say(f"{run.folder} is trained already; --force trains it again")
         return run.report()
     keras.utils.set_random_seed(settled["seed"])
@@ -55,9 +58,13 @@ def train(
     _say(f"{name}: learns from {split.train!r}")
     _say(f"{name}: measured on {split.test!r}")
     encoder = recipe.build(settled, split)
-    history, seconds = _fit(run, recipe, settled, encoder, split)
+    experiment = recipe.objective(settled, encoder, split)
+    if force:
+        run.clear()
+    run.begin(name, settled)
+    history, trained = _fit(run, experiment, settled["epochs"])
     write(run.model, encoder.save)
-    report = evaluation.measured(run, recipe, settled, encoder, split, history, seconds)
+    report = evaluation.measured(run, recipe, settled, encoder, split, history, trained)
     shutil.rmtree(run.checkpoint, ignore_errors=True)
     return report
 
@@ -68,44 +75,69 @@ def train_seeds(
     """Train one run a seed, 0 to `seeds` - 1, into `out/seed-N`, and sum them up: mean and range.
 
     `options` are those of `train`, but for `settings["seed"]`, which each run gets its own.
+
+    Raises:
+        ValueError: no seeds, or a seed among the settings.
+        FileExistsError: the folder holds something other than runs of several seeds.
     """
     folder = Path(out) if out else Path("out") / name
     settings = options.pop("settings", None) or {}
+    if seeds < 1 or "seed" in settings:
+        raise ValueError(
+            "The seeds cannot be run. Expected: 1 or more, numbered from 0, and no setting 'seed' "
+            f"beside them. Received: {seeds} seeds, settings {settings}."
+        )
+    _check_place(folder)
     for seed in range(seeds):
         _say(f"{name}: seed {seed}, run {seed + 1} of {seeds}")
         train(name, folder / f"seed-{seed}", settings={**settings, "seed": seed}, **options)
     return evaluation.summed_up(folder, [Run(folder / f"seed-{seed}") for seed in range(seeds)])
 
 
-def _fit(run: Run, recipe: Recipe, settings: dict[str, Any], encoder, split):
-    experiment = recipe.objective(settings, encoder, split)
+def _fit(run: Run, experiment: Experiment, epochs: int):
+    """History, and what the training took."""
     checkpoint = Checkpoint(run.checkpoint, experiment.batches)
     if checkpoint.epoch:
-        _say(f"goes on after epoch {checkpoint.epoch} of {settings['epochs']}")
-    progress = ShowProgress(settings["epochs"], len(experiment.batches))
+        _say(f"goes on after epoch {checkpoint.epoch} of {epochs}")
+    progress = ShowProgress(epochs, len(experiment.batches))
     try:
         experiment.model.fit(
             experiment.batches,
             validation_data=experiment.validation,
             initial_epoch=checkpoint.epoch,
-            epochs=settings["epochs"],
+            epochs=epochs,
             shuffle=False,  # Keras would draw the order of batches anew, and not as before
             callbacks=[checkpoint, progress],
             verbose=0,
         )
     finally:
         progress.close()
-    return checkpoint.history, checkpoint.seconds
+    trained = {"seconds": round(checkpoint.seconds, 1), "epochs": epochs, **evaluation.today()}
+    return checkpoint.history, trained
+
+
+def _check_place(folder: Path) -> None:
+    """Refuse a folder in which a summary of several seeds would replace something else."""
+    summary = Run(folder)
+    ours = summary.finished and "runs" in summary.report()
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    others = sorted(name for name in names if not name.startswith(("seed-", ".")))
+    if others and not ours:
+        raise FileExistsError(
+            f"{folder} is in use. Expected an empty folder, or runs of several seeds. "
+            f"Received: a folder with {', '.join(others[:5])}."
+        )
 
 
 def _check(settings: dict[str, Any]) -> None:
     for key, value in settings.items():
-        least = 0 if key == "seed" else None if not isinstance(value, int) else 1
-        if isinstance(value, bool) or least is None or value >= least:
+        if isinstance(value, bool) or not isinstance(value, int | float):
             continue
-        raise ValueError(
-            f"Setting {key!r} is out of range. Expected: {least} or more. Received: {value}."
-        )
+        least = 0 if key == "seed" or isinstance(value, float) else 1
+        if not (math.isfinite(value) and value >= least):
+            raise ValueError(
+                f"Setting {key!r} is out of range. Expected: {least} or more. Received: {value}."
+            )
 
 
 def _say(text: str) -> None:

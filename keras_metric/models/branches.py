@@ -124,6 +124,7 @@ class BranchNet(keras.Model):
     @classmethod
     def from_config(cls, config: dict):
         revive = keras.saving.deserialize_keras_object
+        config = dict(config)
         encoder = config.pop("encoder")
         encoder = tuple(map(revive, encoder)) if isinstance(encoder, list) else revive(encoder)
         classifier = config.pop("classifier", None)

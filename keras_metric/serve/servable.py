@@ -70,7 +70,7 @@ class Servable:
 
     def _loaded(self, number: int) -> Version:
         folder = self.path / str(number)
-        runtime = Runtime(folder, threads=self._threads, xla=False)
+        runtime = Runtime(folder, threads=self._threads)
         try:
             replay(runtime, folder)
         except BaseException:

@@ -1,12 +1,15 @@
 """Commands on models: convert, cam and audit do what they print."""
 
 import json
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
+from keras_metric.models import SiameseNet
 from zoo.cli import main
 
 pytestmark = pytest.mark.tensorflow
@@ -95,3 +98,33 @@ def test_audit(classifier, tmp_path, capsys):
     assert "serving_default" in answer["signatures"]
     assert main(["audit", str(tmp_path)]) == 1
     assert "No SavedModel" in capsys.readouterr().err
+
+
+def test_cam_never_writes_over_an_image(classifier, photo, tmp_path, capsys):
+    before = photo.read_bytes()
+    assert main(["cam", str(classifier), str(photo), "-o", str(photo)]) == 1
+    assert "Maps need files of their own" in capsys.readouterr().err
+    (tmp_path / "photo.jpg").write_bytes(before)
+    assert main(["cam", str(classifier), str(tmp_path), "-o", str(tmp_path / "maps")]) == 1
+    assert "Maps need files of their own" in capsys.readouterr().err
+    assert photo.read_bytes() == before
+    assert not (tmp_path / "maps").exists()
+
+
+def test_a_siamese_file_is_exported_in_a_new_process(tmp_path):
+    encoder = keras.Sequential([keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(2)])
+    net = SiameseNet(encoder)
+    net([np.zeros((1, 4, 4, 1))] * 2)
+    net.save(tmp_path / "siamese.keras")
+    command = [sys.executable, "-m", "zoo", "export", str(tmp_path / "siamese.keras"), "--json"]
+    answer = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout) == {"saved_model": str(tmp_path / "saved_model" / "1")}
+
+
+def test_output_to_a_reader_that_has_gone():
+    command = [sys.executable, "-m", "zoo", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0

@@ -1,11 +1,9 @@
 """A run: complete, repeatable from what it left, and the same however often it was killed."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 
 import keras
 import numpy as np
@@ -66,26 +64,90 @@ def test_a_finished_run_is_not_trained_again(unbroken, capsys):
 def test_another_run_is_not_overwritten(unbroken, tmp_path):
     with pytest.raises(FileExistsError, match="holds another run.*epochs=5.*Received.*epochs=4"):
         zoo.train("digits-triplet", unbroken, settings={**SMALL, "epochs": 5})
-    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(
+        FileExistsError, match=r"is in use\..*several seeds.*Received.*metrics.json"
+    ):
+        training.train_seeds("digits-triplet", 2, unbroken, settings=SMALL)
+    (tmp_path / "run.json").write_text('{"mine": true}')
+    with pytest.raises(FileExistsError, match=r"run.json is not ours"):
+        zoo.train("digits-triplet", tmp_path, settings=SMALL, force=True)
+    (tmp_path / "run.json").rename(tmp_path / "thesis.txt")
     with pytest.raises(FileExistsError, match=r"is in use\..*Received: a folder with thesis.txt"):
         zoo.train("digits-triplet", tmp_path, settings=SMALL, force=True)
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_force_replaces_the_run_and_nothing_else(tmp_path):
+    once = {**SMALL, "epochs": 1, "steps": 1}
+    zoo.train("digits-triplet", tmp_path, settings=once)
+    (tmp_path / "saved_model" / "1").mkdir(parents=True)
+    with pytest.raises(ValueError, match="Unknown mining"):
+        zoo.train("digits-triplet", tmp_path, settings={**once, "mining": "hardest"}, force=True)
+    assert Run(tmp_path).report()["settings"]["mining"] == "semi_hard"
+    report = zoo.train("digits-triplet", tmp_path, settings={**once, "mining": "hard"}, force=True)
+    assert report["settings"]["mining"] == "hard"
+    assert (tmp_path / "saved_model" / "1").is_dir()
+
+
+def test_a_wrong_setting_leaves_the_place_free(tmp_path):
+    folder = tmp_path / "run"
+    for wrong in ({"mining": "hardest"}, {"classes": 500}, {"learning_rate": float("nan")}):
+        with pytest.raises(ValueError, match="Expected"):
+            zoo.train("digits-triplet", folder, settings={**SMALL, **wrong})
+        assert not folder.exists()
+
+
+@pytest.mark.parametrize(("seeds", "settings"), [(0, {}), (-1, {}), (2, {"seed": 7})])
+def test_seeds_that_cannot_be_run_are_refused(seeds, settings, tmp_path):
+    with pytest.raises(ValueError, match=r"The seeds cannot be run\. Expected: 1 or more"):
+        training.train_seeds("digits-triplet", seeds, tmp_path, settings=settings)
+
+
+KILLED = """
+import os, signal, sys, zoo
+from zoo.checkpoint import Checkpoint
+
+def kill(self, batch, logs=None):
+    if self.epoch == 2 and batch == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Checkpoint.on_train_batch_end = kill
+zoo.train("digits-triplet", sys.argv[1], settings={settings})
+"""
 
 
 def test_killed_and_resumed_equals_unbroken(unbroken, tmp_path):
     folder = tmp_path / "killed"
-    program = f"import zoo; zoo.train('digits-triplet', {str(folder)!r}, settings={SMALL})"
-    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL) as process:
-        state, deadline = Run(folder).checkpoint / "state.json", time.monotonic() + 120
-        while not state.exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.002)
-        os.kill(process.pid, signal.SIGKILL)
-    finished = json.loads(state.read_text())["epoch"]
-    assert 1 <= finished < SMALL["epochs"], "killed too late to prove anything"
+    program = KILLED.replace("{settings}", repr(SMALL))
+    process = subprocess.run([sys.executable, "-c", program, folder], stderr=subprocess.DEVNULL)
+    assert process.returncode == -signal.SIGKILL
+    assert json.loads((Run(folder).checkpoint / "state.json").read_text())["epoch"] == 2
     resumed = zoo.train("digits-triplet", folder, settings=SMALL)
     assert comparable(resumed) == comparable(Run(unbroken).report())
     first, second = (zoo.load(path).get_weights() for path in (unbroken, folder))
     for ours, theirs in zip(first, second, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_random_layers_go_on_where_they_were(tmp_path):
+    def start():
+        keras.utils.set_random_seed(0)
+        layers = [keras.Input((8,)), keras.layers.Dropout(0.5), keras.layers.Dense(1)]
+        model = keras.Sequential(layers)
+        model.compile("sgd", "mse")
+        checkpoint = Checkpoint(tmp_path, type("B", (), {"epoch": 0})())
+        return model, checkpoint, {"callbacks": [checkpoint], "shuffle": False, "verbose": 0}
+
+    x, y = np.ones((12, 8)), np.arange(12.0)
+    model, _, options = start()
+    unbroken = model.fit(x, y, batch_size=4, epochs=2, **options).history["loss"]
+    (tmp_path / "state.json").unlink()
+    model, _, options = start()
+    model.fit(x, y, batch_size=4, epochs=1, **options)
+    model, checkpoint, options = start()
+    again = model.fit(x, y, batch_size=4, initial_epoch=checkpoint.epoch, epochs=2, **options)
+    assert checkpoint.history[0]["loss"] == pytest.approx(unbroken[0])
+    assert again.history["loss"] == pytest.approx(unbroken[1:])
 
 
 def test_a_kill_between_the_two_files_leaves_the_state_before(tmp_path):

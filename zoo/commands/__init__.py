@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 ORDER = ("list", "train", "evaluate", "export", "doctor")
 WITHOUT_KERAS = ("list", "serve")
+FAILURES = (ValueError, TypeError, KeyError, OSError, ImportError, RuntimeError, MemoryError)
 
 
 class Answer(NamedTuple):
@@ -46,24 +47,28 @@ def run(options: Namespace) -> int:
     try:
         if options.command not in WITHOUT_KERAS:
             _load_keras_quietly()
-        if options.json:
-            with contextlib.redirect_stdout(sys.stderr):
-                answer = module.run(options)
-            print(json.dumps(answer.content, indent=2))
-        else:
+        if not options.json:
             answer = module.run(options)
-            print(answer.text)
-        return answer.code
+            return _print(answer.text, answer.code)
+        with contextlib.redirect_stdout(sys.stderr):
+            answer = module.run(options)
+        return _print(json.dumps(answer.content, indent=2), answer.code)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (ValueError, TypeError, KeyError, OSError, ImportError) as error:
+    except FAILURES as error:
         reason = error.args[0] if isinstance(error, KeyError) and error.args else error
         print(f"keras-metric: error: {reason}", file=sys.stderr)
         return 1
+
+
+def _print(text: str, code: int) -> int:
+    """Print, even to a reader that has gone, such as `head`; returns the code."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
 
 
 def add_data(parser: ArgumentParser) -> None:

@@ -75,4 +75,10 @@ def _targets(path: Path, out: Path) -> list[tuple[Path, Path]]:
             "There is nothing to draw. Expected an image and a .png file to write, or a folder "
             f"with {', '.join(IMAGES)} and a folder to write to. Received: {path} and {out}."
         )
+    places = [target.resolve() for _, target in targets]
+    if len(set(places)) < len(places) or {source.resolve() for source, _ in targets} & {*places}:
+        raise ValueError(
+            "Maps need files of their own. Expected a place apart from the images, and image names "
+            f"that differ before the suffix. Received: {path} and {out}."
+        )
     return targets

@@ -41,6 +41,11 @@ def run(options: Namespace) -> Answer:
     reading = "map" if options.map else "window"
     fcn = convert.to_fully_convolutional(source, pooling=reading, densify=options.densify)
     report, geometry = convert.verify(source, fcn), convert.geometry(fcn)
+    if not report.equal:
+        raise ValueError(
+            f"The conversion differs from {options.path}. Expected equal answers at the original "
+            f"size. Received:\n{report}"
+        )
     write(out, fcn.save)
     text = [str(fcn.conversion), str(report), str(geometry), f"{out}: the converted model"]
     if options.saved_model:

@@ -22,6 +22,7 @@ EXTRAS = {
     "eval": ("sklearn", "the digits, projections, clustering metrics"),
     "search": ("faiss", "search in large collections"),
     "legacy": ("tf_keras", "models saved by Keras 2"),
+    "serve": ("starlette", "the local server"),
     "hub": ("huggingface_hub", "models from a hub"),
 }
 
@@ -63,7 +64,7 @@ def told(found: dict[str, Any]) -> str:
     lines += [f"{name:13} {number or 'missing'}" for name, number in found["packages"].items()]
     if found["usable"]:
         lines += [f"backend   {found['backend']}, on {', '.join(found['devices'])}"]
-        if not any("gpu" in device.lower() for device in found["devices"]):
+        if found["backend"] == "tensorflow" and not any("GPU" in d for d in found["devices"]):
             lines += ['          no GPU is visible; `pip install "keras-metric[gpu]"` for NVIDIA']
     else:
         lines += [
@@ -85,7 +86,7 @@ def _devices(backend: str) -> list[str]:
     if backend == "jax":
         import jax
 
-        return [str(device) for device in jax.devices()]
+        return [f"{device.platform}:{device.id}" for device in jax.devices()]
     import torch
 
     return ["gpu:0 " + torch.cuda.get_device_name(0)] if torch.cuda.is_available() else ["cpu"]

@@ -48,18 +48,23 @@ def run(options: Namespace) -> Answer:
         report = train_seeds(options.name, options.seeds, folder, **arguments)
         runs = [folder / name for name in report["runs"]]
     lines = [table(report), f"\n{folder / 'README.md'}: the card, with pictures"]
-    if options.export:
-        lines += [f"{_exported(path)}: the SavedModel" for path in runs]
-    return Answer(report, "\n".join(lines))
+    saved = [str(_exported(path)) for path in runs] if options.export else []
+    lines += [f"{path}: the SavedModel" for path in saved]
+    content = {**report, "folder": str(folder), "saved_models": saved}
+    return Answer(content, "\n".join(lines))
 
 
 def _exported(folder: Path) -> Path:
-    """The SavedModel of a run, written unless a version is there already."""
+    """The SavedModel of a run, written unless there is one that is newer than the model."""
     from keras_metric.export import latest, versions
     from zoo.runs import Run
 
-    saved = Run(folder).saved_model
-    return latest(saved) if versions(saved) else zoo.export(folder)
+    run = Run(folder)
+    if versions(run.saved_model):
+        newest = latest(run.saved_model)
+        if newest.stat().st_mtime >= run.model.stat().st_mtime:
+            return newest
+    return zoo.export(folder)
 
 
 def _key_value(text: str) -> tuple[str, str]:

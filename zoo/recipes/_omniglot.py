@@ -16,9 +16,15 @@ augment = Warp(rotation=15, scale=0.15, shear=0.2, translation=0.05, elastic=0.0
 
 def unseen_alphabets(settings: Settings, folder) -> Split:
     """Learn from one minimal background set; measure on the alphabets only the other one has."""
-    learnt, other = ("small1", "small2")[:: 1 if settings["background"] == "small1" else -1]
-    seen = _load(learnt, folder, settings)
-    found = _load(other, folder, settings)
+    others = {"small1": "small2", "small2": "small1"}
+    background = settings["background"]
+    if background not in others:
+        raise ValueError(
+            f"Unknown background set. Expected one of: {', '.join(others)}. "
+            f"Received: {background!r}."
+        )
+    seen = _load(background, folder, settings)
+    found = _load(others[background], folder, settings)
     unseen = [name for name in found.group_names if name not in seen.group_names]
     train, validation = stratified_split(seen, 0.1, seed=settings["seed"])
     return Split(rotations_as_classes(train), validation, found.of_groups(unseen))

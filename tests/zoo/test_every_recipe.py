@@ -1,0 +1,38 @@
+"""Every recipe trains, measures itself beside its baseline, saves, loads and leaves a card."""
+
+import math
+
+import numpy as np
+import pytest
+
+import zoo
+
+pytestmark = pytest.mark.tensorflow
+
+SMALL = {
+    "epochs": 1,
+    "steps": 1,
+    "classes": 4,
+    "images": 2,
+    "batch_size": 4,
+    "embedding": 8,
+}
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_runs(name, tmp_path, real_data):
+    known = zoo.get(name).settings
+    settings = {key: value for key, value in SMALL.items() if key in known}
+    report = zoo.train(name, tmp_path / "run", settings=settings, data=real_data)
+    assert report["results"].keys() == report["baselines"]["raw pixels"].keys()
+    assert all(math.isfinite(value) for value in report["results"].values())
+    assert zoo.evaluate(tmp_path / "run", data=real_data)["results"] == report["results"]
+    encoder = zoo.load(tmp_path / "run")
+    image = np.zeros((1, *encoder.input_shape[1:]), "float32")
+    assert np.isfinite(encoder.predict(image, verbose=0)).all()
+
+
+def test_omniglot_recipes_know_their_backgrounds(tmp_path):
+    with pytest.raises(ValueError, match="Expected one of: small1, small2. Received: 'small3'"):
+        zoo.train("omniglot-triplet", tmp_path / "run", settings={"background": "small3"})
+    assert not (tmp_path / "run").exists()
