@@ -1,5 +1,6 @@
 """Training that survives being killed: the whole state after every epoch, and the way back."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.epoch, self.history, self.seconds = 0, [], 0.0
         self._weights, self._random = None, []
         if self._state.exists():
-            state = read_json(self._state)
+            state = self._read()
             self.epoch, self.history = state["epoch"], state["history"]
             self.seconds, self._weights = state["seconds"], folder / state["weights"]
             self._random = state["random"]
@@ -42,6 +43,16 @@ class Checkpoint(keras.callbacks.Callback):
     @property
     def _state(self) -> Path:
         return self.folder / "state.json"
+
+    def _read(self) -> dict[str, Any]:
+        state = read_json(self._state)
+        keys = {"epoch", "history", "seconds", "weights", "random"}
+        if not isinstance(state, dict) or state.keys() != keys:
+            raise ValueError(
+                f"{self._state} cannot be used. Expected the keys {', '.join(sorted(keys))}; "
+                f"training with force begins anew. Received: {_short(state)}."
+            )
+        return state
 
     def _seeds(self) -> list[keras.Variable]:
         """Where layers like Dropout are in their random numbers; Keras saves all else."""
@@ -52,12 +63,24 @@ class Checkpoint(keras.callbacks.Callback):
         if self._weights is not None:
             if not self.model.optimizer.built:
                 self.model.optimizer.build(self.model.trainable_variables)
-            self.model.load_weights(self._weights)
+            try:
+                self.model.load_weights(self._weights)
+            except (OSError, ValueError, KeyError) as error:
+                raise ValueError(
+                    f"The checkpoint {self._weights} cannot be read. Expected the weights of this "
+                    "model; training with force begins anew. Received: a damaged file, or one of "
+                    f"another model ({error})."
+                ) from error
             for state, value in zip(self._seeds(), self._random, strict=True):
                 state.assign(value)
         self._began = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None):
+        if not all(math.isfinite(value) for value in (logs or {}).values()):
+            raise ValueError(
+                f"Training went astray in epoch {epoch + 1}. Expected finite losses; a smaller "
+                f"learning_rate may help. Received: {logs}."
+            )
         now = time.monotonic()
         self.seconds, self._began = self.seconds + now - self._began, now
         self.epoch = epoch + 1
@@ -76,3 +99,7 @@ class Checkpoint(keras.callbacks.Callback):
         if self._weights is not None and self._weights != weights:
             self._weights.unlink(missing_ok=True)
         self._weights = weights
+
+
+def _short(state: Any) -> str:
+    return f"the keys {', '.join(state) or 'none'}" if isinstance(state, dict) else repr(state)[:60]

@@ -39,6 +39,11 @@ def labelled(
     augment: Callable | None = None,
 ) -> Experiment:
     """P classes x K images and any loss of `(labels, embeddings)`; pairs are made in the batch."""
+    if settings["images"] < 2:
+        raise ValueError(
+            "A batch without two images of a class has nothing to pull together. Expected: "
+            f"images=2 or more. Received: images={settings['images']}."
+        )
     encoder.compile(adam(settings), loss)
     count = {"classes_per_batch": settings["classes"], "images_per_class": settings["images"]}
     options = {**count, "seed": settings["seed"]}

@@ -1,6 +1,7 @@
 """A run is a folder: the model, what was measured, its card and pictures, and its exports."""
 
 import shutil
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,14 @@ class Run:
                 f"{self.folder} holds no finished run. Expected a folder with metrics.json, as "
                 f"`keras-metric train` leaves it. Received: {_inside(self.folder)}."
             )
-        return read_json(self.metrics)
+        report = read_json(self.metrics)
+        wanted = {"recipe", "settings", "results", "training", "versions"}
+        if not isinstance(report, dict) or not wanted <= report.keys():
+            raise ValueError(
+                f"{self.metrics} is not that of a run. Expected the keys "
+                f"{', '.join(sorted(wanted))}. Received: {str(list(report or ()))[:80]}."
+            )
+        return report
 
     def holds(self, recipe: str, settings: dict[str, Any]) -> bool:
         """True when this very run is here, finished or not; False when the place is free.
@@ -70,6 +78,10 @@ class Run:
             FileExistsError: another run, or somebody's files, live in the folder.
         """
         plan = _plan(recipe, settings)
+        if self.folder.is_file():
+            raise FileExistsError(
+                f"{self.folder} is in use. Expected a folder, or nothing. Received: a file."
+            )
         if not self.plan.exists():
             if self.folder.exists() and any(_visible(self.folder)):
                 raise FileExistsError(
@@ -129,6 +141,11 @@ def load(path: str | Path) -> "keras.Model":
         raise FileNotFoundError(
             f"There is no model at {path}. Expected a run's folder with model.keras, or a .keras "
             f"file. Received: {_inside(path)}."
+        )
+    if not zipfile.is_zipfile(file):
+        raise ValueError(
+            f"{file} cannot be read. Expected a whole .keras file, as Keras 3 saves it. Received: "
+            "a file that breaks off or is of another kind."
         )
     return keras.saving.load_model(file, compile=False)
 

@@ -134,9 +134,11 @@ def _check(settings: dict[str, Any]) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
         least = 0 if key == "seed" or isinstance(value, float) else 1
-        if not (math.isfinite(value) and value >= least):
+        most = 2**32 - 1 if key == "seed" else math.inf
+        if not (math.isfinite(value) and least <= value <= most):
             raise ValueError(
-                f"Setting {key!r} is out of range. Expected: {least} or more. Received: {value}."
+                f"Setting {key!r} is out of range. Expected: {least} or more"
+                f"{f', {most} at the most' if key == 'seed' else ''}. Received: {value}."
             )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from keras import ops
-from keras.backend import standardize_dtype
+from keras.backend import is_float_dtype, standardize_dtype
 
 from keras_metric import distances
 from keras_metric.blocks import map_rows
@@ -86,6 +86,7 @@ class PairLoss(RowLoss):
     ):
         """The reduced loss of anchors against any candidates: see `against`."""
         dtype = standardize_dtype(ops.convert_to_tensor(embeddings).dtype)
+        dtype = dtype if is_float_dtype(dtype) else "float32"
         values, counts = self.counted_values(
             labels, embeddings, candidate_labels, candidates, offset
         )
@@ -97,6 +98,8 @@ class PairLoss(RowLoss):
         anchors, candidates = _rows(embeddings), _rows(candidates)
         labels = as_labels(labels, multi_label=self.multi_label)
         candidate_labels = as_labels(candidate_labels, multi_label=self.multi_label)
+        _check_paired(labels, anchors)
+        _check_paired(candidate_labels, candidates)
         if self.rows_per_block is None and (whole or self.context is None):
             pairs = self._pairs(anchors, labels, candidates, candidate_labels, offset)
             return self._value_and_count(pairs, self.context and self.context(pairs))
@@ -166,6 +169,16 @@ class PairLoss(RowLoss):
         if not self.gather:
             return labels, embeddings, 0
         return gather(labels, embeddings)
+
+
+def _check_paired(labels, rows):
+    """Refuse another number of labels than of embeddings, where both are known."""
+    known = [n for n in (labels.shape[0], rows.shape[0]) if isinstance(n, int)]
+    if len(known) == 2 and known[0] != known[1]:
+        raise ValueError(
+            "Labels and embeddings do not go together. Expected one label for each embedding. "
+            f"Received: {known[0]} labels, {known[1]} embeddings."
+        )
 
 
 def _counts(pairs, needs):

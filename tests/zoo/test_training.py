@@ -91,7 +91,7 @@ def test_force_replaces_the_run_and_nothing_else(tmp_path):
 
 def test_a_wrong_setting_leaves_the_place_free(tmp_path):
     folder = tmp_path / "run"
-    for wrong in ({"mining": "hardest"}, {"classes": 500}, {"learning_rate": float("nan")}):
+    for wrong in ({"mining": "hardest"}, {"classes": 500}, {"images": 1}, {"margin": -1.0}):
         with pytest.raises(ValueError, match="Expected"):
             zoo.train("digits-triplet", folder, settings={**SMALL, **wrong})
         assert not folder.exists()
@@ -195,3 +195,32 @@ def test_evaluate_measures_the_saved_model(unbroken):
     assert zoo.evaluate(unbroken)["results"]["recall@1"] < before["results"]["recall@1"]
     Run(unbroken).model.write_bytes(kept)
     zoo.evaluate(unbroken)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        (
+            "state.json",
+            b'{"epoch": 3}',
+            "Expected the keys epoch, history.*Received: the keys epoch",
+        ),
+        ("state.json", b"[]", r"cannot be used\..*Received: \[\]"),
+        ("epoch-1.weights.h5", b"torn", "epoch-1.weights.h5 cannot be read.*begins anew"),
+    ],
+)
+def test_a_torn_checkpoint_is_named(file, content, message, tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    batches = type("B", (), {"epoch": 0})()
+    model.fit(np.ones((2, 2)), np.ones(2), callbacks=[Checkpoint(tmp_path, batches)], verbose=0)
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        model.fit(np.ones((2, 2)), np.ones(2), callbacks=[Checkpoint(tmp_path, batches)], verbose=0)
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run(tmp_path):
+    settings = {"epochs": 2, "steps": 3, "batch_size": 4, "learning_rate": 1e30}
+    with pytest.raises(ValueError, match="astray in epoch 1.*smaller learning_rate.*Received.*nan"):
+        zoo.train("digits-siamese", tmp_path / "run", settings=settings)
+    assert not (tmp_path / "run" / "metrics.json").exists()
