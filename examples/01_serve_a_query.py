@@ -1,4 +1,4 @@
-"""Ask an exported model for the nearest neighbours of one image, as a server would.
+"""Ask an exported model for the nearest neighbours of new digits, as a server would.
 
     keras-metric train digits-triplet --export
     python examples/01_serve_a_query.py out/digits-triplet
@@ -17,26 +17,25 @@ from keras_metric.plots import gallery, save_png
 from zoo.datasets import digits
 
 
-def main(folder: Path, query: int = 0) -> None:
+def main(folder: Path) -> None:
     unseen = digits.load().of_classes("56789")
     with Runtime(latest(folder / "saved_model")) as served:
         (name,) = served.signatures["serving_default"].inputs
         answer = served("serving_default", **{name: unseen.images.astype(np.float32)})
     (embeddings,) = answer.values()
 
-    distances = np.linalg.norm(embeddings - embeddings[query], axis=1)
-    distances[query] = np.inf
-    nearest = np.argsort(distances)[:8]
-    found = [unseen.names[label] for label in unseen.labels[nearest]]
-    asked = unseen.names[unseen.labels[query]]
-    print(f"served: a {asked}, a digit the network never saw; its neighbours: {' '.join(found)}")
+    queries = np.array([np.flatnonzero(unseen.labels == label)[0] for label in unseen.classes])
+    distances = np.linalg.norm(embeddings[queries, None] - embeddings, axis=-1)
+    distances[np.arange(len(queries)), queries] = np.inf
+    nearest = np.argsort(distances, axis=1)[:, :8]
+    names = np.array(unseen.names)[unseen.labels]
+    print("served: the first image of each digit that the network never saw, and its neighbours")
+    for query, found in zip(queries, nearest, strict=True):
+        print(f"  {names[query]}: {' '.join(names[found])}")
 
-    picture = gallery(
-        unseen.images[[query]],
-        unseen.images[nearest][None],
-        unseen.labels[nearest][None] == unseen.labels[query],
-        captions=[asked],
-    )
+    hits = unseen.labels[nearest] == unseen.labels[queries, None]
+    images = unseen.images
+    picture = gallery(images[queries], images[nearest], hits, captions=list(names[queries]))
     save_png(picture, folder / "pictures" / "served.png")
     print("Look at:")
     for file in ("README.md", "pictures/gallery.png", "pictures/served.png", "metrics.json"):
