@@ -7,7 +7,16 @@ from fractions import Fraction
 import keras
 from keras import KerasTensor, layers, tree
 
-from keras_metric.convert import analysis, dense, head, probes, rearrange, trunk, windows  # noqa: F401
+from keras_metric.convert import (  # noqa: F401
+    analysis,
+    dense,
+    head,
+    note,
+    probes,
+    rearrange,
+    trunk,
+    windows,
+)
 from keras_metric.convert.builder import Builder, Site, array, grid
 from keras_metric.convert.errors import ConversionError
 from keras_metric.convert.graph import Graph, trace
@@ -51,7 +60,7 @@ def rewrite(
         )
     strides = analysis.strides(graph, images)
     build = Builder(graph, pooling, allow_global, strides, _limit(strides, densify), images)
-    inputs, values = _inputs(graph, build)
+    inputs, values = _inputs(graph, build, densify)
     for step in graph.steps:
         site = Site(step, build).map(lambda x: values[id(x)], KerasTensor)
         for value in _apply(site):
@@ -77,7 +86,7 @@ def rewrite(
     return fcn, record
 
 
-def _inputs(graph: Graph, build: Builder):
+def _inputs(graph: Graph, build: Builder, densify: int):
     values = {}
 
     def make(x):
@@ -89,7 +98,9 @@ def _inputs(graph: Graph, build: Builder):
         size = (None,) * (len(x.shape) - 2)
         shape = (x.shape[1], *size) if first else (*size, x.shape[-1])
         made = keras.Input(shape, dtype=x.dtype, name=build.name(x.name))
-        values[id(x)] = Value(x, made, grid(x, first, build.rate(x)))
+        layout = grid(x, first, build.rate(x))
+        noted = note.write(made, build.name(note.Note(layout.size, build.pooling, densify).name))
+        values[id(x)] = Value(x, noted, layout)
         return made
 
     return tree.map_structure(make, graph.inputs), values

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import tree
 
+from keras_metric.convert import note
 from keras_metric.convert.fields import follow
 
 Box = tuple[int, ...]
@@ -20,7 +21,8 @@ class Geometry:
         window: the training size; a cell stands for the model on this much image.
         stride: pixels between the windows of neighbouring cells.
         start: first pixel of the window of cell (0, 0); negative or positive where 'same' padding
-            falls differently at `size` than at the training size.
+            falls differently at `size` than at the training size. In the reading `pooling="map"`
+            a cell is one position, and its window lies around the middle of what that has read.
         receptive_field: pixels a cell really reads; more than the window with 'same' padding,
             infinite where a layer looks at the whole image.
         offset: first pixel of the receptive field of cell (0, 0).
@@ -87,8 +89,8 @@ def geometry(
 
     Args:
         fcn: result of `to_fully_convolutional`, or any network with free image sizes.
-        window: training size; None takes it from the conversion, else (a model loaded from a
-            file) the smallest image that gives one cell.
+        window: training size; None takes it from the converted network, which remembers it in a
+            file, too; for any other network it is the smallest image that gives one cell.
         size: image size, on which the phase of strided 'same' layers depends; None is the window.
         output: which output, for models with several.
 
@@ -97,7 +99,8 @@ def geometry(
 
     Vedaldi and Lenc, "MatConvNet", 2015, "Geometry" (receptive fields of chains and joins).
     """
-    window = tuple(window) if window else _window(fcn)
+    remembered = note.read(fcn)
+    window = tuple(window) if window else training_size(fcn)
     size = window if size is None else tuple(size)
     at_window, faults = follow(fcn, window)
     fields = follow(fcn, size)[0][output] if size != window else at_window[output]
@@ -106,32 +109,42 @@ def geometry(
             f"Output {output} has no positions. Expected an output that is a map over the image. "
             f"Received: shape {tuple(fcn.outputs[output].shape)}."
         )
-    reference = at_window[output]
-    moved = tuple(
-        _plain(f.offset - r.offset) if math.isfinite(f.offset) else 0
-        for f, r in zip(fields, reference, strict=True)
-    )
+    if remembered and remembered.pooling == "map":
+        start = _around(follow(fcn, size, gates=False)[0][output], window)
+    else:
+        start = _moved(fields, at_window[output])
     phased = any(fault.kind == "phase" for fault in faults)
     strides = tuple(_plain(f.stride) for f in fields)
+    finer = remembered.densify if remembered else 1
     return Geometry(
         window=window,
         stride=strides,
-        start=moved,
+        start=start,
         receptive_field=tuple(_plain(f.size) for f in fields),
         offset=tuple(_plain(f.offset) for f in fields),
-        size_step=tuple(max(1, math.ceil(s)) * _densified(fcn) if phased else 1 for s in strides),
+        size_step=tuple(max(1, math.ceil(s)) * finer if phased else 1 for s in strides),
         size=size,
     )
 
 
-def _densified(fcn: keras.Model) -> int:
-    record = getattr(fcn, "conversion", None)
-    return record.densify if record else 1
+def training_size(fcn: keras.Model) -> tuple[int, ...]:
+    """What a converted network was trained on; for any other, the smallest image with a cell."""
+    remembered = note.read(fcn)
+    return remembered.window if remembered else smallest_size(fcn)
 
 
-def _window(fcn: keras.Model) -> tuple[int, ...]:
-    record = getattr(fcn, "conversion", None)
-    return record.windows[0] if record else smallest_size(fcn)
+def _moved(fields, reference) -> tuple[float, ...]:
+    """How far the zeros of 'same' layers shift the cells from where they lay at training."""
+    pairs = zip(fields, reference, strict=True)
+    return tuple(_plain(f.offset - r.offset) if math.isfinite(f.offset) else 0 for f, r in pairs)
+
+
+def _around(fields, window) -> tuple[float, ...]:
+    """The first pixel of a window with the same middle as the field of position 0."""
+    pairs = zip(fields, window, strict=True)
+    return tuple(
+        _plain(f.offset + (f.size - n) / 2) if math.isfinite(f.size) else 0 for f, n in pairs
+    )
 
 
 def smallest_size(fcn: keras.Model, limit: int = 4096) -> tuple[int, ...]:

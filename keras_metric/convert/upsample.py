@@ -17,7 +17,7 @@ import numpy as np
 from keras import layers, ops
 
 from keras_metric.convert.fields import channels_first, follow
-from keras_metric.convert.geometry import _window
+from keras_metric.convert.geometry import training_size
 
 
 @keras.saving.register_keras_serializable("keras_metric")
@@ -124,7 +124,7 @@ def upsample(
     taps = keras.Model(
         trunk.inputs[0], [trunk.get_layer(n).output for n in (features, *skips)], name="trunk"
     )
-    places = [_centred(field) for field in follow(taps, _window(fcn), gates=False)[0]]
+    places = [_centred(field) for field in follow(taps, training_size(fcn), gates=False)[0]]
     image = keras.Input((None, None, fcn.inputs[0].shape[-1]), name="image")
     pad = [math.ceil(c) + int(s) for c, s in zip(*places[0], strict=True)]
     maps = taps(layers.ZeroPadding2D([(p, p) for p in pad], name="cover_the_border")(image))

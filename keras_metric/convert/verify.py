@@ -6,8 +6,8 @@ from itertools import product
 import keras
 import numpy as np
 
-from keras_metric.convert import check
-from keras_metric.convert.convert import Conversion
+from keras_metric.convert import check, note
+from keras_metric.convert.convert import Conversion, rewrite
 from keras_metric.convert.fields import Fault, channels_first, follow
 from keras_metric.convert.geometry import Geometry, geometry
 
@@ -98,7 +98,6 @@ def verify(
     Raises:
         ValueError: a model with several image inputs or `images` smaller than a window.
     """
-    record = getattr(fcn, "conversion", None)
     if len(model.inputs if hasattr(model, "inputs") else [0]) != 1:
         raise ValueError(
             f"verify compares models of one image input. Expected 1. Received: "
@@ -106,7 +105,7 @@ def verify(
         )
     places = geometry(fcn, window=window)
     tolerance = check.tolerance(model) if tolerance is None else tolerance
-    record = record or _default_record(fcn, places)
+    record = _record(model, fcn, places)
     same = check.same_at_original_size(model, fcn, record, limit=np.inf)
     if record.pooling == "map":
         faults = tuple(follow(fcn, places.window)[1])
@@ -169,9 +168,18 @@ def _crop(images: np.ndarray, box, first: bool) -> np.ndarray:
     return images[(slice(None), *([slice(None)] if first else []), *window)]
 
 
-def _default_record(fcn: keras.Model, places: Geometry):
-    """For a converted model that came back from a file without its record."""
-    tails = (None,) * len(fcn.outputs)
+def _record(model, fcn: keras.Model, places: Geometry) -> Conversion:
+    """Of the conversion. One that came back from a file has none: a map's is made again."""
+    if hasattr(fcn, "conversion"):
+        return fcn.conversion
+    remembered = note.read(fcn)
     first = channels_first(fcn)
-    stride = tuple(max(1, int(s)) for s in places.stride)
-    return Conversion((), (), "window", (places.window,), stride, 1, tails, first)
+    if remembered is None or remembered.pooling == "window":
+        tails = (None,) * len(fcn.outputs)
+        stride = tuple(max(1, int(s)) for s in places.stride)
+        return Conversion((), (), "window", (places.window,), stride, 1, tails, first)
+    image = next(x for x in fcn.inputs if len(x.shape) > 2)
+    sizes = iter(places.window)
+    shape = tuple(next(sizes) if d is None else d for d in image.shape[1:])
+    kept = {"allow_global": True, "input_shape": shape, "name": None}
+    return rewrite(model, pooling="map", densify=remembered.densify, **kept)[1]

@@ -116,11 +116,27 @@ def test_branches_of_different_strides_have_no_box():
         km.convert.geometry(fcn, window=(3, 3))
 
 
-def test_window_of_a_model_without_a_record(net, trunk):
-    fcn = km.convert.to_fully_convolutional(net(lambda x: head(trunk(x)), (15, 12, 3)))
-    del fcn.conversion
+def test_window_of_a_network_that_was_never_converted(trunk):
+    image = keras.Input((None, None, 3))
+    fcn = keras.Model(image, layers.Conv2D(2, (4, 3))(trunk(image)))
     assert km.convert.geometry(fcn).window == (14, 12)
     assert km.convert.geometry(fcn, window=(15, 12)).window == (15, 12)
+
+
+def test_cells_of_a_map_lie_in_the_middle_of_their_windows(net):
+    """One position of the map, and the window around it: of the same middle."""
+    model = net(
+        lambda x: D(2)(layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3, 2)(x))), (9, 7, 2)
+    )
+    places = km.convert.geometry(km.convert.to_fully_convolutional(model, pooling="map"))
+    assert places.receptive_box(1, 1) == (2, 2, 5, 5)
+    assert places.window_box(1, 1) == (-1, 0, 8, 7)
+    assert km.convert.geometry(km.convert.to_fully_convolutional(model)).window_box(1, 1) == (
+        2,
+        2,
+        11,
+        9,
+    )
 
 
 def test_output_without_positions():
