@@ -2,7 +2,7 @@
 
     import keras_metric as km
 
-Each name below is a submodule, imported when it is first used.
+Each name below is a submodule, or a name of `location`, imported when it is first used.
 """
 
 from importlib import import_module
@@ -18,6 +18,7 @@ _SUBMODULES = (
     "distances",
     "export",
     "heads",
+    "location",
     "losses",
     "memory",
     "metrics",
@@ -28,16 +29,21 @@ _SUBMODULES = (
     "serve",
 )
 
-__all__ = ["__version__", *_SUBMODULES]
+_OF_LOCATION = ("Locator", "locate")
+
+__all__ = ["__version__", *_OF_LOCATION, *_SUBMODULES]
 
 
 def __getattr__(name: str):
     if name in _SUBMODULES:
         return import_module(f"keras_metric.{name}")
+    if name in _OF_LOCATION:
+        return getattr(import_module("keras_metric.location"), name)
     raise AttributeError(
-        f"keras_metric has no attribute {name!r}. Expected one of: {', '.join(_SUBMODULES)}."
+        f"keras_metric has no attribute {name!r}. Expected one of: "
+        f"{', '.join([*_OF_LOCATION, *_SUBMODULES])}."
     )
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_SUBMODULES])
+    return sorted([*globals(), *_OF_LOCATION, *_SUBMODULES])

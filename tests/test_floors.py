@@ -21,6 +21,7 @@ FLOORS = {
     "convert": 1,
     "cam": 1,
     "plots": 1,
+    "location": 2,
     "losses": 2,
     "heads": 3,
     "memory": 3,

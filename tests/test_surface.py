@@ -22,6 +22,7 @@ PROMISED = {
     "metrics": "RecallAtK PrecisionAtK MAPAtR RPrecision EqualErrorRate TARAtFAR",
     "convert": "to_fully_convolutional geometry verify",
     "cam": "CAM SimilarityCAM",
+    "location": "locate Locator Location",
     "plots": "overlay gallery",
     "export": "saved_model audit",
     "compat.tfa": "ContrastiveLoss TripletSemiHardLoss TripletHardLoss LiftedStructLoss "
@@ -35,6 +36,11 @@ def test_promised_names_exist(module):
     room = importlib.import_module(f"keras_metric.{module}")
     missing = [name for name in PROMISED[module].split() if not hasattr(room, name)]
     assert not missing
+
+
+def test_locate_is_at_hand():
+    assert km.locate is km.location.locate
+    assert km.Locator is km.location.Locator
 
 
 @pytest.mark.parametrize("module", km._SUBMODULES)

@@ -57,15 +57,17 @@ def detections(
             good &= _is_peak(plane)
         order = np.argsort(-plane[good], kind="stable")
         mine, values = boxes[good][order], plane[good][order]
-        kept = suppress(mine, overlap)
+        kept = suppress(mine, overlap, limit)
         found += [Detection(tuple(map(float, mine[i])), float(values[i]), label) for i in kept]
     return sorted(found, key=lambda d: -d.score)[:limit]
 
 
-def suppress(boxes: np.ndarray, overlap: float) -> list[int]:
-    """Indices of the boxes that stay, of `(N, 4)` boxes sorted best first."""
+def suppress(boxes: np.ndarray, overlap: float, limit: int | None = None) -> list[int]:
+    """Indices of the first `limit` boxes that stay, of `(N, 4)` boxes sorted best first."""
     kept: list[int] = []
     for i, box in enumerate(boxes):
+        if len(kept) == limit:
+            break
         if not kept or intersection_over_union(box[None], boxes[kept]).max() <= overlap:
             kept.append(i)
     return kept

@@ -1,0 +1,100 @@
+"""One scene at several scales: what every window was worth, and which windows are found."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from keras import ops
+
+from keras_metric.convert import Geometry, detections
+from keras_metric.convert.detections import suppress
+
+
+class Location(NamedTuple):
+    """Where something was found.
+
+    box: `(left, top, right, bottom)` in pixels of the scene, right and bottom excluded.
+    score: 1 - distance; the cosine itself for the distance "cosine".
+    scale: size of the box over the size of the exemplar.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class Level:
+    """A scene at one scale.
+
+    scale: size of a window in the scene over the size of the exemplar.
+    values: `(rows, columns)` scores or `(rows, columns, D)` embeddings, a window each.
+    places: where those windows lie on the resized scene.
+    ratio: pixels of the scene in a pixel of the resized scene, height first.
+    """
+
+    scale: float
+    values: np.ndarray
+    places: Geometry
+    ratio: tuple[float, float]
+
+    def scene_box(self, box) -> tuple[float, float, float, float]:
+        """`(top, left, bottom, right)` here -> `(left, top, right, bottom)` in the scene, cut."""
+        high, wide = (r * n for r, n in zip(self.ratio, self.places.size, strict=True))
+        top, left, bottom, right = (
+            float(np.clip(x * r, 0, most))
+            for x, r, most in zip(box, self.ratio * 2, (high, wide) * 2, strict=True)
+        )
+        return left, top, right, bottom
+
+
+def find(
+    levels: Sequence[Level], *, threshold: float | None, overlap: float, top: int
+) -> list[Location]:
+    """The best windows of all scales: peaks of each map, then non-maximum suppression over all.
+
+    `levels` hold scores. The best box stays, and of the others those that overlap no better one by
+    more than `overlap` (intersection over union), until there are `top`.
+    """
+    least = -np.inf if threshold is None else threshold
+    found = [
+        Location(level.scene_box(one.box), one.score, level.scale)
+        for level in levels
+        for one in detections(
+            level.values[..., None], level.places, threshold=least, overlap=overlap, limit=4 * top
+        )
+    ]
+    found.sort(key=lambda one: -one.score)
+    return [found[i] for i in suppress(np.array([one.box for one in found]), overlap, top)]
+
+
+def heat(levels: Sequence[Level], size: tuple[int, int]) -> np.ndarray:
+    """`(H, W)`: for each pixel of a scene of `size` the best score over the scales, each that of
+    the window whose centre is nearest."""
+    best = np.full(size, -np.inf)
+    for level in levels:
+        rows, columns = (
+            _nearest(level, axis, size[axis], level.values.shape[axis]) for axis in (0, 1)
+        )
+        np.maximum(best, level.values[rows[:, None], columns], out=best)
+    return best
+
+
+def _nearest(level: Level, axis: int, pixels: int, cells: int) -> np.ndarray:
+    places = level.places
+    middle = (np.arange(pixels) + 0.5) / level.ratio[axis]
+    first = places.start[axis] + places.window[axis] / 2
+    return np.clip(np.rint((middle - first) / places.stride[axis]), 0, cells - 1).astype(int)
+
+
+def resized(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """`(B, H, W, C)` -> `(B, *size, C)` float32: bilinear between pixel centres, means of the
+    area where it shrinks."""
+    images = np.asarray(images, "float32")
+    if images.shape[1:3] == tuple(size):
+        return images
+    made = ops.image.resize(
+        images, size, interpolation="bilinear", antialias=True, data_format="channels_last"
+    )
+    return ops.convert_to_numpy(made)
