@@ -8,7 +8,8 @@ from keras_metric.version import VERSION
 from zoo import commands
 
 EXIT = """exit codes: 0 done, 1 the command failed (the reason is on standard error), 2 wrong usage,
-130 interrupted (run the same command again to go on)"""
+3 done but for files that could not be read (they are listed), 130 interrupted (run the same command
+again to go on)"""
 
 
 class Parser(argparse.ArgumentParser):

@@ -1,11 +1,15 @@
-"""Shows training as it goes: a moving bar on a terminal, a line now and then in a log."""
+"""Shows work as it goes: a moving bar on a terminal; of training, now and then a line in a log."""
 
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import keras
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, track
+
+Item = TypeVar("Item")
 
 
 class ShowProgress(keras.callbacks.Callback):
@@ -68,3 +72,9 @@ class ShowProgress(keras.callbacks.Callback):
 
 def _short(logs: dict | None) -> str:
     return "  ".join(f"{name} {float(value):.4f}" for name, value in (logs or {}).items())
+
+
+def shown(items: Sequence[Item], title: str) -> Iterator[Item]:
+    """The items one by one, with a bar on standard error where that is a terminal."""
+    console = Console(file=sys.stderr)
+    yield from track(items, title, console=console, disable=not console.is_terminal)

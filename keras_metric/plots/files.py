@@ -11,7 +11,9 @@ import numpy as np
 
 
 def png(picture) -> bytes:
-    """PNG of a picture `(H, W, 3)` of bytes, or of a matplotlib figure."""
+    """PNG of a picture `(H, W, 3)` of bytes, or of a matplotlib figure; a PNG stays as it is."""
+    if isinstance(picture, bytes):
+        return picture
     buffer = io.BytesIO()
     if hasattr(picture, "savefig"):
         picture.savefig(buffer, format="png", dpi=120)
@@ -35,7 +37,10 @@ def save_report(
         f'src="data:image/png;base64,{base64.b64encode(png(picture)).decode()}"></figure>'
         for caption, picture in pictures.items()
     ]
-    style = "body{font-family:sans-serif;margin:2em}figure{display:inline-block;margin:1em}"
+    style = (
+        "body{font-family:sans-serif;margin:2em}figure{display:inline-block;margin:1em}"
+        "img{min-width:20em;max-width:92vw}figcaption{max-width:20em;overflow-wrap:anywhere}"
+    )
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f"<style>{style}</style><h1>{html.escape(title)}</h1>{''.join(blocks)}</html>\n"

@@ -59,6 +59,7 @@ def comparison(
     titles: Sequence[str] | None = None,
     alpha: float = 0.5,
     colours: str | None = None,
+    signed: bool | None = None,
     shared: bool = False,
 ) -> Figure:
     """A row for each image, a column for each map, with a colour bar.
@@ -67,10 +68,11 @@ def comparison(
         images: `(B, H, W, C)`.
         maps: name of the column -> `(B, H, W)`.
         titles: a caption for each row.
+        alpha, colours, signed: as in `overlay`; signed by default when any map has negative values.
         shared: one colour scale for all maps; else each map has its own and the bar shows shares.
     """
     images = np.asarray(images)
-    signed = any(_is_signed(np.asarray(m), None) for m in maps.values())
+    signed = any(_is_signed(np.asarray(m), signed) for m in maps.values())
     limit = max(np.abs(np.asarray(m)).max() for m in maps.values()) if shared else None
     rows, columns = len(images), len(maps) + 1
     height = 1.6 * images.shape[1] / images.shape[2]

@@ -1,4 +1,4 @@
-"""Commands on models: convert, cam and audit do what they print."""
+"""Commands on models: convert, export and audit do what they print."""
 
 import json
 import subprocess
@@ -13,30 +13,6 @@ from keras_metric.models import SiameseNet
 from zoo.cli import main
 
 pytestmark = pytest.mark.tensorflow
-
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory):
-    keras.utils.set_random_seed(0)
-    model = keras.Sequential(
-        [
-            keras.Input((16, 12, 3)),
-            layers.Rescaling(1 / 255),
-            layers.Conv2D(4, 3, activation="relu"),
-            layers.GlobalAveragePooling2D(),
-            layers.Dense(3, activation="softmax"),
-        ]
-    )
-    path = tmp_path_factory.mktemp("models") / "classifier.keras"
-    model.save(path)
-    return path
-
-
-@pytest.fixture
-def photo(tmp_path, rng):
-    path = tmp_path / "photo.png"
-    keras.utils.array_to_img(rng.integers(0, 255, (20, 30, 3))).save(path)
-    return path
 
 
 def test_convert(classifier, tmp_path, capsys, rng):
@@ -65,28 +41,6 @@ def test_convert_never_writes_to_its_source(classifier, tmp_path, capsys):
     assert classifier.read_bytes() == before
 
 
-def test_cam(classifier, photo, tmp_path, capsys):
-    target = tmp_path / "map.png"
-    assert main(["cam", str(classifier), str(photo), "-o", str(target), "--class", "2"]) == 0
-    assert f"{target}: class 2" in capsys.readouterr().out
-    assert keras.utils.load_img(target).size == (12, 16)
-    (tmp_path / "photos" / "deep").mkdir(parents=True)
-    photo.rename(tmp_path / "photos" / "deep" / "one.png")
-    arguments = ["cam", str(classifier), str(tmp_path / "photos"), "-o", str(tmp_path / "maps")]
-    assert main([*arguments, "--method", "gradcam", "--json"]) == 0
-    (answer,) = json.loads(capsys.readouterr().out)
-    assert answer["map"] == str(tmp_path / "maps" / "deep" / "one.png")
-    assert (tmp_path / "maps" / "deep" / "one.png").exists()
-
-
-def test_cam_refuses_what_it_cannot_draw(classifier, photo, tmp_path, capsys):
-    assert main(["cam", str(classifier), str(photo), "-o", str(tmp_path / "map.txt")]) == 1
-    assert "Expected an image and a .png file" in capsys.readouterr().err
-    arguments = ["cam", str(classifier), str(photo), "-o", str(tmp_path / "map.png")]
-    assert main([*arguments, "--method", "gradcan"]) == 1
-    assert "gradcam" in capsys.readouterr().err
-
-
 def test_audit(classifier, tmp_path, capsys):
     served = tmp_path / "served"
     assert main(["export", str(classifier), "--out", str(served)]) == 0
@@ -98,17 +52,6 @@ def test_audit(classifier, tmp_path, capsys):
     assert "serving_default" in answer["signatures"]
     assert main(["audit", str(tmp_path)]) == 1
     assert "No SavedModel" in capsys.readouterr().err
-
-
-def test_cam_never_writes_over_an_image(classifier, photo, tmp_path, capsys):
-    before = photo.read_bytes()
-    assert main(["cam", str(classifier), str(photo), "-o", str(photo)]) == 1
-    assert "Maps need files of their own" in capsys.readouterr().err
-    (tmp_path / "photo.jpg").write_bytes(before)
-    assert main(["cam", str(classifier), str(tmp_path), "-o", str(tmp_path / "maps")]) == 1
-    assert "Maps need files of their own" in capsys.readouterr().err
-    assert photo.read_bytes() == before
-    assert not (tmp_path / "maps").exists()
 
 
 def test_a_siamese_file_is_exported_in_a_new_process(tmp_path):

@@ -1,12 +1,22 @@
 """draw where in an image a model sees a class
 
-Takes image files and folders of them. The class is the model's best unless one is named by its
-number. `cam` is exact for a model whose last step is global average pooling and a dense layer; for
-others it says so, and names a method that works.
+Takes an image, or a folder of them (every .jpg, .png, .bmp and .webp below it). The class is the
+model's best unless one is named by its number, or the best K are asked for. `cam` is exact for a
+model whose last step is global average pooling and a dense layer; for others it says so, and names
+a method that works.
+
+One method and one class give the map over the image; several give a grid, a row for each class and
+a column for each method. --signed draws what speaks against the class in blue. With --report all
+pictures are in one HTML file, which needs nothing beside it.
 
 examples:
   keras-metric cam classifier.keras photo.jpg -o photo-cam.png
-  keras-metric cam classifier.keras photos/ --method gradcam -o maps/
+  keras-metric cam classifier.keras photo.jpg -o grid.png --method cam,layercam,scorecam --top 3
+  keras-metric cam classifier.keras photos/ --method gradcam -o maps/ --report maps.html
+  keras-metric cam classifier.keras photos/ --report maps.html --signed --alpha 0.7
+
+exit codes: 0 all images drawn, 3 some could not be read and were skipped (they are listed), 1 no
+map at all
 """
 
 from argparse import ArgumentParser, Namespace
@@ -15,68 +25,143 @@ from pathlib import Path
 from zoo.commands import Answer
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+SKIPPED = 3
 
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a .keras file, or folder of a run")
     parser.add_argument("path", metavar="IMAGE", help="an image, or a folder of images")
-    parser.add_argument("-o", "--out", required=True, help="the PNG to write, or a folder")
+    parser.add_argument("-o", "--out", metavar="PATH", help="the PNG to write, or a folder")
+    parser.add_argument("--report", metavar="HTML", help="one HTML file with all pictures in it")
     parser.add_argument(
-        "--method", default="cam", help="cam, gradcam, layercam, ... (default: cam)"
+        "--method",
+        default="cam",
+        metavar="M[,M...]",
+        help="cam, gradcam, layercam, ...; several give a grid (default: cam)",
     )
-    parser.add_argument(
-        "--class", type=int, dest="number", metavar="N", help="the class to explain"
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument(
+        "--class", type=int, dest="number", metavar="N", help="the class to explain, by its number"
     )
+    chosen.add_argument("--top", type=int, metavar="K", help="the K best classes of each image")
     parser.add_argument("--layer", help="the layer to map (default: the last with positions)")
+    parser.add_argument(
+        "--alpha", type=float, default=0.5, help="share of colour, 0 to 1 (default: 0.5)"
+    )
+    parser.add_argument(
+        "--colormap", metavar="NAME", help="of matplotlib (default: jet, or RdBu_r when signed)"
+    )
+    parser.add_argument(
+        "--signed", action="store_true", help="show evidence against the class, too"
+    )
 
 
 def run(options: Namespace) -> Answer:
-    import keras
-    import numpy as np
-
     import zoo
-    from keras_metric.cam import CAM
-    from keras_metric.plots import overlay
-    from zoo.files import write
+    from zoo.drawing import MapPictures
 
-    targets = _targets(Path(options.path), Path(options.out))
+    images = _images(Path(options.path))
+    targets = _targets(Path(options.path), images, options.out, options.report)
     model = zoo.load(options.model)
-    explain = CAM(model, options.method, options.layer).explain
-    size, channels = model.input_shape[1:3], model.input_shape[3]
-    found = []
-    for source, target in targets:
-        image = keras.utils.load_img(
-            source,
-            color_mode="grayscale" if channels == 1 else "rgb",
-            target_size=None if None in size else size,
-            interpolation="bilinear",
-        )
-        pixels = keras.utils.img_to_array(image, dtype="float32")
-        seen = explain(pixels[None], options.number)
-        picture = keras.utils.array_to_img(
-            overlay(pixels.astype("uint8"), seen.maps[0]), scale=False
-        )
-        write(target, picture.save)
-        number, score = int(np.ravel(seen.classes)[0]), float(np.ravel(seen.scores)[0])
-        found.append({"image": str(source), "map": str(target), "class": number, "score": score})
-    lines = [f"{one['map']}: class {one['class']}, score {one['score']:.3f}" for one in found]
-    return Answer(found, "\n".join([*lines, f"layer: {seen.layer}"]))
+    draw = MapPictures(
+        model,
+        options.method.split(","),
+        layer=options.layer,
+        classes=f"top{options.top}" if options.top is not None else options.number,
+        signed=options.signed,
+        alpha=options.alpha,
+        colours=options.colormap,
+    )
+    root = Path(options.path) if Path(options.path).is_dir() else Path(options.path).parent
+    found, skipped, pages = _drawn(draw, root, images, targets, keep=options.report is not None)
+    if options.report:
+        _report(Path(options.report), pages)
+    return _answer(options, draw.layer, found, skipped)
 
 
-def _targets(path: Path, out: Path) -> list[tuple[Path, Path]]:
-    """Each image with the file its map goes to."""
-    if path.is_dir():
-        images = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGES)
-        targets = [(file, out / file.relative_to(path).with_suffix(".png")) for file in images]
-    else:
-        targets = [(path, out)] if path.is_file() and out.suffix == ".png" else []
-    if not targets:
+def _drawn(draw, root: Path, images: list[Path], targets: list[Path | None], keep: bool):
+    """What was found in each image, what was skipped and why, and the pictures by caption."""
+    from keras_metric.plots import png
+    from zoo.files import write
+    from zoo.progress import shown
+
+    found, skipped, pages = [], [], {}
+    for source, target in shown(list(zip(images, targets, strict=True)), "maps"):
+        try:
+            pixels = draw.read(source)
+        except ValueError as error:
+            skipped.append({"image": str(source), "reason": str(error)})
+            continue
+        picture, best = draw(pixels)
+        content = png(picture)
+        if target is not None:
+            write(target, lambda path, content=content: path.write_bytes(content))
+        found.append({"image": str(source), "map": target and str(target), "classes": best})
+        if keep:
+            pages[f"{source.relative_to(root)}: {_told(best)}"] = content
+    if not found:
         raise ValueError(
-            "There is nothing to draw. Expected an image and a .png file to write, or a folder "
-            f"with {', '.join(IMAGES)} and a folder to write to. Received: {path} and {out}."
+            f"No image could be read. Expected at least one. Received: {skipped[0]['reason']}"
         )
-    places = [target.resolve() for _, target in targets]
-    if len(set(places)) < len(places) or {source.resolve() for source, _ in targets} & {*places}:
+    return found, skipped, pages
+
+
+def _report(path: Path, pages: dict[str, bytes]) -> None:
+    from keras_metric.plots import save_report
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_report(path, pages)
+
+
+def _answer(options: Namespace, layer: str, found: list[dict], skipped: list[dict]) -> Answer:
+    lines = [f"{one['map'] or one['image']}: {_told(one['classes'])}" for one in found]
+    lines += [f"skipped {one['image']}: {one['reason']}" for one in skipped]
+    lines += [f"layer: {layer}"]
+    if skipped:
+        lines.append(f"{len(skipped)} of {len(found) + len(skipped)} images skipped")
+    if options.report:
+        lines.append(f"{options.report}: the report, {len(found)} pictures")
+    content = {"layer": layer, "maps": found, "skipped": skipped, "report": options.report}
+    return Answer(content, "\n".join(lines), SKIPPED if skipped else 0)
+
+
+def _told(best: list[dict]) -> str:
+    return ", ".join(f"class {one['class']}, score {one['score']:.3f}" for one in best)
+
+
+def _images(path: Path) -> list[Path]:
+    """The image named, or those of the folder named."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.is_file() else []
+    images = [file for file in files if not path.is_dir() or file.suffix.lower() in IMAGES]
+    if not images:
+        raise ValueError(
+            f"There is nothing to draw. Expected an image, or a folder with {', '.join(IMAGES)}. "
+            f"Received: {path}."
+        )
+    return images
+
+
+def _targets(
+    path: Path, images: list[Path], out: str | None, report: str | None
+) -> list[Path | None]:
+    """The file each map goes to, or None when only a report is wanted."""
+    suffixes = [(out, ".png")] if out and not path.is_dir() else []
+    suffixes += [(report, ".html")] if report else []
+    wrong = [name for name, suffix in suffixes if Path(name).suffix != suffix]
+    if wrong or not (out or report):
+        raise ValueError(
+            "There is no place for the maps. Expected -o with a .png file (for a folder of "
+            "images, a folder), or --report with an .html file. "
+            f"Received: {', '.join(wrong) or 'neither'}."
+        )
+    if not out:
+        return [None] * len(images)
+    if path.is_dir():
+        targets = [Path(out) / file.relative_to(path).with_suffix(".png") for file in images]
+    else:
+        targets = [Path(out)]
+    places = {target.resolve() for target in targets}
+    if len(places) < len(targets) or {file.resolve() for file in images} & places:
         raise ValueError(
             "Maps need files of their own. Expected a place apart from the images, and image names "
             f"that differ before the suffix. Received: {path} and {out}."

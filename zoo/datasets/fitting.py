@@ -8,12 +8,18 @@ from zoo.datasets._extras import need
 
 
 def fit(
-    file: str | Path, sides: tuple[int, int], *, resize: str, fill: int = 0, grey: bool = False
+    file: str | Path,
+    sides: tuple[int, int] | None,
+    *,
+    resize: str,
+    fill: int = 0,
+    grey: bool = False,
 ) -> np.ndarray:
     """`(height, width, 3)` uint8, or one channel when `grey`; see `folders.load` for the options.
 
-    Transparent parts show `fill`. Of an animation the first frame counts. Raises `ValueError` for
-    a file that cannot be decoded to its end or an unknown `resize`.
+    Without `sides` the picture keeps its size. Transparent parts show `fill`. Of an animation the
+    first frame counts. Raises `ValueError` for a file that cannot be decoded to its end or an
+    unknown `resize`.
     """
     if resize not in ("letterbox", "crop", "stretch"):
         raise ValueError(
@@ -23,14 +29,17 @@ def fit(
     image_module = need("PIL.Image", extra="plots", purpose="Reading image files")
     try:
         with image_module.open(file) as image:
-            image.draft("RGB", (4 * sides[1], 4 * sides[0]))
-            picture = _resized(_upright(image, fill, grey), sides, resize, fill)
+            if sides is None:
+                picture = _upright(image, fill, grey)
+            else:
+                image.draft("RGB", (4 * sides[1], 4 * sides[0]))
+                picture = _resized(_upright(image, fill, grey), sides, resize, fill)
     except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as error:
         raise ValueError(
             f"The picture {file} is damaged. Expected an image that can be read to its end. "
             f"Received: {type(error).__name__}: {error}."
         ) from error
-    return np.asarray(picture).reshape(*sides, -1)
+    return np.asarray(picture).reshape(picture.height, picture.width, -1)
 
 
 def _upright(image, fill: int, grey: bool):
