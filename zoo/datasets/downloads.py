@@ -5,7 +5,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.client import HTTPException
 from pathlib import Path
 
@@ -29,9 +29,27 @@ def fetch(url: str, path: str | Path, *, sha256: str, size: int, timeout: float 
     error when that is a terminal. Raises `ValueError` for a wrong checksum and `ConnectionError`
     without network.
     """
+    return fetch_checked(
+        url, path, check=lambda file: check_sha256(file, sha256), most=size, timeout=timeout
+    )
+
+
+def fetch_checked(
+    url: str,
+    path: str | Path,
+    *,
+    check: Callable[[Path], object],
+    most: int,
+    timeout: float = 30.0,
+) -> Path:
+    """As `fetch`, for a file of at most `most` bytes that `check` looks at and raises if it is bad.
+
+    For archives that their home packs anew for each download: their contents are fixed, not their
+    bytes.
+    """
     path = Path(path)
     if path.exists():
-        check_sha256(path, sha256)
+        check(path)
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     _clear(path)
@@ -39,25 +57,26 @@ def fetch(url: str, path: str | Path, *, sha256: str, size: int, timeout: float 
     part = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            _copy(url, file, size, timeout, path.name)
-        check_sha256(part, sha256)
+            _copy(url, file, most, timeout, path.name)
+        check(part)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
     return path
 
 
-def _copy(url: str, file, size: int, timeout: float, title: str) -> None:
+def _copy(url: str, file, most: int, timeout: float, title: str) -> None:
     done = 0
     for block in _blocks(url, timeout, title):
         done += len(block)
-        if done > size:
+        if done > most:
             raise ValueError(
-                f"The download {url} is longer than the published file. Expected: {size:,} bytes. "
-                "Received: more than that."
+                f"The download {url} is longer than the published file. Expected: {most:,} bytes "
+                "at the most. Received: more than that."
             )
         file.write(block)
-        _show(title, done, size)
+        _show(f"\r{title}: {done / 2**20:.1f} of {most / 2**20:.1f} MiB")
+    _show("\n")
 
 
 def _blocks(url: str, timeout: float, title: str) -> Iterator[bytes]:
@@ -79,7 +98,6 @@ def _clear(path: Path) -> None:
             part.unlink(missing_ok=True)
 
 
-def _show(title: str, done: int, size: int) -> None:
+def _show(text: str) -> None:
     if sys.stderr.isatty():
-        end = "\n" if done >= size else ""
-        print(f"\r{title}: {done / 2**20:.1f} of {size / 2**20:.1f} MiB", end=end, file=sys.stderr)
+        print(text, end="", file=sys.stderr, flush=True)
