@@ -4,13 +4,6 @@ from typing import Any
 
 from zoo.recipe import Recipe
 
-PICTURES = {
-    "gallery.png": "Nearest neighbours among images of classes never trained on; green is a hit.",
-    "projection.png": "The embeddings, projected to a plane.",
-    "distances.png": "Distances of images of the same class and of different classes.",
-    "curves.png": "The training.",
-}
-
 
 def card(recipe: Recipe, report: dict[str, Any]) -> str:
     """The Markdown text of a run's `README.md`."""
@@ -27,8 +20,9 @@ def card(recipe: Recipe, report: dict[str, Any]) -> str:
         *([f"Mean and range of {seeds} runs, seeds 0 to {seeds - 1}.", ""] if seeds else []),
         *results_table(report),
         "",
-        "Measured on images of classes that training never saw.",
+        recipe.protocol,
         "",
+        *_further(report.get("tables", {})),
         "## How it was made",
         "",
         f"    {report['command']}",
@@ -44,25 +38,39 @@ def card(recipe: Recipe, report: dict[str, Any]) -> str:
         "",
         "## Intended use and limits",
         "",
-        "The embedding is meant for comparing images of the kind it was trained on, of classes old "
-        "and new, by their distance. It knows nothing of other kinds of images, and says how alike "
-        "two images are, not whether they are the same: choose a threshold on data of your own.",
+        recipe.limits,
     ]
     if not seeds:
         lines += ["", "## Pictures", ""]
-        for name, caption in PICTURES.items():
+        for name, caption in report["pictures"].items():
             lines += [f"![{caption}](pictures/{name})", "", caption, ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def results_table(report: dict[str, Any]) -> list[str]:
     """Results beside the baselines, a row for each thing measured."""
-    columns = {"this model": report["results"], **report["baselines"]}
-    rows = [f"| | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
-    for name in report["results"]:
-        cells = (_cell(values.get(name)) for values in columns.values())
-        rows.append(f"| {name} | {' | '.join(cells)} |")
-    return rows
+    columns = {report.get("column", "this model"): report["results"], **report["baselines"]}
+    rows = {
+        name: {column: values.get(name) for column, values in columns.items()}
+        for name in report["results"]
+    }
+    return _table(rows)
+
+
+def _further(tables: dict[str, dict[str, dict]]) -> list[str]:
+    lines = []
+    for title, rows in tables.items():
+        lines += [f"### {title}", "", *_table(rows), ""]
+    return lines
+
+
+def _table(rows: dict[str, dict[str, Any]]) -> list[str]:
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    lines = [f"| | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
+    for name, row in rows.items():
+        cells = (_cell(row.get(column)) for column in columns)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
 
 
 def _cell(value: Any) -> str:

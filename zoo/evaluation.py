@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from zoo import cards, pictures
+from zoo.experiment import Measured, Split
 from zoo.files import write_json, write_text
 from zoo.recipe import Recipe, get
 from zoo.runs import Run, load
@@ -41,26 +42,29 @@ def measured(
     run: Run,
     recipe: Recipe,
     settings: dict[str, Any],
-    encoder: keras.Model,
-    split,
+    model: keras.Model,
+    split: Split,
     history: list[dict[str, float]],
     trained: dict[str, Any],
 ) -> dict[str, Any]:
-    """Measure an encoder; leave `metrics.json`, the pictures and the card in the run's folder."""
-    results, baselines = recipe.measure(settings, encoder, split)
+    """Measure a model; leave `metrics.json`, the pictures and the card in the run's folder."""
+    found = Measured(*recipe.measure(settings, model, split))
+    histories = {"The training.": history}
+    if "first" in trained:
+        histories["The training before it."] = trained["first"]
     report = {
         "recipe": recipe.name,
         "command": command(recipe, settings),
         "settings": settings,
-        "results": results,
-        "baselines": baselines,
+        "column": recipe.column,
+        **found._asdict(),
         "data": {"train": repr(split.train), "test": repr(split.test), "licence": recipe.licence},
         "training": trained,
-        "parameters": encoder.count_params(),
+        "parameters": model.count_params(),
         **today(),
+        "pictures": pictures.draw(run, recipe, settings, model, split, histories),
         "history": history,
     }
-    pictures.draw(run, encoder, split.test, history)
     write_text(run.card, cards.card(recipe, report))
     write_json(run.metrics, report)
     return report
@@ -75,11 +79,13 @@ def summed_up(folder: Path, runs: list[Run]) -> dict[str, Any]:
         "recipe": recipe.name,
         "command": f"{command(recipe, settings)} --seeds {len(runs)}",
         "settings": settings,
+        "column": recipe.column,
         "runs": [run.folder.name for run in runs],
         "results": _ranges([report["results"] for report in reports]),
-        "baselines": {
-            name: _ranges([report["baselines"][name] for report in reports])
-            for name in reports[0]["baselines"]
+        "baselines": _ranges_of_each([report["baselines"] for report in reports]),
+        "tables": {
+            title: _ranges_of_each([report["tables"][title] for report in reports])
+            for title in reports[0].get("tables", {})
         },
         "data": reports[0]["data"],
         "training": {
@@ -118,6 +124,10 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def _ranges_of_each(rows: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, dict]]:
+    return {name: _ranges([row[name] for row in rows]) for name in rows[0]}
 
 
 def _ranges(results: list[dict[str, float]]) -> dict[str, dict[str, float]]:

@@ -1,21 +1,25 @@
-"""What a recipe hands to the trainer: a split of the data, a compiled model and its batches."""
+"""What a recipe hands over: a split of the data, a model with its batches, what was measured."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 
-from zoo.datasets.images import Images
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Results = dict[str, float]
 
 
 class Split(NamedTuple):
-    """Images to learn from and images to measure on, without a common class but for validation.
+    """What to learn from and what to measure on: `Images`, `Scenes`; their `repr` is on the card.
 
-    `validation` holds images that choices may be made on; `test` is only ever measured.
+    Choices may be made on `validation`; `test` is only ever measured. Embeddings are measured on
+    classes they have not learnt.
     """
 
-    train: Images
-    validation: Images
-    test: Images
+    train: Any
+    validation: Any
+    test: Any
 
 
 class Experiment(NamedTuple):
@@ -24,3 +28,18 @@ class Experiment(NamedTuple):
     model: keras.Model
     batches: keras.utils.PyDataset
     validation: keras.utils.PyDataset | None = None
+
+
+class Measured(NamedTuple):
+    """Results by name; those of each baseline; further tables: title -> row -> column -> value."""
+
+    results: Results
+    baselines: dict[str, Results]
+    tables: dict[str, dict[str, Results]] = {}
+
+
+class Picture(NamedTuple):
+    """A picture of the card and the sentence below it."""
+
+    figure: "Figure"
+    caption: str

@@ -1,63 +1,39 @@
-"""The pictures of a run, drawn from its test images."""
+"""The pictures of a run: those of its recipe, and the curves of its training."""
 
 import keras
-import numpy as np
 
-from keras_metric import distances, plots
+from keras_metric import plots
+from zoo import embedding_pictures
 from zoo.datasets._extras import need
-from zoo.datasets.images import Images
+from zoo.experiment import Picture, Split
 from zoo.files import write
-from zoo.protocols import embed
+from zoo.recipe import Recipe, Settings
 from zoo.runs import Run
 
-SHOWN = 1000  # images that are compared pair by pair, drawn once with a fixed seed
 
-
-def check_extras() -> None:
+def check_extras(recipe: Recipe) -> None:
     """Raise, before any work, if what draws the pictures is missing."""
     need("matplotlib", extra="plots", purpose="The pictures of a run")
-    need("sklearn", extra="eval", purpose="The projection of a run")
+    if recipe.pictures is None:
+        embedding_pictures.check_extras()
 
 
-def draw(run: Run, encoder: keras.Model, images: Images, history: list[dict[str, float]]) -> None:
-    """Draw gallery, projection, distance histograms and training curves into a run's folder."""
-    if len(images) > SHOWN:
-        images = images.where(np.random.default_rng(0).permutation(len(images))[:SHOWN])
-    embeddings = embed(encoder, images.images)
-    between = np.array(distances.euclidean(embeddings, embeddings))
-    same = images.labels[:, None] == images.labels
-    above = np.triu(np.ones_like(same), 1)
-    pictures = {
-        "gallery.png": _gallery(images, between, same),
-        "projection.png": plots.projection(_plane(embeddings), images.labels, names=images.names),
-        "distances.png": plots.distance_histograms(between[same & above], between[~same & above]),
-        "curves.png": plots.curves(history),
-    }
-    for name, figure in pictures.items():
-        write(run.pictures / name, figure.savefig)
+def draw(
+    run: Run,
+    recipe: Recipe,
+    settings: Settings,
+    model: keras.Model,
+    split: Split,
+    histories: dict[str, list[dict[str, float]]],
+) -> dict[str, str]:
+    """Draw into a run's folder; returns file names and captions, in the order of the card.
 
-
-def _gallery(images: Images, between: np.ndarray, same: np.ndarray, queries=8, neighbours=8):
-    """The queries whose nearest neighbour is wrong first, then others drawn at random."""
-    np.fill_diagonal(between, np.inf)
-    order = np.argsort(between, axis=1)[:, :neighbours]
-    hits = np.take_along_axis(same, order, axis=1)
-    shuffled = np.random.default_rng(0).permutation(len(images))
-    wrong = [query for query in shuffled if not hits[query, 0]][: queries // 2]
-    right = [query for query in shuffled if hits[query, 0]][: queries - len(wrong)]
-    chosen = np.array(wrong + right)
-    captions = [images.names[label] for label in images.labels[chosen]]
-    return plots.gallery(
-        images.images[chosen], images.images[order[chosen]], hits[chosen], captions=captions
-    )
-
-
-def _plane(embeddings: np.ndarray) -> np.ndarray:
-    """The embeddings as points of a plane, neighbours kept near. van der Maaten and Hinton 2008."""
-    if not np.ptp(embeddings, axis=0).any():  # collapsed: all are one point
-        return np.zeros((len(embeddings), 2))
-    perplexity = min(30, (len(embeddings) - 1) / 3)
-    manifold = need("sklearn.manifold", extra="eval", purpose="The projection of a run")
-    return manifold.TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(
-        embeddings
-    )
+    `histories` are trainings by the caption of their curves; the first is `curves.png`.
+    """
+    pictures = (recipe.pictures or embedding_pictures.pictures)(settings, model, split)
+    for number, (caption, history) in enumerate(histories.items()):
+        name = f"curves-{number + 1}.png" if number else "curves.png"
+        pictures[name] = Picture(plots.curves(history), caption)
+    for name, picture in pictures.items():
+        write(run.pictures / name, picture.figure.savefig)
+    return {name: picture.caption for name, picture in pictures.items()}

@@ -5,8 +5,7 @@ import numpy as np
 
 from keras_metric import metrics
 from zoo.datasets.images import Images
-
-Results = dict[str, float]
+from zoo.experiment import Results
 
 RETRIEVAL = ("recall@1", "recall@5", "map@r", "r_precision", "mrr")
 

@@ -1,6 +1,6 @@
 """A recipe says how one model is made and measured; this file finds and settles it.
 
-A recipe is a file of `zoo/recipes` whose `RECIPE` names four functions and the values they read.
+A recipe is a file of `zoo/recipes` whose `RECIPE` names its functions and the values they read.
 Finding and describing recipes reads file names and docstrings only, so it costs no Keras import.
 """
 
@@ -23,14 +23,25 @@ Settings = Mapping[str, Any]
 class Recipe:
     """How one model is made and measured.
 
+    The first six are needed. Left out, the others are those of an embedding network.
+
     Args:
         settings: every value a run may override, with its default; `seed` and `epochs` always.
         data: `(settings, folder) -> Split`, the images to learn from and to measure on; `folder`
             is where real data sets lie, or None for the default places.
-        build: `(settings, split) -> keras.Model`, the untrained encoder.
-        objective: `(settings, encoder, split) -> Experiment`, the compiled model and its batches.
-        measure: `(settings, encoder, split) -> dict`, the results by name, and its baselines.
+        build: `(settings, split) -> keras.Model`, the untrained model.
+        objective: `(settings, model, split) -> Experiment`, the compiled model and its batches.
+        measure: `(settings, model, split) -> Measured`, or its first fields: the results by name,
+            those of the baselines, further tables.
         licence: of the data, as it appears on the model card.
+        refine: `(settings, model, split) -> (model, Experiment)`, a second training of a model
+            made from the trained one; it lasts `refine_epochs`, a setting, and its model is saved.
+        pictures: `(settings, model, split) -> {file name: Picture}`, for the card.
+        served: `(settings, model) -> (model, options)`, what leaves in the SavedModel, and how
+            `keras_metric.export.saved_model` is to write it.
+        column: what the card's table calls this model.
+        protocol: a sentence of the card on what it was measured on.
+        limits: what the card says of the intended use.
     """
 
     settings: Settings
@@ -39,6 +50,16 @@ class Recipe:
     objective: Callable
     measure: Callable
     licence: str
+    refine: Callable | None = None
+    pictures: Callable | None = None
+    served: Callable | None = None
+    column: str = "this model"
+    protocol: str = "Measured on images of classes that training never saw."
+    limits: str = (
+        "The embedding is meant for comparing images of the kind it was trained on, of classes old "
+        "and new, by their distance. It knows nothing of other kinds of images, and says how alike "
+        "two images are, not whether they are the same: choose a threshold on data of your own."
+    )
     name: str = ""
     about: str = ""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.files import read_json, write_json
+from zoo.recipe import get
 
 if TYPE_CHECKING:
     import keras
@@ -125,7 +126,7 @@ class Run:
 
 
 def load(path: str | Path) -> "keras.Model":
-    """The encoder of a run's folder, or of a `.keras` file.
+    """The model of a run's folder, or of a `.keras` file.
 
     Raises:
         FileNotFoundError: there is no such model.
@@ -133,7 +134,7 @@ def load(path: str | Path) -> "keras.Model":
     import keras
 
     import zoo.encoders.layers  # noqa: F401
-    from keras_metric import distances, heads, losses, memory, models  # noqa: F401
+    from keras_metric import convert, distances, heads, losses, memory, models  # noqa: F401
 
     path = Path(path)
     file = Run(path).model if path.is_dir() else path
@@ -151,7 +152,9 @@ def load(path: str | Path) -> "keras.Model":
 
 
 def export(path: str | Path, out: str | Path | None = None) -> Path:
-    """Write the encoder of a run (or a `.keras` file) as a SavedModel; returns its version folder.
+    """Write the model of a run (or a `.keras` file) as a SavedModel; returns its version folder.
+
+    Of a run it is the model that its recipe serves.
 
     Args:
         path: a run's folder, or a `.keras` file.
@@ -162,11 +165,14 @@ def export(path: str | Path, out: str | Path | None = None) -> Path:
     path = Path(path)
     model = load(path)
     run = Run(path if path.is_dir() else path.parent)
-    metadata = {"model": path.name}
+    metadata, options = {"model": path.name}, {}
     if path.is_dir() and run.finished:
         report = run.report()
         metadata = {key: report[key] for key in ("recipe", "settings", "results", "versions")}
-    return saved_model(model, Path(out) if out else run.saved_model, metadata=metadata)
+        served = get(report["recipe"]).served
+        if served is not None:
+            model, options = served(report["settings"], model)
+    return saved_model(model, Path(out) if out else run.saved_model, metadata=metadata, **options)
 
 
 def _plan(recipe: str, settings: dict[str, Any]) -> dict[str, Any]:

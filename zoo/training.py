@@ -46,7 +46,7 @@ def train(
     recipe = get(name)
     settled = recipe.settle(settings)
     _check(settled)
-    pictures.check_extras()
+    pictures.check_extras(recipe)
     run = Run(Path(out) if out else Path("out") / name)
     if force and run.plan.exists():
         run.begun()
@@ -57,14 +57,21 @@ def train(
     split = recipe.data(settled, data)
     _say(f"{name}: learns from {split.train!r}")
     _say(f"{name}: measured on {split.test!r}")
-    encoder = recipe.build(settled, split)
-    experiment = recipe.objective(settled, encoder, split)
+    model = recipe.build(settled, split)
+    experiment = recipe.objective(settled, model, split)
     if force:
         run.clear()
     run.begin(name, settled)
-    history, trained = _fit(run, experiment, settled["epochs"])
-    write(run.model, encoder.save)
-    report = evaluation.measured(run, recipe, settled, encoder, split, history, trained)
+    history, trained = _fit(run.checkpoint, experiment, settled["epochs"])
+    if recipe.refine is not None:
+        keras.utils.set_random_seed(settled["seed"])
+        model, experiment = recipe.refine(settled, model, split)
+        first, before = history, trained
+        history, trained = _fit(run.checkpoint / "refine", experiment, settled["refine_epochs"])
+        trained |= {key: before[key] + trained[key] for key in ("seconds", "epochs")}
+        trained["first"] = first
+    write(run.model, model.save)
+    report = evaluation.measured(run, recipe, settled, model, split, history, trained)
     shutil.rmtree(run.checkpoint, ignore_errors=True)
     return report
 
@@ -94,9 +101,9 @@ def train_seeds(
     return evaluation.summed_up(folder, [Run(folder / f"seed-{seed}") for seed in range(seeds)])
 
 
-def _fit(run: Run, experiment: Experiment, epochs: int):
-    """History, and what the training took."""
-    checkpoint = Checkpoint(run.checkpoint, experiment.batches)
+def _fit(folder: Path, experiment: Experiment, epochs: int):
+    """History, and what the training took; its state lies in `folder` meanwhile."""
+    checkpoint = Checkpoint(folder, experiment.batches)
     if checkpoint.epoch:
         _say(f"goes on after epoch {checkpoint.epoch} of {epochs}")
     progress = ShowProgress(epochs, len(experiment.batches))

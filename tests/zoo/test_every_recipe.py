@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ pytestmark = pytest.mark.tensorflow
 
 SMALL = {
     "epochs": 1,
+    "refine_epochs": 1,
     "steps": 1,
     "classes": 4,
     "images": 2,
@@ -24,12 +26,18 @@ def test_runs(name, tmp_path, real_data):
     known = zoo.get(name).settings
     settings = {key: value for key, value in SMALL.items() if key in known}
     report = zoo.train(name, tmp_path / "run", settings=settings, data=real_data)
-    assert report["results"].keys() == report["baselines"]["raw pixels"].keys()
+    assert report["baselines"]
+    assert all(report["results"].keys() >= row.keys() for row in report["baselines"].values())
+    pictures = {f"pictures/{name}" for name in report["pictures"]}
+    assert {"pictures/curves.png"} < pictures
+    card = (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
+    assert all(f"]({name})" in card and (tmp_path / "run" / name).exists() for name in pictures)
     assert all(math.isfinite(value) for value in report["results"].values())
     assert zoo.evaluate(tmp_path / "run", data=real_data)["results"] == report["results"]
-    encoder = zoo.load(tmp_path / "run")
-    image = np.zeros((1, *encoder.input_shape[1:]), "float32")
-    assert np.isfinite(encoder.predict(image, verbose=0)).all()
+    model = zoo.load(tmp_path / "run")
+    image = np.zeros((1, *(side or 64 for side in model.input_shape[1:])), "float32")
+    answers = keras.tree.flatten(model.predict(image, verbose=0))
+    assert all(np.isfinite(answer).all() for answer in answers)
 
 
 def test_omniglot_recipes_know_their_backgrounds(tmp_path):
