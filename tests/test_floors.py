@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "keras_metric"
 FLOORS = {
     "version": 0,
     "arguments": 0,
+    "boxes": 0,
     "distances": 0,
     "pairs": 0,
     "batches": 0,

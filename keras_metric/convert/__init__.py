@@ -9,9 +9,10 @@ from pathlib import Path
 
 import keras
 
+from keras_metric.boxes import intersection_over_union
 from keras_metric.convert.check import runs_larger, same_at_original_size
 from keras_metric.convert.convert import Conversion, rewrite
-from keras_metric.convert.detections import Detection, detections, intersection_over_union
+from keras_metric.convert.detections import Detection, detections
 from keras_metric.convert.errors import ConversionError
 from keras_metric.convert.fields import Fault
 from keras_metric.convert.geometry import Geometry, geometry

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_metric.boxes import intersection_over_union
 from keras_metric.convert.geometry import Geometry
 
 
@@ -71,16 +72,6 @@ def suppress(boxes: np.ndarray, overlap: float, limit: int | None = None) -> lis
         if not kept or intersection_over_union(box[None], boxes[kept]).max() <= overlap:
             kept.append(i)
     return kept
-
-
-def intersection_over_union(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """`(N, 4), (M, 4) -> (N, M)`; empty boxes overlap nothing."""
-    first = np.maximum(a[:, None, :2], b[None, :, :2])
-    last = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.clip(last - first, 0, None).prod(-1)
-    area_a, area_b = ((x[:, 2:] - x[:, :2]).prod(-1) for x in (a, b))
-    total = area_a[:, None] + area_b[None] - shared
-    return np.divide(shared, total, out=np.zeros_like(shared, dtype="float64"), where=total > 0)
 
 
 def _is_peak(plane: np.ndarray) -> np.ndarray:

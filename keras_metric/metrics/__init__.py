@@ -1,4 +1,4 @@
-"""How good is an embedding: retrieval, verification, one-shot and clustering.
+"""How good is an embedding: retrieval, verification, one-shot, clustering; and how good are boxes.
 
 Functions measure a whole set exactly (`retrieval`, `verification`, `one_shot`, `clustering`);
 classes are Keras metrics for `compile(metrics=[...])`, over batches; `EvaluateRetrieval` is a
@@ -17,6 +17,13 @@ from keras_metric.metrics.at_rank import (
 )
 from keras_metric.metrics.callbacks import EvaluateRetrieval
 from keras_metric.metrics.clusters import clustering
+from keras_metric.metrics.detection import (
+    Boxes,
+    Detected,
+    detected,
+    detected_by_class,
+    mean_average_precision,
+)
 from keras_metric.metrics.few_shot import one_shot, one_shot_accuracy
 from keras_metric.metrics.in_batch import (
     MAPAtK,
@@ -45,6 +52,8 @@ from keras_metric.metrics.verification_scores import (
 
 __all__ = [
     "BestThresholdAccuracy",
+    "Boxes",
+    "Detected",
     "EqualErrorRate",
     "EvaluateRetrieval",
     "MAPAtK",
@@ -61,9 +70,12 @@ __all__ = [
     "bootstrap",
     "bootstrap_mean",
     "clustering",
+    "detected",
+    "detected_by_class",
     "equal_error_rate",
     "map_at_k",
     "map_at_r",
+    "mean_average_precision",
     "mean_reciprocal_rank",
     "ndcg_at_k",
     "one_shot",

@@ -1,0 +1,16 @@
+"""Boxes in pixels: how much two of them share."""
+
+import numpy as np
+
+
+def intersection_over_union(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """`(N, 4), (M, 4) -> (N, M)`; empty boxes overlap nothing.
+
+    A box is its first corner and its last, excluded; which axis comes first does not matter.
+    """
+    first = np.maximum(a[:, None, :2], b[None, :, :2])
+    last = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = np.clip(last - first, 0, None).prod(-1)
+    area_a, area_b = ((x[:, 2:] - x[:, :2]).prod(-1) for x in (a, b))
+    total = area_a[:, None] + area_b[None] - shared
+    return np.divide(shared, total, out=np.zeros_like(shared, dtype="float64"), where=total > 0)
