@@ -209,3 +209,19 @@ def test_mean_of_the_map_plus_bias_is_the_score(kind, rng):
     found = cam.completeness(images, "all")
     scale = max(1.0, np.abs(found.score).max())
     assert np.abs(found.residual).max() <= (2e-2 if low else 1e-5) * scale
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_gradients_find_the_same_map(kind, rng):
+    """Behind global average pooling: g . A at a position is w . A / N, on every kind of model."""
+    build, _ = EXACT[kind]
+    model, images = build(), inputs_of(kind, rng)
+    classes = min(2, CAM(model).explain(images, "all").classes.shape[1]) - 1
+    exact = CAM(model)(images, classes, raw=True)
+    found = CAM(model, "hirescam")(images, classes, raw=True)
+    assert found.dtype == np.float32
+    low = kind in ("float16", "bfloat16")
+    expected = exact / np.prod(exact.shape[1:])
+    scale = max(np.abs(expected).max(), 1e-3)
+    assert np.abs(found - expected).max() <= (3e-2 if low else 1e-4) * scale
+    assert np.isfinite(CAM(model, "gradcam")(images, classes)).all()

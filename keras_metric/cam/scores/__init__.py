@@ -1,4 +1,5 @@
-"""How good a map is: where it points (localisation), and what the model does without it.
+"""How good a map is: where it points (localisation), what the model does without it, and whether
+it depends on what the model has learnt (sanity).
 
 NumPy in, numbers out. Boxes are `(left, top, right, bottom)` in pixels, right and bottom excluded.
 """
@@ -18,6 +19,7 @@ from keras_metric.cam.scores.localisation import (
     pixel_average_precision,
     pointing_game,
 )
+from keras_metric.cam.scores.sanity import correlation, shuffled
 
 __all__ = [
     "MaxBoxAcc",
@@ -25,10 +27,12 @@ __all__ = [
     "Road",
     "average_drop",
     "average_increase",
+    "correlation",
     "deletion",
     "energy_in_box",
     "insertion",
     "pixel_average_precision",
     "pointing_game",
     "road",
+    "shuffled",
 ]

@@ -29,13 +29,7 @@ class MaxBoxAcc:
 
     def curve(self, maps, boxes: Sequence) -> np.ndarray:
         """Accuracy `(T, number of ious)` at every candidate threshold."""
-        maps = _checked(maps, boxes)
-        best = np.stack(
-            [
-                overlaps(heat, _boxes(true), self.candidates, self.largest)
-                for heat, true in zip(maps, boxes, strict=True)
-            ]
-        )
+        best = self._best(maps, boxes, self.candidates)
         return np.stack([(best >= iou).mean(0) for iou in self.ious], axis=-1)
 
     def choose(self, maps, boxes: Sequence) -> "MaxBoxAcc":
@@ -55,16 +49,18 @@ class MaxBoxAcc:
                 "No threshold was chosen. Expected choose(maps, boxes) on held-out images first. "
                 "Received score() alone."
             )
-        maps = _checked(maps, boxes)
-        hits = []
-        for iou, threshold in zip(self.ious, self.thresholds, strict=True):
-            at = np.array([threshold])
-            found = [
-                overlaps(heat, _boxes(true), at, self.largest)[0]
-                for heat, true in zip(maps, boxes, strict=True)
+        ascending, place = np.unique(self.thresholds, return_inverse=True)
+        best = self._best(maps, boxes, ascending)[:, place]
+        return float(np.mean(best >= np.array(self.ious)))
+
+    def _best(self, maps, boxes: Sequence, thresholds: np.ndarray) -> np.ndarray:
+        """`(B, T)`: the best IoU of each map at each threshold, ascending."""
+        return np.stack(
+            [
+                overlaps(heat, _boxes(true), thresholds, self.largest)
+                for heat, true in zip(_checked(maps, boxes), boxes, strict=True)
             ]
-            hits.append(np.mean(np.array(found) >= iou))
-        return float(np.mean(hits))
+        )
 
 
 class MaxBoxAccV2(MaxBoxAcc):
