@@ -79,6 +79,8 @@ def test_two_images_remember_their_own_sizes(randomize):
 @pytest.mark.parametrize("dtype", ["uint8", "float16", "float64"])
 def test_the_note_changes_no_pixel(dtype, array):
     """float64 images stay float64: no layer of lower precision stands in front."""
+    if dtype == "float64" and keras.backend.backend() == "jax":
+        pytest.skip("JAX computes in 32 bits unless told otherwise at its start")
     image = keras.Input((6, 6, 1), dtype=dtype)
     x = layers.Rescaling(1.0, dtype="float64" if dtype == "float64" else "float32")(image)
     model = keras.Model(image, layers.Flatten()(layers.AveragePooling2D(6, dtype=x.dtype)(x)))
