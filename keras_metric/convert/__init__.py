@@ -3,6 +3,7 @@
 fcn = km.convert.to_fully_convolutional(model)      # any size of image, one score per window
 print(km.convert.verify(model, fcn))                # how exact, and which layers are why not
 km.convert.geometry(fcn)                            # what each cell of the output looked at
+km.convert.scan(fcn, photo).scores                  # of a large image, in tiles that leave no seam
 """
 
 from pathlib import Path
@@ -17,6 +18,7 @@ from keras_metric.convert.errors import ConversionError
 from keras_metric.convert.fields import Fault
 from keras_metric.convert.geometry import Geometry, geometry
 from keras_metric.convert.legacy import load
+from keras_metric.convert.scan import Scan, scan
 from keras_metric.convert.segmentation import MeanIU, PixelAccuracy
 from keras_metric.convert.upsample import upsample
 from keras_metric.convert.verify import Report, verify
@@ -30,10 +32,12 @@ __all__ = [
     "MeanIU",
     "PixelAccuracy",
     "Report",
+    "Scan",
     "detections",
     "geometry",
     "intersection_over_union",
     "load",
+    "scan",
     "to_fully_convolutional",
     "upsample",
     "verify",

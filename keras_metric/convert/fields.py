@@ -41,8 +41,7 @@ def follow(fcn: keras.Model, size: tuple[int, ...], *, gates: bool = True):
 
     `gates=False` leaves out what reaches a map only through a pooled vector (squeeze-excite).
     """
-    first = channels_first(fcn)
-    walk = _Walk(trace(_sized(fcn, size)), first, gates)
+    walk = Walk(fcn, size, gates=gates)
     return walk.outputs(), walk.faults
 
 
@@ -64,23 +63,41 @@ def _sized(fcn: keras.Model, size) -> keras.Model:
     return keras.Model(inputs, fcn(inputs))
 
 
-class _Walk:
-    def __init__(self, graph: Graph, first: bool, gates: bool):
+class Walk:
+    """One pass over the layers of `fcn` at an image size: the field of each map, the faults."""
+
+    def __init__(self, fcn: keras.Model, size: tuple[int, ...], *, gates: bool = True):
+        first = channels_first(fcn)
         self.gates = gates
-        self.graph = graph
+        self.graph: Graph = trace(_sized(fcn, size))
         self.first: dict[int, bool] = {}
         self.faults: list[Fault] = []
         self.fields: dict[int, tuple[Field, ...]] = {}
         self.whole: set[int] = set()
-        for x in tree.flatten(graph.inputs):
+        for x in tree.flatten(self.graph.inputs):
             if len(x.shape) > 2:
                 self.fields[id(x)] = (Field(),) * (len(x.shape) - 2)
                 self.first[id(x)] = first
-        for step in graph.steps:
+        for step in self.graph.steps:
             self._follow(step)
 
     def outputs(self) -> list[tuple[Field, ...] | None]:
         return [self.fields.get(id(x)) for x in tree.flatten(self.graph.outputs)]
+
+    def cells(self, output: int) -> tuple[int, ...]:
+        """Positions of an output."""
+        x = tree.flatten(self.graph.outputs)[output]
+        return tuple(x.shape[2:] if self.first[id(x)] else x.shape[1:-1])
+
+    def steps(self) -> tuple[int, ...]:
+        """Pixels by which an image may move so that every map moves by whole positions."""
+        strides = zip(*([f.stride for f in fields] for fields in self.fields.values()), strict=True)
+        return tuple(math.lcm(*(s.numerator for s in axis)) for axis in strides)
+
+    def bytes(self) -> int:
+        """What all maps of one image take together, in float32."""
+        shapes = [x.shape[1:] for step in self.graph.steps for x in step.outputs]
+        return 4 * sum(math.prod(d or 1 for d in shape) for shape in shapes)
 
     def _follow(self, step: Step) -> None:
         maps = [x for x in step.tensors if id(x) in self.fields]
