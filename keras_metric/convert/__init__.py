@@ -17,6 +17,7 @@ from keras_metric.convert.detections import Detection, detections
 from keras_metric.convert.errors import ConversionError
 from keras_metric.convert.fields import Fault
 from keras_metric.convert.geometry import Geometry, geometry
+from keras_metric.convert.heat import heat
 from keras_metric.convert.legacy import load
 from keras_metric.convert.scan import Scan, scan
 from keras_metric.convert.segmentation import MeanIU, PixelAccuracy
@@ -35,6 +36,7 @@ __all__ = [
     "Scan",
     "detections",
     "geometry",
+    "heat",
     "intersection_over_union",
     "load",
     "scan",

@@ -79,13 +79,14 @@ def same_at_original_size(
 ) -> float:
     """The largest difference over all outputs; raises ConversionError above `limit`."""
     limit = tolerance(model) if limit is None else limit
-    worst = 0.0
+    worst, compared = 0.0, set()
     for scale in (1.0, 255.0):
         images = random_images(fcn, list(record.windows), scale=scale)
         expected, found = outputs(model, images), outputs(fcn, images)
         for i, (e, f) in enumerate(zip(expected, found, strict=True)):
             if not np.isfinite(e).all():
                 continue
+            compared.add(i)
             here = difference(first_cell(f, e, record, i, record.channels_first), e)
             worst = max(worst, here)
             if not here <= limit:
@@ -94,6 +95,11 @@ def same_at_original_size(
                     f"size. Expected a difference of at most {limit:.1g} of the output's standard "
                     f"deviation. Received: {here:.3g}. The rewrite was:\n{record}"
                 )
+    if len(compared) < len(record.tails):
+        raise ConversionError(
+            f"{model.name!r} cannot be checked. Expected finite outputs on random images. "
+            "Received: NaN or infinity."
+        )
     return worst
 
 

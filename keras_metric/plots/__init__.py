@@ -1,10 +1,12 @@
 """Pictures; the only room that imports matplotlib, and only when something is drawn."""
 
+from keras_metric.plots.boxes import boxes
 from keras_metric.plots.files import png, save_png, save_report
 from keras_metric.plots.maps import comparison, overlay, similarity_lines
 from keras_metric.plots.retrieval import curves, distance_histograms, gallery, projection
 
 __all__ = [
+    "boxes",
     "comparison",
     "curves",
     "distance_histograms",

@@ -116,6 +116,16 @@ def test_random_networks_and_the_least_tile(stages, size, longer, randomize, arr
         km.convert.scan(fcn, pixels, tile=(least[0] - 1, least[1]))
 
 
+def test_pixels_at_the_end_that_no_cell_reads(randomize, array, rng):
+    """Cells end before the image does; the least tile reaches as far beyond its own."""
+    image = keras.Input((None, None, 1))
+    fcn = randomize(keras.Model(image, layers.Conv2D(2, 3)(image[:, :-20, :-10])))
+    pixels = rng.standard_normal((80, 80, 1)).astype("float32")
+    assert_equal_whole(fcn, pixels, (25, 15), array)
+    with pytest.raises(ValueError, match="at least 25 x 15"):
+        km.convert.scan(fcn, pixels, tile=24)
+
+
 @pytest.mark.parametrize("options", [{"densify": 4}, {}])
 def test_heads_of_every_kind(options, net, trunk, array, rng):
     def build(x):

@@ -1,0 +1,37 @@
+"""Which pictures a command works on, and where what it draws of them goes."""
+
+from pathlib import Path
+
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+SKIPPED = 3
+
+
+def sources(path: Path, suffixes: tuple[str, ...] = IMAGES) -> list[Path]:
+    """The image named, or those of the folder named."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.is_file() else []
+    images = [file for file in files if not path.is_dir() or file.suffix.lower() in suffixes]
+    if not images:
+        raise ValueError(
+            f"There is nothing to draw. Expected an image, or a folder with {', '.join(suffixes)}. "
+            f"Received: {path}."
+        )
+    return images
+
+
+def targets(path: Path, images: list[Path], out: Path) -> list[Path]:
+    """A .png file for each image: the one named, or in a folder laid out as that of the images."""
+    if not path.is_dir() and out.suffix != ".png":
+        raise ValueError(
+            "There is no place for the picture. Expected -o with a .png file (for a folder of "
+            f"images, a folder). Received: {out}."
+        )
+    found = [out]
+    if path.is_dir():
+        found = [out / file.relative_to(path).with_suffix(".png") for file in images]
+    places = {target.resolve() for target in found}
+    if len(places) < len(found) or {file.resolve() for file in images} & places:
+        raise ValueError(
+            "Pictures need files of their own. Expected a place apart from the images, and image "
+            f"names that differ before the suffix. Received: {path} and {out}."
+        )
+    return found
