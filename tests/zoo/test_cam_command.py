@@ -124,10 +124,10 @@ def test_bad_requests_are_refused_and_nothing_is_written(
 def test_an_image_is_never_written_over(classifier, photo, tmp_path, capsys):
     before = photo.read_bytes()
     assert main(["cam", str(classifier), str(photo), "-o", str(photo)]) == 1
-    assert "Maps need files of their own" in capsys.readouterr().err
+    assert "Pictures need files of their own" in capsys.readouterr().err
     (tmp_path / "photo.jpg").write_bytes(before)
     assert main(["cam", str(classifier), str(tmp_path), "-o", str(tmp_path / "maps")]) == 1
-    assert "Maps need files of their own" in capsys.readouterr().err
+    assert "Pictures need files of their own" in capsys.readouterr().err
     assert photo.read_bytes() == before
     assert not (tmp_path / "maps").exists()
 

@@ -23,9 +23,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from zoo.commands import Answer
-
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-SKIPPED = 3
+from zoo.commands._pictures import SKIPPED, sources, targets
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -60,8 +58,8 @@ def run(options: Namespace) -> Answer:
     import zoo
     from zoo.drawing import MapPictures
 
-    images = _images(Path(options.path))
-    targets = _targets(Path(options.path), images, options.out, options.report)
+    images = sources(Path(options.path))
+    places = _places(Path(options.path), images, options.out, options.report)
     model = zoo.load(options.model)
     draw = MapPictures(
         model,
@@ -73,20 +71,20 @@ def run(options: Namespace) -> Answer:
         colours=options.colormap,
     )
     root = Path(options.path) if Path(options.path).is_dir() else Path(options.path).parent
-    found, skipped, pages = _drawn(draw, root, images, targets, keep=options.report is not None)
+    found, skipped, pages = _drawn(draw, root, images, places, keep=options.report is not None)
     if options.report:
         _report(Path(options.report), pages)
     return _answer(options, draw.layer, found, skipped)
 
 
-def _drawn(draw, root: Path, images: list[Path], targets: list[Path | None], keep: bool):
+def _drawn(draw, root: Path, images: list[Path], places: list[Path | None], keep: bool):
     """What was found in each image, what was skipped and why, and the pictures by caption."""
     from keras_metric.plots import png
     from zoo.files import write
     from zoo.progress import shown
 
     found, skipped, pages = [], [], {}
-    for source, target in shown(list(zip(images, targets, strict=True)), "maps"):
+    for source, target in shown(list(zip(images, places, strict=True)), "maps"):
         try:
             pixels = draw.read(source)
         except ValueError as error:
@@ -129,19 +127,7 @@ def _told(best: list[dict]) -> str:
     return ", ".join(f"class {one['class']}, score {one['score']:.3f}" for one in best)
 
 
-def _images(path: Path) -> list[Path]:
-    """The image named, or those of the folder named."""
-    files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.is_file() else []
-    images = [file for file in files if not path.is_dir() or file.suffix.lower() in IMAGES]
-    if not images:
-        raise ValueError(
-            f"There is nothing to draw. Expected an image, or a folder with {', '.join(IMAGES)}. "
-            f"Received: {path}."
-        )
-    return images
-
-
-def _targets(
+def _places(
     path: Path, images: list[Path], out: str | None, report: str | None
 ) -> list[Path | None]:
     """The file each map goes to, or None when only a report is wanted."""
@@ -154,16 +140,4 @@ def _targets(
             "images, a folder), or --report with an .html file. "
             f"Received: {', '.join(wrong) or 'neither'}."
         )
-    if not out:
-        return [None] * len(images)
-    if path.is_dir():
-        targets = [Path(out) / file.relative_to(path).with_suffix(".png") for file in images]
-    else:
-        targets = [Path(out)]
-    places = {target.resolve() for target in targets}
-    if len(places) < len(targets) or {file.resolve() for file in images} & places:
-        raise ValueError(
-            "Maps need files of their own. Expected a place apart from the images, and image names "
-            f"that differ before the suffix. Received: {path} and {out}."
-        )
-    return targets
+    return targets(path, images, Path(out)) if out else [None] * len(images)
