@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 import keras_metric as km
-from keras_metric.convert import intersection_over_union
+from keras_metric.boxes import intersection_over_union
 from zoo.encoders.layers import UnitLength
 
 SIDE = 12
@@ -157,6 +157,17 @@ def test_score_map_is_the_best_score_around_each_pixel(rng):
     assert heat.max() == pytest.approx(best.score)
     both = km.Locator(net, scales=[1.0, 2.0]).score_map(exemplar, scene[None])[0]
     assert (both >= heat).all()
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_tiles_find_what_the_whole_scene_does(padding, rng):
+    net, exemplar = encoder("flatten", padding), glyph(rng)
+    scene = scene_with(rng, exemplar, 74, 30, size=(90, 131))
+    whole, tiled = (km.Locator(net, scales=[1.0, 2.0], tile=n) for n in (None, 50))
+    expected, found = (list(locator.scan(scene)) for locator in (whole, tiled))
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_allclose(other.values, one.values, atol=1e-5)
+    assert tiled(exemplar, scene)[0].box == whole(exemplar, scene)[0].box
 
 
 def test_maps_of_a_scene_serve_many_exemplars(rng):

@@ -43,7 +43,7 @@ class Level:
         """`(top, left, bottom, right)` here -> `(left, top, right, bottom)` in the scene, cut."""
         high, wide = (r * n for r, n in zip(self.ratio, self.places.size, strict=True))
         top, left, bottom, right = (
-            float(np.clip(x * r, 0, most))
+            float(min(max(x * r, 0), most))
             for x, r, most in zip(box, self.ratio * 2, (high, wide) * 2, strict=True)
         )
         return left, top, right, bottom
@@ -55,14 +55,16 @@ def find(
     """The best windows of all scales: peaks of each map, then non-maximum suppression over all.
 
     `levels` hold scores. The best box stays, and of the others those that overlap no better one by
-    more than `overlap` (intersection over union), until there are `top`.
+    more than `overlap` (intersection over union), until there are `top`. Of each scale the best
+    2 `top` take part.
     """
+    check_choice(top, overlap)
     least = -np.inf if threshold is None else threshold
     found = [
         Location(level.scene_box(one.box), one.score, level.scale)
         for level in levels
         for one in detections(
-            level.values[..., None], level.places, threshold=least, overlap=overlap, limit=4 * top
+            level.values[..., None], level.places, threshold=least, overlap=overlap, limit=2 * top
         )
     ]
     found.sort(key=lambda one: -one.score)
@@ -88,6 +90,35 @@ def _nearest(level: Level, axis: int, pixels: int, cells: int) -> np.ndarray:
     return np.clip(np.rint((middle - first) / places.stride[axis]), 0, cells - 1).astype(int)
 
 
+def pyramid(
+    scene: tuple[int, ...], exemplar: tuple[int, ...], window: tuple[int, ...], scales
+) -> list[tuple[float, tuple[int, int]]]:
+    """Each scale, with the size of the scene at which an object so large fills a window.
+
+    Scales at which a window is larger than the scene are left out.
+
+    Raises:
+        ValueError: none is left.
+    """
+    relative = [w / e for w, e in zip(window, exemplar, strict=True)]
+    made = [
+        (scale, tuple(round(n * r / scale) for n, r in zip(scene, relative, strict=True)))
+        for scale in scales
+    ]
+    fitting = [
+        (scale, size)
+        for scale, size in made
+        if all(n >= w for n, w in zip(size, window, strict=True))
+    ]
+    if not fitting:
+        raise ValueError(
+            "The exemplar is larger than the scene. Expected a scene of at least "
+            f"{exemplar[0]} x {exemplar[1]} times the least scale. Received: a scene of "
+            f"{scene[0]} x {scene[1]}, scales {', '.join(f'{s:g}' for s in scales)}."
+        )
+    return fitting
+
+
 def resized(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """`(B, H, W, C)` -> `(B, *size, C)` float32: bilinear between pixel centres, means of the
     area where it shrinks."""
@@ -98,3 +129,12 @@ def resized(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         images, size, interpolation="bilinear", antialias=True, data_format="channels_last"
     )
     return ops.convert_to_numpy(made)
+
+
+def check_choice(top: int, overlap: float) -> None:
+    """Refuse what no boxes can be chosen by."""
+    if top < 1 or not 0 <= overlap <= 1:
+        raise ValueError(
+            "The choice of boxes is out of range. Expected top of at least 1 and overlap from 0 "
+            f"to 1. Received: top={top!r}, overlap={overlap!r}."
+        )

@@ -8,10 +8,19 @@ import numpy as np
 from keras import ops
 
 from keras_metric import convert, distances
-from keras_metric.location.levels import Level, Location, find, heat, resized
+from keras_metric.location.levels import (
+    Level,
+    Location,
+    check_choice,
+    find,
+    heat,
+    pyramid,
+    resized,
+)
 
 SCALES = (0.8, 1.0, 1.25)
-_COMBINED = {"best": ops.min, "mean": ops.mean}
+TILE = 1024
+_COMBINED = {"best": ops.max, "mean": ops.mean}
 
 
 class Locator:
@@ -24,10 +33,13 @@ class Locator:
         seen = list(locator.scan(scene))                  # maps of embeddings, for many exemplars
         locator.compare(locator.embed(exemplar), seen)    # maps of scores; `find` makes boxes
 
-    Memory is that of one map of embeddings, D numbers for every stride x stride pixels.
+    Memory is that of one map of embeddings, D numbers for every stride x stride pixels, and of the
+    feature maps of one tile.
 
     Args:
         encoder, scales, distance, densify: as in `locate`.
+        tile: pixels a side; what is longer, once resized, is embedded tile by tile, with the same
+            result (`km.convert.scan`). None embeds every scene at once.
         input_shape: `(height, width, channels)` of the training images, for encoders that were
             never built or built with free sizes.
 
@@ -42,15 +54,18 @@ class Locator:
         scales: Sequence[float] = SCALES,
         distance: str | Callable = "cosine",
         densify: int = 1,
+        tile: int | None = TILE,
         input_shape: tuple[int, int, int] | None = None,
     ):
         self.scales = _checked_scales(scales)
         self._distance = distances.get(distance)
         self.fcn = convert.to_fully_convolutional(encoder, densify=densify, input_shape=input_shape)
+        self.fcn.trainable = False
         self._first = self.fcn.conversion.channels_first
         _check_encoder(self.fcn)
         self.window = self.fcn.conversion.windows[0]
         self.channels = self.fcn.inputs[0].shape[1 if self._first else -1]
+        self._tile = tile
         self._places: dict[tuple[int, int], convert.Geometry] = {}
 
     def __call__(
@@ -64,9 +79,9 @@ class Locator:
         combine: str = "best",
     ) -> list[Location] | list[list[Location]]:
         """The places of a scene, or of each of a batch, that look like the exemplar."""
-        _check_choice(top, overlap)
+        check_choice(top, overlap)
         scenes = self._images(scene, "scene")
-        levels = self._score_levels(exemplar, scenes, combine)
+        levels = self.levels(exemplar, scenes, combine)
         found = [
             find(
                 [replace(level, values=level.values[b]) for level in levels],
@@ -78,10 +93,22 @@ class Locator:
         ]
         return found if np.ndim(scene) == 4 else found[0]
 
+    def levels(self, exemplar: np.ndarray, scene: np.ndarray, combine: str = "best") -> list[Level]:
+        """The maps of scores of a scene, one for each scale: what boxes and pictures are made of.
+
+        `keras_metric.location.find` makes boxes of them, and `heat` one map of the scene's size.
+        """
+        scenes = self._images(scene, "scene")
+        size = self._images(exemplar, "exemplar").shape[1:3]
+        pyramid(scenes.shape[1:3], size, self.window, self.scales)
+        embeddings = self.embed(exemplar)
+        scanned = self.scan(scene, size)
+        return [level for x in scanned for level in self.compare(embeddings, [x], combine)]
+
     def score_map(self, exemplar: np.ndarray, scene: np.ndarray, *, combine: str = "best"):
         """`(H, W)`, or `(B, H, W)`: the best score of the windows centred on each pixel."""
         scenes = self._images(scene, "scene")
-        levels = self._score_levels(exemplar, scenes, combine)
+        levels = self.levels(exemplar, scenes, combine)
         maps = [
             heat([replace(level, values=level.values[b]) for level in levels], scenes.shape[1:3])
             for b in range(len(scenes))
@@ -100,61 +127,44 @@ class Locator:
         that of the exemplars in pixels; None is the encoder's own.
         """
         scenes = self._images(scene, "scene")
-        for scale, target in self._targets(scenes.shape[1:3], tuple(size or self.window)):
+        whole, wanted = scenes.shape[1:3], tuple(size or self.window)
+        for scale, target in pyramid(whole, wanted, self.window, self.scales):
             vectors = self._vectors(resized(scenes, target))
-            ratio = tuple(n / m for n, m in zip(scenes.shape[1:3], target, strict=True))
+            ratio = tuple(n / m for n, m in zip(whole, target, strict=True))
             places = self._geometry(target)
             yield Level(scale, vectors if np.ndim(scene) == 4 else vectors[0], places, ratio)
 
     def compare(
-        self, embeddings: np.ndarray, levels: Sequence[Level], combine: str = "best"
+        self, embeddings: np.ndarray, levels: Sequence[Level], combine: str | None = "best"
     ) -> list[Level]:
-        """Maps of scores, 1 - distance, of what `embed` and `scan` gave."""
+        """Maps of scores, 1 - distance, of what `embed` and `scan` gave.
+
+        `combine` None keeps the scores of the K exemplars apart: `(rows, columns, K)`.
+        """
         return [replace(x, values=self._scores(embeddings, x.values, combine)) for x in levels]
 
-    def _score_levels(self, exemplar, scenes: np.ndarray, combine: str) -> list[Level]:
-        size = self._images(exemplar, "exemplar").shape[1:3]
-        self._targets(scenes.shape[1:3], size)
-        embeddings = self.embed(exemplar)
-        scanned = self.scan(scenes, size)
-        return [level for x in scanned for level in self.compare(embeddings, [x], combine)]
-
-    def _scores(self, embeddings, vectors: np.ndarray, combine: str) -> np.ndarray:
-        if combine not in _COMBINED:
+    def _scores(self, embeddings, vectors: np.ndarray, combine: str | None) -> np.ndarray:
+        if combine not in (*_COMBINED, None):
             raise ValueError(
                 f"Unknown way to combine. Expected one of: {', '.join(_COMBINED)}. "
                 f"Received: combine={combine!r}."
             )
         flat = vectors.reshape(-1, vectors.shape[-1])
-        between = _COMBINED[combine](self._distance(embeddings, flat), axis=0)
-        return ops.convert_to_numpy(1 - between).reshape(vectors.shape[:-1])
+        scores = 1 - ops.transpose(self._distance(embeddings, flat))
+        if combine is not None:
+            scores = _COMBINED[combine](scores, axis=1, keepdims=True)
+        scores = ops.convert_to_numpy(scores).reshape(*vectors.shape[:-1], -1)
+        return scores if combine is None else scores[..., 0]
 
     def _vectors(self, images: np.ndarray) -> np.ndarray:
-        """`(B, H, W, C) -> (B, rows, columns, D)`, one image at a time."""
+        """`(B, H, W, C) -> (B, rows, columns, D)`, one image at a time, large ones in tiles."""
+        whole = self._tile is None or max(images.shape[1:3]) <= self._tile
         images = np.moveaxis(images, -1, 1) if self._first else images
-        maps = [ops.convert_to_numpy(self.fcn.predict_on_batch(one[None])) for one in images]
+        if not whole:
+            return np.stack([convert.scan(self.fcn, x, tile=self._tile).scores for x in images])
+        maps = [ops.convert_to_numpy(self.fcn(x[None], training=False)) for x in images]
         vectors = np.concatenate(maps).astype("float32")
         return np.moveaxis(vectors, 1, -1) if self._first else vectors
-
-    def _targets(self, scene: tuple[int, ...], exemplar: tuple[int, ...]):
-        """Each scale with the size that the scene is resized to, if a window fits in it."""
-        relative = [w / e for w, e in zip(self.window, exemplar, strict=True)]
-        made = [
-            (scale, tuple(round(n * r / scale) for n, r in zip(scene, relative, strict=True)))
-            for scale in self.scales
-        ]
-        fitting = [
-            (scale, target)
-            for scale, target in made
-            if all(n >= w for n, w in zip(target, self.window, strict=True))
-        ]
-        if not fitting:
-            raise ValueError(
-                "The exemplar is larger than the scene. Expected a scene of at least "
-                f"{exemplar[0]} x {exemplar[1]} times the least scale. Received: a scene of "
-                f"{scene[0]} x {scene[1]}, scales {', '.join(f'{s:g}' for s in self.scales)}."
-            )
-        return fitting
 
     def _geometry(self, size: tuple[int, int]) -> convert.Geometry:
         if size not in self._places:
@@ -190,11 +200,3 @@ def _checked_scales(scales: Sequence[float]) -> tuple[float, ...]:
             f"size of the exemplar. Received: scales={scales}."
         )
     return scales
-
-
-def _check_choice(top: int, overlap: float) -> None:
-    if top < 1 or not 0 <= overlap <= 1:
-        raise ValueError(
-            "The choice of boxes is out of range. Expected top of at least 1 and overlap from 0 "
-            f"to 1. Received: top={top!r}, overlap={overlap!r}."
-        )

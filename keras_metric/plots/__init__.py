@@ -4,6 +4,7 @@ from keras_metric.plots.boxes import boxes
 from keras_metric.plots.files import png, save_png, save_report
 from keras_metric.plots.maps import comparison, overlay, similarity_lines
 from keras_metric.plots.retrieval import curves, distance_histograms, gallery, projection
+from keras_metric.plots.search import search
 
 __all__ = [
     "boxes",
@@ -16,5 +17,6 @@ __all__ = [
     "projection",
     "save_png",
     "save_report",
+    "search",
     "similarity_lines",
 ]

@@ -18,6 +18,8 @@ SMALL = {
     "images": 2,
     "batch_size": 4,
     "embedding": 8,
+    "exemplars": 1,
+    "scenes": 2,
 }
 
 

@@ -52,14 +52,24 @@ def unit_range(images):
 
 
 def conv_norm(
-    x, filters, kernel, options, name, *, strides=1, number="", activation=True, gamma="ones"
+    x,
+    filters,
+    kernel,
+    options,
+    name,
+    *,
+    strides=1,
+    number="",
+    activation=True,
+    gamma="ones",
+    padding="same",
 ):
     """Convolution without bias, batch normalisation and ReLU: `{name}_conv{number}` and so on."""
     x = layers.Conv2D(
         filters,
         kernel,
         strides=strides,
-        padding="same",
+        padding=padding,
         use_bias=False,
         name=f"{name}_conv{number}",
         **options.kernel(),

@@ -16,6 +16,13 @@ augment = Warp(rotation=15, scale=0.15, shear=0.2, translation=0.05, elastic=0.0
 
 def unseen_alphabets(settings: Settings, folder) -> Split:
     """Learn from one minimal background set; measure on the alphabets only the other one has."""
+    seen, unseen = two_backgrounds(settings, folder)
+    train, validation = stratified_split(seen, 0.1, seed=settings["seed"])
+    return Split(rotations_as_classes(train), validation, unseen)
+
+
+def two_backgrounds(settings: Settings, folder) -> tuple[Images, Images]:
+    """One minimal background set, and the alphabets that only the other one has."""
     others = {"small1": "small2", "small2": "small1"}
     background = settings["background"]
     if background not in others:
@@ -26,8 +33,7 @@ def unseen_alphabets(settings: Settings, folder) -> Split:
     seen = _load(background, folder, settings)
     found = _load(others[background], folder, settings)
     unseen = [name for name in found.group_names if name not in seen.group_names]
-    train, validation = stratified_split(seen, 0.1, seed=settings["seed"])
-    return Split(rotations_as_classes(train), validation, found.of_groups(unseen))
+    return seen, found.of_groups(unseen)
 
 
 def measure(settings: Settings, encoder: keras.Model, split: Split):

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_metric as km
 from zoo import encoders
 
 pytestmark = pytest.mark.tensorflow
@@ -44,6 +45,17 @@ def test_squeeze_excite_equals_its_equations(rng):
 def test_the_stem_follows_the_size_of_the_images(side, stem):
     model = encoders.build("resnet18", (side, side, 3), width=1 / 16)
     assert model.get_layer("stage1_block1_conv1").input.shape[1:3] == stem
+
+
+def test_windows_of_valid_are_seen_as_if_alone(rng):
+    model = encoders.build("valid", (28, 28, 1), embedding=8, width=1 / 8)
+    assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == (
+        5 * 5 * 4 + 9 * 4 * 8 + 9 * 8 * 16 + 2 * (4 + 8 + 16) + 9 * 16 * 8 + 8
+    )
+    fcn = km.convert.to_fully_convolutional(model)
+    report = km.convert.verify(model, fcn)
+    assert report.exact
+    assert km.convert.geometry(fcn).stride == (4, 4)
 
 
 def test_koch_is_the_paper_at_105_and_smaller_below():

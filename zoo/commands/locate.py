@@ -1,0 +1,111 @@
+"""find what one picture shows in a larger picture
+
+EXEMPLAR shows one thing and little else, cut out as the training images of the model were; SCENE is
+searched for it. The model is an embedding network (a run's folder, or a .keras file); it need never
+have seen this kind of thing, only have learnt what is alike. It is made fully convolutional and
+embeds every window of the scene at once. The score of a window is the cosine between its embedding
+and the exemplar's: 1 is the same, 0 unrelated.
+
+--scales are sizes to look for, over the size of the exemplar in pixels: 0.5 finds things half as
+large. The best boxes are reported whatever their score, until you give a --threshold; a good one
+depends on the model, so look at the scores of a scene that does not show the thing.
+
+The picture written has the exemplar, the scene with the boxes numbered from the best on, and the
+score of the window around each pixel.
+
+examples:
+  keras-metric locate out/omniglot-locate letter.png page.png -o found.png
+  keras-metric locate out/omniglot-locate letter.png page.png -o found.png --threshold 0.7 --top 50
+  keras-metric locate encoder.keras cup.jpg kitchen.jpg -o found.png --scales 0.25,0.35,0.5
+  keras-metric locate encoder.keras cup.jpg kitchen.jpg -o found.png --json
+"""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from zoo.commands import Answer, columns
+
+OVERLAP = 0.3  # of two boxes that overlap by more, the better stays
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a .keras file, or folder of a run")
+    parser.add_argument("exemplar", metavar="EXEMPLAR", help="an image of what to look for")
+    parser.add_argument("scene", metavar="SCENE", help="the image to search")
+    parser.add_argument("-o", "--out", required=True, metavar="PNG", help="the picture to write")
+    parser.add_argument(
+        "--scales",
+        default="0.8,1,1.25",
+        metavar="S[,S...]",
+        help="sizes over that of the exemplar (default: 0.8,1,1.25)",
+    )
+    parser.add_argument("--threshold", type=float, metavar="T", help="least score of a box")
+    parser.add_argument(
+        "--top", type=int, default=10, metavar="N", help="most boxes to report (default: 10)"
+    )
+    parser.add_argument(
+        "--densify", type=int, default=1, metavar="N", help="windows N times closer, by dilation"
+    )
+
+
+def run(options: Namespace) -> Answer:
+    import zoo
+    from keras_metric.location import Locator, check_choice, find, heat
+    from keras_metric.plots import png, search
+    from zoo.datasets.photos import read
+    from zoo.files import write
+
+    out, scales = _place(options), _numbers(options.scales)
+    check_choice(options.top, OVERLAP)
+    locator = Locator(zoo.load(options.model), scales=scales, densify=options.densify)
+    exemplar, scene = (read(x, locator.channels) for x in (options.exemplar, options.scene))
+    levels = locator.levels(exemplar, scene)
+    found = find(levels, threshold=options.threshold, overlap=OVERLAP, top=options.top)
+    picture = search(
+        exemplar,
+        scene,
+        [one.box for one in found],
+        [one.score for one in found],
+        heat(levels, scene.shape[:2]),
+    )
+    write(out, lambda path: path.write_bytes(png(picture)))
+    content = {
+        "exemplar": options.exemplar,
+        "scene": options.scene,
+        "picture": str(out),
+        "found": [one._asdict() for one in found],
+    }
+    return Answer(content, _table(found, out))
+
+
+def _table(found, out: Path) -> str:
+    rows = [["", "left", "top", "right", "bottom", "score", "scale"]]
+    for number, one in enumerate(found, 1):
+        sides = [f"{side:.0f}" for side in one.box]
+        rows.append([str(number), *sides, f"{one.score:.3f}", f"{one.scale:g}"])
+    table = columns(rows) if found else "nothing reaches the threshold"
+    return f"{table}\n{out}: the picture"
+
+
+def _place(options: Namespace) -> Path:
+    out = Path(options.out)
+    taken = {Path(file).resolve() for file in (options.exemplar, options.scene)}
+    if out.suffix != ".png" or out.resolve() in taken:
+        raise ValueError(
+            "The picture needs a place of its own. Expected a file that ends in .png and is "
+            f"neither exemplar nor scene. Received: {options.out}."
+        )
+    for file in (options.exemplar, options.scene):
+        if not Path(file).is_file():
+            raise ValueError(f"There is no picture. Expected an image file. Received: {file}.")
+    return out
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(
+            "The scales cannot be read. Expected numbers with commas between them, such as 0.5,1,2."
+            f" Received: {text!r}."
+        ) from None
