@@ -12,13 +12,16 @@ from keras import ops
 __all__ = ["map_rows"]
 
 
-def map_rows(function: Callable, rows, shared, *, rows_per_block: int):
+def map_rows(
+    function: Callable, rows, shared, *, rows_per_block: int, dtype: str | None = None
+):
     """`function(start, block, shared)`, one block of rows at a time, put together again.
 
     rows: (A, ...) float tensor, cut into blocks of `rows_per_block` (the last one filled with
     zeros). shared: float tensor that every block sees whole. function(start, block, shared) returns
     (rows_per_block, ...) for the rows from `start` (a scalar int32 tensor) on; it must be finite on
     rows of zeros. Gradients reach `rows` and `shared`; whatever else the function uses is constant.
+    dtype: of what the function returns, by default that of `rows`. Integers have no gradient.
 
     Returns (A, ...). Time: one more forward pass in the backward pass.
     """
@@ -27,10 +30,10 @@ def map_rows(function: Callable, rows, shared, *, rows_per_block: int):
     missing = -count % rows_per_block
     padding = ops.zeros((missing, *ops.shape(rows)[1:]), dtype=rows.dtype)
     padded = ops.concatenate([rows, padding], axis=0)
-    return blocks(function, padded, shared, rows_per_block)[:count]
+    return blocks(function, padded, shared, rows_per_block, dtype or rows.dtype)[:count]
 
 
-def _jax(function, rows, shared, size):
+def _jax(function, rows, shared, size, _):
     import jax
 
     count = rows.shape[0] // size
@@ -41,7 +44,7 @@ def _jax(function, rows, shared, size):
     return values.reshape((count * size, *values.shape[2:]))
 
 
-def _torch(function, rows, shared, size):
+def _torch(function, rows, shared, size, _):
     import torch
     from torch.utils.checkpoint import checkpoint
 
@@ -54,7 +57,7 @@ def _torch(function, rows, shared, size):
     )
 
 
-def _tensorflow(function, rows, shared, size):
+def _tensorflow(function, rows, shared, size, dtype):
     """Two loops that share nothing but their inputs: forward values, then gradients block by block.
 
     `tf.recompute_grad` in a loop would do the same, were it not that the loop keeps every block.
@@ -72,7 +75,7 @@ def _tensorflow(function, rows, shared, size):
         def forward(i, values):
             return i + 1, values.write(i, function(i * size, block(i, rows), shared))
 
-        array = tf.TensorArray(rows.dtype, size=count)
+        array = tf.TensorArray(dtype, size=count)
         _, values = _loop(count, forward, (0, array))
 
         def gradient(upstream):

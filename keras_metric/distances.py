@@ -26,13 +26,14 @@ __all__ = [
     "negative_dot",
     "paired",
     "precise",
+    "ranking",
     "signal_to_noise",
     "squared_euclidean",
 ]
 
 _HUGE = 1e15  # beyond it (or below its inverse) float32 squares leave the range: work on a scale
 _LARGEST = 1e38
-_LEAST = 1e-36
+_LEAST = 1e-36  # a float32 at or below it has no inverse and counts as 0
 
 
 def euclidean(anchors, candidates):
@@ -76,7 +77,7 @@ def signal_to_noise(anchors, candidates):
     Yuan et al., "Signal-to-noise ratio", CVPR 2019. arXiv:1904.02616, eq. 4
     """
     (anchors, candidates), _ = _scaled(anchors, candidates)
-    anchors, candidates = _centred(anchors), _centred(candidates)
+    anchors, candidates = _of_both(_centred, anchors, candidates)
     return _squared_differences(anchors, candidates) / _signal(anchors)[:, None]
 
 
@@ -171,6 +172,35 @@ def paired(identifier: str | Callable) -> Callable:
     return row_by_row
 
 
+def ranking(identifier: str | Callable) -> Callable:
+    """(A, D), (C, D) -> (A, C): orders the candidates of an anchor as the distance does, for less.
+
+    The numbers of different anchors do not compare.
+    """
+    distance = get(identifier)
+    return _RANKING.get(distance, distance)
+
+
+def _rank_by_squares(anchors, candidates):
+    """|c|^2 - 2 a·c: what changes with c in |a - c|^2."""
+    (anchors, candidates), _ = _scaled(anchors, candidates)
+    return ops.matmul(-2 * anchors, ops.transpose(candidates)) + _squared_lengths(candidates)[None]
+
+
+def _rank_by_cosines(anchors, candidates):
+    """-cos(a, c)."""
+    anchors, candidates = _of_both(unit, anchors, candidates)
+    return ops.matmul(-anchors, ops.transpose(candidates))
+
+
+_RANKING = {
+    angular: _rank_by_cosines,
+    cosine: _rank_by_cosines,
+    euclidean: _rank_by_squares,
+    squared_euclidean: _rank_by_squares,
+}
+
+
 def precise(x):
     """`x` as a tensor of at least float32."""
     x = ops.convert_to_tensor(x)
@@ -183,12 +213,13 @@ def root(squares):
 
 
 def unit(x):
-    """Rows of length 1, of any norm before; a zero row stays zero, with gradient 0."""
+    """Rows of length 1, of any norm before; a zero row becomes zero, with gradient 0."""
     x = precise(x)
     largest = ops.stop_gradient(ops.max(ops.abs(x), axis=-1, keepdims=True))
-    x = x / ops.where(largest > 0, largest, 1)
+    nothing = largest <= _LEAST
+    x = x * ops.where(nothing, 0, ops.reciprocal(largest))
     squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
-    return x / ops.sqrt(ops.where(squares > 0, squares, 1))
+    return x * ops.rsqrt(squares + ops.cast(nothing, x.dtype))
 
 
 def _squared_differences(anchors, candidates):
@@ -198,22 +229,35 @@ def _squared_differences(anchors, candidates):
 
 def _expanded(anchors, candidates):
     """|a|^2 + |c|^2 - 2 a·c, which rounding may bring below 0."""
+    of_anchors, of_candidates = _of_both(_squared_lengths, anchors, candidates)
     products = ops.matmul(-2 * anchors, ops.transpose(candidates))
-    lengths = ops.sum(ops.square(anchors), axis=-1)[:, None]
-    return products + lengths + ops.sum(ops.square(candidates), axis=-1)[None]
+    return products + of_anchors[:, None] + of_candidates[None]
+
+
+def _squared_lengths(rows):
+    return ops.sum(ops.square(rows), axis=-1)
 
 
 def _cosines(anchors, candidates):
-    return ops.matmul(unit(anchors), ops.transpose(unit(candidates)))
+    anchors, candidates = _of_both(unit, anchors, candidates)
+    return ops.matmul(anchors, ops.transpose(candidates))
 
 
-def _scaled(*arrays):
-    """The arrays over one constant, which is 1 unless squares would leave the range of float32."""
-    arrays = [precise(x) for x in arrays]
-    peak = ops.stop_gradient(ops.max(ops.stack([ops.max(ops.abs(x)) for x in arrays])))
-    out_of_range = ops.logical_or(peak > _HUGE, ops.logical_and(peak > 0, peak < 1 / _HUGE))
+def _scaled(anchors, candidates):
+    """Both over one constant, which is 1 unless squares would leave the range of float32."""
+    both = _of_both(precise, anchors, candidates)
+    peaks = _of_both(lambda x: ops.max(ops.abs(x)), *both)
+    peak = ops.stop_gradient(peaks[0] if peaks[0] is peaks[1] else ops.maximum(*peaks))
+    out_of_range = ops.logical_or(peak > _HUGE, ops.logical_and(peak > _LEAST, peak < 1 / _HUGE))
     scale = ops.where(out_of_range, peak, ops.ones_like(peak))
-    return [x / scale for x in arrays], scale
+    inverse = ops.reciprocal(scale)
+    return _of_both(lambda x: x * inverse, *both), scale
+
+
+def _of_both(function, anchors, candidates):
+    """The function of each, computed once where anchors and candidates are the same tensor."""
+    of_anchors = function(anchors)
+    return of_anchors, of_anchors if candidates is anchors else function(candidates)
 
 
 def _square_of_scale(squares, scale):

@@ -63,10 +63,11 @@ def from_words(distances, words, candidate_words, *, offset=0, multi_label: bool
     different = ops.logical_not(same)
     if offset is None:
         return Pairs(distances, same, different)
-    rows = ops.arange(ops.shape(same)[0], dtype="int32")[:, None] + ops.cast(offset, "int32")
-    itself = rows == ops.arange(ops.shape(same)[1], dtype="int32")[None]
-    others = ops.logical_not(itself)
-    return Pairs(distances, ops.logical_and(same, others), ops.logical_and(different, others))
+    rows = ops.arange(ops.shape(same)[0], dtype="int32") + ops.cast(offset, "int32")
+    others = rows[:, None] != ops.arange(ops.shape(same)[1], dtype="int32")[None]
+    if multi_label:  # a sample without a label is not even of its own class
+        different = ops.logical_and(different, others)
+    return Pairs(distances, ops.logical_and(same, others), different)
 
 
 def as_labels(labels, *, multi_label: bool = False):
@@ -188,14 +189,11 @@ def masked_min(values, mask):
 
 
 def masked_logsumexp(values, mask, axis=-1):
-    """log sum exp of the chosen values, -1e9 (in place of minus infinity) where none is chosen."""
-    peak = ops.stop_gradient(ops.max(ops.where(mask, values, -np.inf), axis=axis, keepdims=True))
-    peak = ops.where(ops.isfinite(peak), peak, 0)
-    powers = ops.where(mask, ops.exp(ops.where(mask, values - peak, 0)), 0)
-    total = ops.sum(powers, axis=axis)
-    some = total > 0
-    log = ops.log(ops.where(some, total, 1)) + ops.squeeze(peak, axis=axis)
-    return ops.where(some, log, -1e9)
+    """log sum exp of the chosen values, -1e37 (in place of minus infinity) where none is chosen."""
+    chosen = ops.where(mask, values, -1e37)
+    peak = ops.stop_gradient(ops.max(chosen, axis=axis, keepdims=True))
+    total = ops.sum(ops.exp(chosen - peak), axis=axis)
+    return ops.log(total) + ops.squeeze(peak, axis=axis)
 
 
 def count_below(in_order, limits, *, strictly: bool):

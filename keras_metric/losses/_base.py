@@ -1,6 +1,7 @@
 """PairLoss: labels and embeddings -> pairs -> miner -> one value an anchor -> Keras's reduction."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from keras import ops
 from keras.backend import is_float_dtype, standardize_dtype
@@ -11,7 +12,26 @@ from keras_metric.losses._loss import RowLoss
 from keras_metric.pairs import Pairs, as_labels, from_words
 from keras_metric.replicas import gather, replica_mean
 
-__all__ = ["PairLoss"]
+__all__ = ["Batch", "PairLoss"]
+
+
+class Batch(NamedTuple):
+    """Anchors (A, D) and candidates (C, D), with their labels as `as_labels` reads them.
+
+    offset: the candidate that is anchor 0 itself, None when no anchor is among the candidates.
+    mates: (A, M) int32 candidates of the anchor's class, for a loss that asks for them.
+    """
+
+    anchors: object
+    words: object
+    candidates: object
+    candidate_words: object
+    offset: object
+    mates: object = None
+
+    def is_whole(self) -> bool:
+        """Whether every candidate is an anchor."""
+        return self.candidates is self.anchors
 
 
 class PairLoss(RowLoss):
@@ -95,25 +115,32 @@ class PairLoss(RowLoss):
     def counted_values(self, labels, embeddings, candidate_labels, candidates, offset=None):
         """Values (A,) of the anchors and whether each counts, (A,) bool: see `against`."""
         whole = candidates is embeddings and candidate_labels is labels
-        anchors, candidates = _rows(embeddings), _rows(candidates)
-        labels = as_labels(labels, multi_label=self.multi_label)
-        candidate_labels = as_labels(candidate_labels, multi_label=self.multi_label)
-        _check_paired(labels, anchors)
-        _check_paired(candidate_labels, candidates)
-        if self.rows_per_block is None and (whole or self.context is None):
-            pairs = self._pairs(anchors, labels, candidates, candidate_labels, offset)
-            return self._value_and_count(pairs, self.context and self.context(pairs))
-        context = self._context(candidate_labels, candidates)
-        width = candidates.shape[1]
-        shared = candidates if context is None else ops.concatenate([candidates, context], axis=1)
+        anchors = _rows(embeddings)
+        words = as_labels(labels, multi_label=self.multi_label)
+        _check_paired(words, anchors)
+        if whole:
+            return self._counted(Batch(anchors, words, anchors, words, offset))
+        candidates = _rows(candidates)
+        candidate_words = as_labels(candidate_labels, multi_label=self.multi_label)
+        _check_paired(candidate_words, candidates)
+        return self._counted(Batch(anchors, words, candidates, candidate_words, offset))
 
-        def block(start, anchors, labels, shared):
-            first = None if offset is None else offset + start
-            pairs = self._pairs(anchors, labels, shared[:, :width], candidate_labels, first)
-            value, counts = self._value_and_count(pairs, shared[:, width:])
+    def _counted(self, batch):
+        if self.rows_per_block is None and (self.context is None or batch.is_whole()):
+            pairs = self._pairs(batch)
+            return self._value_and_count(pairs, self.context and self.context(pairs))
+        context = self._context(batch)
+        width = batch.candidates.shape[1]
+        shared = batch.candidates
+        if context is not None:
+            shared = ops.concatenate([shared, context], axis=1)
+
+        def block(rows):
+            pairs = self._pairs(rows._replace(candidates=rows.candidates[:, :width]))
+            value, counts = self._value_and_count(pairs, rows.candidates[:, width:])
             return ops.stack([value, ops.cast(counts, value.dtype)], axis=1)
 
-        columns = self._by_rows(block, anchors, labels, shared)
+        columns = self._by_rows(block, batch._replace(candidates=shared))
         return columns[:, 0], columns[:, 1] > 0
 
     def values(self, pairs: Pairs, context=None):
@@ -125,39 +152,39 @@ class PairLoss(RowLoss):
 
     def _value_and_count(self, pairs, context):
         values = self.values(pairs) if self.context is None else self.values(pairs, context)
-        counts = _counts(pairs, self.needs)
+        counts = has_needed(pairs, self.needs)
         return ops.where(counts, values, 0), counts
 
-    def _context(self, labels, candidates):
+    def _context(self, batch):
         """(C, W) that `context` says of the candidates among themselves, or None."""
         if self.context is None:
             return None
+        rows, words = batch.candidates, batch.candidate_words
+        return self._by_rows(
+            lambda block: self.context(self._pairs(block)), Batch(rows, words, rows, words, 0)
+        )
 
-        def block(start, anchors, words, candidates):
-            return self.context(self._pairs(anchors, words, candidates, labels, start))
+    def _by_rows(self, function, batch, dtype=None):
+        """function(batch) of all anchors, or of a block of them at a time; see `map_rows`."""
+        size = self.rows_per_block
+        if size is None:
+            return function(batch)
+        words = _slices(batch.words, size)
+        mates = None if batch.mates is None else _slices(batch.mates, size)
 
-        return self._by_rows(block, candidates, labels, candidates)
+        def block(start, anchors, candidates):
+            offset = None if batch.offset is None else batch.offset + start
+            rows = batch._replace(anchors=anchors, candidates=candidates, offset=offset)
+            return function(rows._replace(words=words(start), mates=mates and mates(start)))
 
-    def _by_rows(self, block, anchors, labels, shared):
-        """block(start, anchors, labels, shared) over all anchors, or over a block at a time."""
-        rows = self.rows_per_block
-        if rows is None:
-            return block(0, anchors, labels, shared)
-        missing = ops.zeros((rows, labels.shape[1]), labels.dtype)
-        padded = ops.concatenate([labels, missing], axis=0)  # any block's slice stays inside
+        return map_rows(block, batch.anchors, batch.candidates, rows_per_block=size, dtype=dtype)
 
-        def chosen(start, anchors, shared):
-            words = ops.slice(padded, (start, 0), (rows, labels.shape[1]))
-            return block(start, anchors, words, shared)
-
-        return map_rows(chosen, anchors, shared, rows_per_block=rows)
-
-    def _pairs(self, anchors, labels, candidates, candidate_labels, offset):
+    def _pairs(self, batch, distance=None):
         pairs = from_words(
-            self._distance(anchors, candidates),
-            labels,
-            candidate_labels,
-            offset=offset,
+            (distance or self._distance)(batch.anchors, batch.candidates),
+            batch.words,
+            batch.candidate_words,
+            offset=batch.offset,
             multi_label=self.multi_label,
         )
         return pairs if self._miner is None else self._miner(pairs)
@@ -181,11 +208,19 @@ def _check_paired(labels, rows):
         )
 
 
-def _counts(pairs, needs):
+def has_needed(pairs, needs):
+    """(A,) bool: whether the anchor has the pairs that a loss needs, see `PairLoss.needs`."""
     positive, negative = ops.any(pairs.positives, axis=1), ops.any(pairs.negatives, axis=1)
     if needs == "positive":
         return positive
     return (ops.logical_and if needs == "both" else ops.logical_or)(positive, negative)
+
+
+def _slices(tensor, size):
+    """A function from a start to `size` rows of (A, W), which may run over the end."""
+    width = tensor.shape[1]
+    padded = ops.concatenate([tensor, ops.zeros((size, width), tensor.dtype)], axis=0)
+    return lambda start: ops.slice(padded, (start, 0), (size, width))
 
 
 def _rows(embeddings):

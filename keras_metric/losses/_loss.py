@@ -20,15 +20,16 @@ class RowLoss(keras.losses.Loss):
         sample_weight (A,) or (A, 1) the first two divide by the number that count, as Keras does,
         the third by the sum of their weights. reduction "sum" adds, None returns the values.
         """
-        weights = ops.ones_like(values)
+        weights = None
         if sample_weight is not None:
             weights = ops.cast(ops.reshape(sample_weight, (-1,)), values.dtype)
         if counts is not None:
             counted = ops.cast(counts, values.dtype)
-            weights = weights * counted
             if self.reduction in ("sum_over_batch_size", "mean"):
                 samples = ops.cast(ops.shape(values)[0], values.dtype)
-                weights = weights * samples / ops.maximum(self._total(ops.sum(counted)), 1e-30)
+                values = values * (samples / ops.maximum(self._total(ops.sum(counted)), 1e-30))
+            elif self.reduction == "mean_with_sample_weight":
+                weights = counted if weights is None else weights * counted
         reduction = _Reduction(reduction=self.reduction, dtype=values.dtype, name=self.name)
         return reduction(values, values, weights)
 
