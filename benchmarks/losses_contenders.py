@@ -15,6 +15,7 @@ ROWS_PER_BLOCK = 1024  # of the contender "keras-metric-blocks"
 
 OURS = {
     "semi-hard": ("TripletLoss", {"margin": MARGIN, "mining": "semi_hard"}),
+    "semi-hard of the hardest": ("TripletLoss", {"margin": MARGIN, "mining": "hardest_semi_hard"}),
     "hard": ("TripletLoss", {"margin": MARGIN, "mining": "hard"}),
     "all triplets": ("TripletLoss", {"margin": MARGIN, "mining": "all"}),
     "contrastive": ("PairwiseContrastiveLoss", {"squared": False}),
@@ -32,7 +33,7 @@ ADDONS = {
     "n-pairs": ("NpairsLoss", {}),
 }
 SIMILARITY = {
-    "semi-hard": ("TripletLoss", {"distance": "L2", "margin": MARGIN}),
+    "semi-hard of the hardest": ("TripletLoss", {"distance": "L2", "margin": MARGIN}),
     "hard": (
         "TripletLoss",
         {"distance": "L2", "margin": MARGIN, "negative_mining_strategy": "hard"},

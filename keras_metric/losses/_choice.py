@@ -23,6 +23,7 @@ class ChoosingLoss(PairLoss):
     Without tiers it serves any number, and gets no mates.
     """
 
+    reads = 2  # columns for each mate, or in all without mates
     chooses = True  # or False, for an instance that reads whole rows
     tiers = ()
 
@@ -45,7 +46,7 @@ class ChoosingLoss(PairLoss):
 
     def _counted(self, batch):
         every = super()._counted
-        if not self.chooses or not distances.is_named(self._distance):
+        if not (self.chooses and distances.is_named(self._distance) and self._pays(batch)):
             return every(batch)
         if not self.tiers:
             return self._measured(batch)
@@ -56,6 +57,12 @@ class ChoosingLoss(PairLoss):
         few = [batch._replace(mates=mates[:, :tier]) for tier in self.tiers]
         branches = [lambda rows=rows: self._measured(rows) for rows in few]
         return ops.switch(tier, [*branches, lambda: every(batch)])
+
+    def _pays(self, batch):
+        """Whether measuring the chosen rows again costs less than a gradient through all pairs."""
+        count, width = batch.candidates.shape
+        read = self.reads * min(self.tiers, default=1)
+        return None in (count, width) or 2 * count >= read * width or self.rows_per_block is not None
 
     def _measured(self, batch):
         """Values and counts (A,), with gradient through the distances of the chosen rows alone."""
@@ -79,9 +86,10 @@ def mates_of(batch, most):
     Also how many the anchor with the most has; of more than `most` of them some are missing. Labels
     of two words are matched by their first, so a mate need not be a positive.
     """
-    keys, count = batch.candidate_words[:, 0], ops.shape(batch.candidate_words)[0]
+    keys, wanted = (ops.take(words, 0, axis=1) for words in (batch.candidate_words, batch.words))
+    count = ops.shape(keys)[0]
     order = ops.cast(ops.argsort(keys), "int32")
-    in_order, wanted = ops.take(keys, order), batch.words[:, 0]
+    in_order = ops.take(keys, order)
     first = ops.cast(ops.searchsorted(in_order, wanted, side="left"), "int32")
     last = ops.cast(ops.searchsorted(in_order, wanted, side="right"), "int32")
     itself = 0 if batch.offset is None else 1

@@ -1,6 +1,6 @@
 """Which negative goes with which positive: the minings of the triplet loss, row by row.
 
-Up to FEW positives an anchor, one pass over the row for each beats sorting it; never a cube.
+With few positives an anchor, one pass over the row for each beats sorting it; never a cube.
 """
 
 from collections.abc import Callable
@@ -10,59 +10,62 @@ from keras import ops
 
 from keras_metric.pairs import Pairs, count_below, masked_mean
 
-__all__ = ["COLUMNS", "FEW", "all_triplets", "by_positives", "semi_hard_of_many"]
+__all__ = ["COLUMNS", "TIERS", "all_triplets", "by_positives", "semi_hard_of_many"]
 
-FEW = 8
-AT_ONCE = 2**18  # elements of (A, FEW, C) up to which all positives go in one pass
+TIERS = (3, 8)  # P x K batches of 4 images a class have 3 positives an anchor
 
 
 def hard(pairs: Pairs, _):
     """(A, 2): the farthest positive, the nearest negative."""
     d, positives, negatives = pairs
-    return _side_by_side(_farthest(d, positives), _nearest(d, negatives))
+    return ops.concatenate([_largest(d, positives)[1], _largest(-d, negatives)[1]], axis=1)
 
 
 def easy_positive(pairs: Pairs, _):
     """(A, 2): the nearest positive, the nearest negative."""
-    d, positives, negatives = pairs
-    return _side_by_side(_nearest(d, positives), _nearest(d, negatives))
+    near = -pairs.distances
+    columns = [_largest(near, mask)[1] for mask in (pairs.positives, pairs.negatives)]
+    return ops.concatenate(columns, axis=1)
 
 
 def semi_hard(pairs: Pairs, mates):
-    """(A, 2 S): the positives among the mates (A, S), and each one's nearest negative beyond it.
-
-    Where none is beyond it, the farthest negative.
-    """
-    d, positives, negatives = pairs
+    """(A, 2 S): the positives among the mates (A, S), and each one's nearest negative beyond it."""
     places = ops.maximum(mates, 0)
-    filled = ops.logical_and(mates >= 0, ops.take_along_axis(positives, places, axis=1))
-    limits = ops.take_along_axis(d, places, axis=1)
-    away = ops.where(negatives, d, np.inf)
-    nearest, exists = _nearest_beyond(away, limits, filled)
-    nearest = ops.cond(
-        ops.all(ops.logical_or(exists, ops.logical_not(filled))),
-        lambda: nearest,
-        lambda: ops.where(exists, nearest, _farthest(d, negatives)[:, None]),
-    )
-    columns = ops.concatenate([mates, nearest], axis=1)
+    filled = ops.logical_and(mates >= 0, ops.take_along_axis(pairs.positives, places, axis=1))
+    near = ops.take_along_axis(-pairs.distances, places, axis=1)
+    columns = ops.concatenate([mates, _nearest_beyond(pairs, near, filled)], axis=1)
     return ops.where(ops.concatenate([filled, filled], axis=1), columns, -1)
 
 
-COLUMNS = {"semi_hard": semi_hard, "hard": hard, "easy_positive": easy_positive}
+def hardest_semi_hard(pairs: Pairs, _):
+    """(A, 2): the farthest positive, and its nearest negative beyond it."""
+    far, column = _largest(pairs.distances, pairs.positives)
+    negative = _nearest_beyond(pairs, -far, ops.ones_like(column, "bool"))
+    return ops.concatenate([column, negative], axis=1)
+
+
+COLUMNS = {
+    "semi_hard": semi_hard,
+    "hard": hard,
+    "easy_positive": easy_positive,
+    "hardest_semi_hard": hardest_semi_hard,
+}
 
 
 def by_positives(pairs: Pairs, few: Callable, many: Callable):
-    """few(mates) where no anchor has more than FEW positives, else many()."""
-    count = ops.sum(ops.cast(pairs.positives, "int32"), axis=1)
+    """few(mates) with mates (A, S) of the least of TIERS that holds all positives, else many()."""
+    most = ops.max(ops.sum(ops.cast(pairs.positives, "int32"), axis=1))
+    tier = sum(ops.cast(most > tier, "int32") for tier in TIERS)
 
-    def through_mates():
+    def through_mates(slots):
         positives = ops.cast(pairs.positives, "float32")
-        if (pairs.positives.shape[1] or 0) < FEW:
-            positives = ops.pad(positives, [[0, 0], [0, FEW]])
-        filled, mates = ops.top_k(positives, FEW)
+        if (pairs.positives.shape[1] or 0) < slots:
+            positives = ops.pad(positives, [[0, 0], [0, slots]])
+        filled, mates = ops.top_k(positives, slots)
         return few(ops.where(filled > 0, ops.cast(mates, "int32"), -1))
 
-    return ops.cond(ops.max(count) <= FEW, through_mates, many)
+    branches = [lambda slots=slots: through_mates(slots) for slots in TIERS]
+    return ops.switch(tier, [*branches, many])
 
 
 def semi_hard_of_many(pairs: Pairs, violation: Callable):
@@ -96,18 +99,11 @@ def _all_of_few(pairs, mates, margin):
     reach = ops.take_along_axis(d, ops.maximum(mates, 0), axis=1) + margin
     away = ops.where(negatives, ops.stop_gradient(d), np.inf)
     limits = ops.where(mates >= 0, ops.stop_gradient(reach), -np.inf)
-    slot_numbers = ops.arange(limits.shape[1], dtype="int32")[None]
-
-    def next_slot(slot, counts, times):
-        within = ops.cast(away < ops.take(limits, slot, axis=1)[:, None], d.dtype)
-        count = ops.sum(within, axis=1)[:, None]
-        return slot + 1, ops.where(slot_numbers == slot, count, counts), times + within
-
-    start = ops.zeros((), "int32"), ops.zeros_like(limits), ops.zeros_like(away)
-    last = _last_slot(mates >= 0)
-    _, counts, times = ops.while_loop(lambda slot, *_: slot < last, next_slot, start)
-    counts, times = ops.stop_gradient(counts), ops.stop_gradient(times)
-    total = ops.sum(counts * reach, axis=1) - ops.sum(times * d, axis=1)
+    within = [
+        ops.cast(away < limits[:, slot : slot + 1], d.dtype) for slot in range(limits.shape[1])
+    ]
+    counts = ops.stack([ops.sum(one, axis=1) for one in within], axis=1)
+    total = ops.sum(counts * reach, axis=1) - ops.sum(sum(within) * d, axis=1)
     return ops.relu(total) / ops.maximum(ops.sum(counts, axis=1), 1)
 
 
@@ -127,39 +123,24 @@ def _all_of_many(pairs, margin):
     return ops.sum(hinges, axis=1) / ops.maximum(active, 1)
 
 
-def _nearest_beyond(away, limits, filled):
-    """(A, C), (A, S) -> (A, S): the column of the least value beyond each limit, and if any is."""
-    anchors, slots, width = (*limits.shape, away.shape[1])
-    if None not in (anchors, width) and anchors * slots * width <= AT_ONCE:
-        beyond = ops.where(away[:, None] > limits[:, :, None], away[:, None], np.inf)
-        nearest = ops.argmin(beyond, axis=2)
-        return ops.cast(nearest, "int32"), ops.min(beyond, axis=2) < np.inf
-    slot_numbers = ops.arange(slots, dtype="int32")[None]
+def _nearest_beyond(pairs, near, filled):
+    """(A, S): the nearest negative less near than each of (A, S); the farthest if there is none.
 
-    def next_slot(slot, nearest, exists):
-        beyond = ops.where(away > ops.take(limits, slot, axis=1)[:, None], away, np.inf)
-        column = ops.cast(ops.argmin(beyond, axis=1), "int32")[:, None]
-        some = ops.take_along_axis(beyond, column, axis=1) < np.inf
-        mine = slot_numbers == slot
-        return slot + 1, ops.where(mine, column, nearest), ops.where(mine, some, exists)
-
-    start = ops.zeros((), "int32"), ops.zeros_like(limits, "int32"), ops.zeros_like(filled)
-    last = _last_slot(filled)
-    return ops.while_loop(lambda slot, *_: slot < last, next_slot, start)[1:]
+    Where `filled` is False any column will do.
+    """
+    negatives = ops.where(pairs.negatives, -pairs.distances, -np.inf)
+    slots = [near[:, slot : slot + 1] for slot in range(near.shape[1])]
+    found = [_largest(negatives, negatives < limit) for limit in slots]
+    value, nearest = (ops.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+    exists = value > -np.inf
+    return ops.cond(
+        ops.all(ops.logical_or(exists, ops.logical_not(filled))),
+        lambda: nearest,
+        lambda: ops.where(exists, nearest, _largest(pairs.distances, pairs.negatives)[1]),
+    )
 
 
-def _last_slot(filled):
-    """One more than the last column of (A, S) bool in which any row is filled."""
-    return ops.max(ops.where(filled, ops.arange(1, filled.shape[1] + 1, dtype="int32")[None], 0))
-
-
-def _farthest(d, mask):
-    return ops.cast(ops.argmax(ops.where(mask, d, -np.inf), axis=1), "int32")
-
-
-def _nearest(d, mask):
-    return ops.cast(ops.argmin(ops.where(mask, d, np.inf), axis=1), "int32")
-
-
-def _side_by_side(*columns):
-    return ops.stack(columns, axis=1)
+def _largest(values, mask):
+    """(A, 1) each: the largest chosen value of a row, -inf where none is chosen, and its column."""
+    value, column = ops.top_k(ops.where(mask, values, -np.inf), 1)
+    return value, ops.cast(column, "int32")

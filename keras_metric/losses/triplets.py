@@ -27,6 +27,8 @@ class TripletLoss(ChoosingLoss):
       "semi_hard"      mean over its positives p, each with the nearest n farther than p; when there
                        is none, with the farthest n. Schroff et al., "FaceNet", 2015,
                        arXiv:1503.03832, section 3.2
+      "hardest_semi_hard"  the farthest p alone, with the nearest n farther than it; when there is
+                       none, with the farthest n: what TensorFlow Similarity calls semi-hard
       "hard"           the farthest p and the nearest n. Hermans et al., "In defense of the triplet
                        loss", 2017, arXiv:1703.07737, eq. 5
       "all"            mean over the triplets of a that are not yet satisfied. The same, eq. 6
@@ -37,7 +39,7 @@ class TripletLoss(ChoosingLoss):
     soft replaces the hinge and its margin by the softplus (the same, section 2); not with "all",
     where it would cost the cube. Time O(B^2 log B) at most, memory O(B^2).
 
-    Raises ValueError for an unknown mining, soft with "all", swap with "semi_hard" or "all".
+    Raises ValueError for an unknown mining, soft with "all", swap with another mining than its two.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class TripletLoss(ChoosingLoss):
         if soft and mining == "all":
             raise ValueError(
                 "The soft margin over all triplets costs the cube of the batch. Expected soft=True "
-                "with mining 'semi_hard', 'hard' or 'easy_positive'. Received: mining='all'"
+                f"with mining {', '.join(_mining.COLUMNS)}. Received: mining='all'"
             )
         if swap and mining not in ("hard", "easy_positive"):
             raise ValueError(
@@ -70,7 +72,7 @@ class TripletLoss(ChoosingLoss):
         self.soft = soft
         self.swap = swap
         self.chooses = mining != "all" and not swap
-        self.tiers = (3, _mining.FEW) if mining == "semi_hard" else ()
+        self.tiers = _mining.TIERS if mining == "semi_hard" else ()
         if swap:
             self.context = _nearest_negatives
 
