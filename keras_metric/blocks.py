@@ -12,9 +12,7 @@ from keras import ops
 __all__ = ["map_rows"]
 
 
-def map_rows(
-    function: Callable, rows, shared, *, rows_per_block: int, dtype: str | None = None
-):
+def map_rows(function: Callable, rows, shared, *, rows_per_block: int, dtype: str | None = None):
     """`function(start, block, shared)`, one block of rows at a time, put together again.
 
     rows: (A, ...) float tensor, cut into blocks of `rows_per_block` (the last one filled with

@@ -40,6 +40,15 @@ def test_equals_loops(name, rows):
     np.testing.assert_allclose(paired, np.diag(expected), rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("scale", [1e-25, 1, 1e25])
+@pytest.mark.parametrize("name", ["euclidean", "squared_euclidean", "cosine", "angular"])
+def test_ranking_orders_each_row_as_the_distance_does(name, scale, rows):
+    anchors, candidates = (scale * points.astype("float64") for points in rows)
+    expected = np.array([[loops(name, a, c) for c in candidates] for a in anchors])
+    scores = distances.ranking(name)(anchors.astype("float32"), candidates.astype("float32"))
+    np.testing.assert_array_equal(np.argsort(numbers(scores)), np.argsort(expected))
+
+
 @pytest.mark.parametrize("name", sorted({*distances.names()} - {"negative_dot"}))
 def test_never_negative_and_finite_anywhere(name, rows):
     anchors = np.concatenate([rows[0], rows[0][:2], np.zeros((2, 6), "float32")])

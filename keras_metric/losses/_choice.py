@@ -29,7 +29,9 @@ class ChoosingLoss(PairLoss):
 
     def columns(self, pairs, mates):
         """Pairs, mates (A, tier) or None -> (A, S) int32 columns of the pairs, -1 for none."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement columns(pairs, mates).")
+        raise NotImplementedError(
+            f"{type(self).__name__} does not implement columns(pairs, mates)."
+        )
 
     def of_distances(self, d, filled):
         """(A, S) distances of the columns, (A, S) bool whether they are there -> (A,) values."""
@@ -62,7 +64,9 @@ class ChoosingLoss(PairLoss):
         """Whether measuring the chosen rows again costs less than a gradient through all pairs."""
         count, width = batch.candidates.shape
         read = self.reads * min(self.tiers, default=1)
-        return None in (count, width) or 2 * count >= read * width or self.rows_per_block is not None
+        return (
+            None in (count, width) or 2 * count >= read * width or self.rows_per_block is not None
+        )
 
     def _measured(self, batch):
         """Values and counts (A,), with gradient through the distances of the chosen rows alone."""
