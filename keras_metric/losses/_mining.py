@@ -83,8 +83,8 @@ def semi_hard_of_many(pairs: Pairs, violation: Callable):
 def all_triplets(pairs: Pairs, margin: float):
     """Mean of the hinges above 0, (A,).
 
-    With n_p negatives within reach of the positive p, which is at d_p + margin, the hinges add up to
-    sum over p of n_p (d_p + margin), minus d of each negative as often as it is within reach.
+    With n_p negatives within the reach d_p + margin of a positive p, the hinges add up to the sum
+    over p of n_p (d_p + margin), minus d of each negative as often as it is within reach.
     """
     return by_positives(
         pairs,
