@@ -31,7 +31,7 @@ def masked_scores(plan: Plan, number: int) -> Callable:
         masks = resized(grid.maps(ops.swapaxes(channels, 1, 2)), size)
         masks = masks - ops.min(masks, axis=axes, keepdims=True)
         masks = masks / (ops.max(masks, axis=axes, keepdims=True) + EPSILON)
-        count = channels.shape[-1]
+        count = ops.shape(channels)[-1]
         flat = [ops.repeat(x, count, axis=0) for x in keras.tree.flatten(inputs)]
         place = spatial_inputs(inputs)[number]
         axis = 1 if grid.channels_first else -1
@@ -52,7 +52,7 @@ def ablated_scores(plan: Plan, number: int) -> Callable:
     layout = plan.target.positions[number]
 
     def scores(inputs, activations, keep, classes):
-        count = keep.shape[0]
+        count = ops.shape(keep)[0]
 
         def tiled(x):
             return ops.repeat(x, count, axis=0)

@@ -178,6 +178,16 @@ def test_scorecam_masks_the_image_by_each_channel(images):
     np.testing.assert_allclose(found, np.einsum("bhwk,bk->bhw", a, weights), atol=1e-4)
 
 
+@pytest.mark.parametrize("method", ["scorecam", "ablationcam"])
+def test_batches_of_several_sizes_have_the_same_maps(method, images):
+    """More images leave room for fewer channels at once."""
+    cam = CAM(gap_network(), method)
+    alone = [cam(images[i : i + 1], 1)[0] for i in range(3)]
+    np.testing.assert_allclose(cam(images, 1), alone, atol=1e-4)
+    many = np.concatenate([images] * 4)
+    np.testing.assert_allclose(cam(many, 1), alone * 4, atol=1e-4)
+
+
 def test_fullgrad_adds_up_through_batch_norm_and_hidden_layers(images):
     head = [
         layers.BatchNormalization(beta_initializer="ones", moving_mean_initializer="ones"),
