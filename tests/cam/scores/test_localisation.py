@@ -10,7 +10,7 @@ from keras_metric.cam.scores import (
     pixel_average_precision,
     pointing_game,
 )
-from keras_metric.cam.scores.components import overlaps
+from keras_metric.cam.scores.components import _swept, labelled, overlaps
 
 
 def flood(mask):
@@ -54,6 +54,31 @@ def test_boxes_of_parts_equal_flood_fill(largest, levels, rng):
             used = parts[-1:] if largest else parts
             expected = max(loop_iou(part, box) for part in used for box in boxes)
             np.testing.assert_allclose(value, expected)
+
+
+@pytest.mark.parametrize("density", [0.0, 0.3, 0.5, 0.7, 1.0])
+def test_parts_of_a_mask_equal_flood_fill(density, rng):
+    for _ in range(20):
+        mask = rng.random((9, 12)) < density
+        boxes, pixels = labelled(mask)
+        expected = []
+        for part in flood(mask):
+            ys, xs = zip(*part, strict=True)
+            expected.append((min(xs), min(ys), max(xs) + 1, max(ys) + 1, len(part)))
+        found = [(*box, count) for box, count in zip(boxes.tolist(), pixels.tolist(), strict=True)]
+        assert sorted(found) == sorted(expected)
+
+
+@pytest.mark.parametrize("largest", [True, False])
+def test_few_thresholds_and_many_find_the_same(largest, rng):
+    heat, boxes = rng.random((12, 15)), np.array([[1, 2, 5, 6], [6, 0, 9, 4]])
+    thresholds = np.arange(100) / 100
+    many = _swept(heat, boxes, thresholds, False)
+    np.testing.assert_allclose(overlaps(heat, boxes, thresholds, False), many)
+    heat = np.zeros((12, 15))
+    heat[2:6, 1:5], heat[8:10, 8:14] = 1.0, 0.5
+    few, many = (f(heat, boxes, thresholds, largest) for f in (overlaps, _swept))
+    np.testing.assert_allclose(few, many)
 
 
 def blob(left, top, right, bottom, value=1.0):
