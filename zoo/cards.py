@@ -83,4 +83,6 @@ def _cell(value: Any) -> str:
 
 
 def _number(value: float) -> str:
+    if 0 < abs(value) < 1e-3:
+        return f"{value:.1e}"
     return f"{value:.4f}" if abs(value) <= 1 else f"{value:.2f}"

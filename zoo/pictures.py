@@ -32,7 +32,7 @@ def draw(
     """
     pictures = (recipe.pictures or embedding_pictures.pictures)(settings, model, split)
     for number, (caption, history) in enumerate(histories.items()):
-        name = f"curves-{number + 1}.png" if number else "curves.png"
+        name = f"curves-{number}.png" if number else "curves.png"
         pictures[name] = Picture(plots.curves(history), caption)
     for name, picture in pictures.items():
         write(run.pictures / name, picture.figure.savefig)

@@ -22,7 +22,7 @@ REPORT = {
     "column": "ours",
     "results": {"score": 0.5},
     "baselines": {"chance": {"score": 0.125}, "nobody": {}},
-    "tables": {"By method": {"cam": {"a": 0.25, "b": 2.0}, "none": {"b": 3.0}}},
+    "tables": {"By method": {"cam": {"a": 0.25, "b": 2e-6}, "none": {"b": 3.0}}},
     "data": {"train": "A", "test": "B", "licence": "none"},
     "training": {"epochs": 1, "seconds": 2.0, "date": "today", "versions": {}},
     "parameters": 3,
@@ -33,7 +33,7 @@ REPORT = {
 def test_tables_and_words_of_the_recipe_are_on_the_card():
     text = card(RECIPE, REPORT)
     assert "| | ours | chance | nobody |\n|---|---|---|---|\n| score | 0.5000 | 0.1250 |  |" in text
-    assert "### By method\n\n| | a | b |\n|---|---|---|\n| cam | 0.2500 | 2.00 |" in text
+    assert "### By method\n\n| | a | b |\n|---|---|---|\n| cam | 0.2500 | 2.0e-06 |" in text
     assert "| none |  | 3.00 |" in text
     assert "Measured on the moon." in text
     assert text.index("limits") < text.index("For nothing.") < text.index("## Pictures")

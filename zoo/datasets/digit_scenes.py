@@ -31,8 +31,8 @@ def load(
 ) -> Scenes:
     """Scenes of the digits of one split ("train", "validation" or "test").
 
-    `side` is that of a digit at scale 1; `options` are those of `Scenes`. The same seed draws
-    other scenes for each split, since the bank differs.
+    `side` is that of a digit at scale 1; `options` are those of `Scenes`, whose seed is 3 `seed`
+    plus 0, 1 or 2 for the split, so that no two splits share a layout.
 
     Raises `ValueError` for another split and what `Scenes` refuses.
     """
@@ -40,5 +40,5 @@ def load(
         raise ValueError(
             f"Unknown split. Expected one of: {', '.join(Banks._fields)}. Received: {split!r}."
         )
-    bank = getattr(digit_banks(side), split)
-    return Scenes(bank, size, count, seed, **options)
+    bank, number = getattr(digit_banks(side), split), Banks._fields.index(split)
+    return Scenes(bank, size, count, len(Banks._fields) * seed + number, **options)

@@ -8,30 +8,19 @@ from keras_metric.batches.base import Batches, positive_integer
 from zoo.datasets.scenes import Scene, Scenes
 
 
-class SceneBatches(Batches):
-    """`(images (B, H, W, 1) uint8, targets)`, drawn when asked for; see `Scenes`.
-
-    Epoch after epoch goes on through the scenes and begins anew after the last one, so training
-    on `count=10**9` never sees a scene twice.
-
-    - `targets`: what is learnt, a function of the batch's scenes: `label_maps` or `presence` below,
-      or one of yours.
-    - `fixed`: every epoch sees the scenes of the first, for validation.
-    - `workers`: threads that draw.
-    """
+class BatchesOfScenes(Batches):
+    """What is drawn from scenes in batches, with the seed of the scenes."""
 
     def __init__(
         self,
         scenes: Scenes,
-        batch_size: int = 16,
+        batch_size: int,
         *,
-        targets: Callable[[Scenes, list[Scene]], np.ndarray],
-        batches_per_epoch: int | None = None,
-        fixed: bool = False,
+        batches_per_epoch: int | None,
+        fixed: bool,
         workers: int = 1,
     ):
-        self.scenes, self.targets = scenes, targets
-        self.batch_size = positive_integer("batch_size", batch_size)
+        self.scenes, self.batch_size = scenes, positive_integer("batch_size", batch_size)
         super().__init__(
             batches_per_epoch=batches_per_epoch,
             images_per_epoch=len(scenes),
@@ -44,6 +33,34 @@ class SceneBatches(Batches):
             use_multiprocessing=False,
             max_queue_size=10,
         )
+
+
+class SceneBatches(BatchesOfScenes):
+    """`(images (B, H, W, 1) uint8, targets)`, drawn when asked for; see `Scenes`.
+
+    Epoch after epoch goes on through the scenes and begins anew after the last one, so training
+    on `count=10**9` never sees a scene twice.
+
+    - `targets`: what is learnt, a function of the batch's scenes: `label_maps` or `presence` below,
+      or one of yours, of arrays or a dictionary of them.
+    - `fixed`: every epoch sees the scenes of the first, for validation.
+    - `workers`: threads that draw.
+    """
+
+    def __init__(
+        self,
+        scenes: Scenes,
+        batch_size: int = 16,
+        *,
+        targets: Callable[[Scenes, list[Scene]], np.ndarray | dict[str, np.ndarray]],
+        batches_per_epoch: int | None = None,
+        fixed: bool = False,
+        workers: int = 1,
+    ):
+        super().__init__(
+            scenes, batch_size, batches_per_epoch=batches_per_epoch, fixed=fixed, workers=workers
+        )
+        self.targets = targets
 
     def batch(self, epoch: int, number: int):
         first = (epoch * self.batches_per_epoch + number) * self.batch_size

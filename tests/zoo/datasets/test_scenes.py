@@ -92,6 +92,14 @@ def test_no_glyph_is_in_two_splits():
     assert len(three.train) > len(three.test) > len(three.validation) > 200
 
 
+def test_no_layout_is_in_two_splits():
+    scenes = [digit_scenes.load(split, 64, seed=1)[0] for split in ("train", "validation", "test")]
+    boxes = [scene.boxes[:2].tolist() for scene in scenes]
+    assert boxes[0] != boxes[1]
+    assert boxes[1] != boxes[2]
+    assert {digit_scenes.load("test", seed=s).seed for s in (0, 1)} == {2, 5}
+
+
 def test_equal_pictures_come_once(squares):
     twice = squares.where(np.array([0, 0, 0, 0, 0, 0]))
     rng = np.random.default_rng(0)
