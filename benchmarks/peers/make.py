@@ -1,10 +1,11 @@
 """Make the environment of one peer (or of all), apart from ours.
 
     python benchmarks/peers/make.py tensorflow-addons
-    python benchmarks/peers/make.py --into FOLDER        # all three
+    python benchmarks/peers/make.py --into FOLDER        # all of them
 
-Each environment is a folder of its own: FOLDER/NAME, with what NAME.txt beside this file pins.
-An environment that already has what its file says is left as it is.
+Each environment is a folder of its own: FOLDER/NAME, with what NAME.txt beside this file pins, and
+then what NAME.alone.txt pins (where there is one), without what that asks for.
+An environment that already has what its files say is left as it is.
 """
 
 import argparse
@@ -15,7 +16,9 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PEERS = ("tensorflow-addons", "tensorflow-similarity", "pytorch-metric-learning")
+LOSSES = ("tensorflow-addons", "tensorflow-similarity", "pytorch-metric-learning")
+MAPS = ("pytorch-grad-cam", "torchcam", "captum", "tf-keras-vis", "tf-explain", "xplique")
+PEERS = LOSSES + MAPS
 OURS = "keras-metric"
 
 
@@ -34,18 +37,21 @@ def interpreter(peer: str, *, folder: Path | None = None) -> Path:
 
 def make(peer: str, folder: Path) -> Path:
     """Create (or complete) the environment of `peer` and return its interpreter."""
-    requirements = HERE / f"{peer}.txt"
     if peer not in PEERS:
         raise ValueError(f"unknown peer. Expected one of {', '.join(PEERS)}. Received: {peer!r}")
     python = interpreter(peer, folder=folder)
     stamp = folder / peer / "made-from.sha256"
-    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    pinned, alone = HERE / f"{peer}.txt", HERE / f"{peer}.alone.txt"
+    files = [pinned, alone] if alone.exists() else [pinned]
+    wanted = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     if python.exists() and stamp.exists() and stamp.read_text() == wanted:
         print(f"{peer}: up to date in {folder / peer}")
         return python
     print(f"{peer}: installing into {folder / peer}", flush=True)
     subprocess.run([sys.executable, "-m", "venv", "--clear", folder / peer], check=True)
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", requirements], check=True)
+    for file in files:
+        install = [python, "-m", "pip", "install", "--quiet", "-r", file]
+        subprocess.run(install + (["--no-deps"] if file == alone else []), check=True)
     stamp.write_text(wanted)
     return python
 

@@ -15,7 +15,7 @@ from keras_metric.cam.evidence import plan
 from keras_metric.cam.examples import example_inputs, signature
 from keras_metric.cam.kept import Kept
 from keras_metric.cam.logits import look_through_softmax
-from keras_metric.cam.runs import Result, Runner
+from keras_metric.cam.runs import EVERYTHING, MAPS, RAW, Result, Runner
 
 _KEPT_SIZES = 8
 
@@ -108,12 +108,12 @@ class CAM:
                 before softmax. `(B, M)`, "all" and "top" give `(B, M, H, W)`.
             raw: maps of the layer's own resolution, before ReLU and normalisation.
         """
-        result, several = self._run(images, classes, raw)
+        result, several = self._run(images, classes, RAW if raw else MAPS)
         return _shaped(result.raw if raw else result.maps, several)
 
     def explain(self, images, classes=None) -> Explanation:
         """Maps with raw maps, classes, scores and the layer's name; arguments as in a call."""
-        result, several = self._run(images, classes, False)
+        result, several = self._run(images, classes, EVERYTHING)
         numbers = [result.classes, result.scores]
         return Explanation(
             _shaped(result.maps, several),
@@ -128,7 +128,7 @@ class CAM:
         Raises:
             ValueError: the method's maps add up to nothing in particular.
         """
-        inputs = rendering.tensor_inputs(images)
+        inputs = rendering.standard_inputs(images)
         runner = self._runner(inputs)
         numbers, _ = self._numbers(runner, inputs, classes)
         return completeness(runner, inputs, numbers)
@@ -140,7 +140,7 @@ class CAM:
             images: tensors of a shape this object has met, or the model's own static shape.
             classes: int32 `(B, M)`, -1 for each image's best class; M is 1 except for "cam".
         """
-        maps = self._runner(images).tensors(images, classes).maps
+        maps = self._runner(images).tensors(images, classes)
         return maps[0] if len(maps) == 1 else tuple(maps)
 
     @property
@@ -165,8 +165,8 @@ class CAM:
 
         return self._runners.get(signature(inputs), build)
 
-    def _run(self, images, classes, raw: bool) -> tuple[Result, bool]:
-        inputs = rendering.tensor_inputs(images)
+    def _run(self, images, classes, wanted) -> tuple[Result, bool]:
+        inputs = rendering.standard_inputs(images)
         runner = self._runner(inputs)
         target: Callable | None = classes if callable(classes) else None
         if target is not None and self.method.needs == "weights":
@@ -176,7 +176,7 @@ class CAM:
             )
         numbers, several = self._numbers(runner, inputs, None if target else classes)
         if self._smooth is None:
-            return runner.run(inputs, numbers, target=target, raw=raw), several
+            return runner.run(inputs, numbers, target=target, wanted=wanted), several
         return self._smoothed(runner, inputs, numbers, target), several
 
     def _numbers(self, runner: Runner, inputs, classes):
@@ -185,9 +185,9 @@ class CAM:
         return class_choice.wanted(classes, batch, runner.plan.classes, scores)
 
     def _smoothed(self, runner: Runner, inputs, numbers, target) -> Result:
-        clean = runner.run(inputs, numbers, target=target, raw=True)
+        clean = runner.run(inputs, numbers, target=target, wanted=RAW)
         mean = smoothing.smoothed(
-            lambda x: runner.run(x, clean.classes, target=target, raw=True).raw,
+            lambda x: runner.run(x, clean.classes, target=target, wanted=RAW).raw,
             inputs,
             self._smooth,
             **self._versions,

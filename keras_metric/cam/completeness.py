@@ -8,7 +8,7 @@ from keras import ops
 from keras_metric.cam import fullgrad
 from keras_metric.cam.classes import class_score
 from keras_metric.cam.evidence import activations_and_answer
-from keras_metric.cam.runs import Runner
+from keras_metric.cam.runs import RAW, Runner
 
 
 class Completeness(NamedTuple):
@@ -36,7 +36,7 @@ def completeness(runner: Runner, inputs, classes) -> Completeness:
             "This method's maps have no sum to compare. Expected one of: cam, gradcam, hirescam, "
             f"xgradcam, fullgrad. Received method={runner.method.name!r}."
         )
-    result = runner.run(inputs, classes, raw=True)
+    result = runner.run(inputs, classes, wanted=RAW)
     if runner.method.complete == "mean":
         mean = result.raw[0].mean(axis=tuple(range(2, result.raw[0].ndim)))
         channels = runner.plan.head.pooled_shape[-1]

@@ -33,7 +33,7 @@ def plan(model: keras.Model, inputs, layer, output, find_patches) -> Plan:
 
     `find_patches(calls, answer)` says which final layers to look through.
     """
-    examples = keras.tree.map_structure(lambda x: x[:2], inputs)
+    examples = keras.tree.map_structure(lambda x: ops.convert_to_tensor(x[:2]), inputs)
 
     def answer(outputs):
         return pick(outputs, output)

@@ -10,6 +10,10 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_metric.cam.kept import Kept
+
+_KEPT_SHAPES = 64
+
 
 class Backward(NamedTuple):
     """What one forward and backward pass brought."""
@@ -21,9 +25,11 @@ class Backward(NamedTuple):
 
 
 def compiled(function: Callable, model: keras.Model) -> Callable:
-    """`function(*tensors)` as one graph a shape; the model's weights are read anew on every call.
+    """`function(*tensors)` as one graph a shape, to be called on arrays or tensors.
 
-    TensorFlow: `tf.function`. JAX: `jax.jit`, the variables an argument. torch: run as it is.
+    The model's weights are read anew on every call.
+
+    TensorFlow: the concrete functions of a `tf.function`, called past its dispatch. JAX: `jax.jit`, the variables an argument. torch: run as it is.
     """
     return _of_this_backend(compiled)(function, model)
 
@@ -57,9 +63,19 @@ def _product(gradients: list, activations: list, stop: Callable):
 def _compiled_tensorflow(function, model):
     import tensorflow as tf
 
-    graph = tf.function(function, autograph=False, reduce_retracing=True)
+    def on_tensors(*tensors):
+        return function(*tensors)
+
+    graph = tf.function(on_tensors, autograph=False, reduce_retracing=True)
     graph._omit_frequent_tracing_warning = True  # it counts by id(function), which Python reuses
-    return graph
+    concrete = Kept(_KEPT_SHAPES)
+
+    def call(*inputs):
+        shapes = tuple((tuple(x.shape), x.dtype) for x in keras.tree.flatten(inputs))
+        tensors = keras.tree.map_structure(tf.convert_to_tensor, inputs)
+        return concrete.get(shapes, lambda: graph.get_concrete_function(*tensors))(*tensors)
+
+    return call
 
 
 def _backward_tensorflow(run, objective, curvature):
@@ -132,9 +148,9 @@ def _backward_jax(run, objective, curvature):
 def _compiled_torch(function, model):
     import torch
 
-    def call(*tensors):
+    def call(*inputs):
         with torch.no_grad():
-            return function(*tensors)
+            return function(*keras.tree.map_structure(ops.convert_to_tensor, inputs))
 
     return call
 

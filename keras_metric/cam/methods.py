@@ -17,8 +17,8 @@ EPSILON = 1e-7
 class Evidence(NamedTuple):
     """What a method may look at; fields it did not ask for are None.
 
-    Shapes: activations, gradients, curvatures `(B, N, K)`; weights `(B, M, K)` of M classes;
-    score `(B,)`; masked and ablated scores `(B, K)`.
+    Shapes: activations, gradients, curvatures `(B, N, K)`; weights of M classes `(B, K, M)`, or
+    `(K, M)` when they are the same for all images; score `(B,)`; masked and ablated scores `(B, K)`.
     """
 
     activations: Any
@@ -77,9 +77,9 @@ def weighted(weights, activations):
 def cam(e: Evidence):
     """w_c . A: exact behind global average pooling. Zhou et al. 2016, eq. 2. arXiv:1512.04150
 
-    All classes asked for in one product: `(B, M, K)` weights give `(B, M, N)`.
+    All classes asked for in one product, turned to `(B, M, N)`.
     """
-    return ops.matmul(e.weights, ops.swapaxes(e.activations, 1, 2))
+    return ops.swapaxes(ops.matmul(e.activations, e.weights), 1, 2)
 
 
 @method("gradcam", needs="gradients", complete="sum")

@@ -1,10 +1,13 @@
 """From raw maps to maps of the image's size: ReLU, normalise, resize, normalise."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 from keras import ops
 
 EPSILON = 1e-7
+ROUNDING = 1e-6  # more than three interpolations in a row of values up to 1 can be off
 NORMALIZATIONS = ("minmax", "max", "none")
 
 
@@ -12,7 +15,9 @@ def rendered(maps, size: tuple[int, ...], relu: bool = True, normalize: str = "m
     """`(..., h, w) -> (..., H, W)`.
 
     With the defaults: ReLU, `m / (max m + 1e-7)` after `m - min m`, half-pixel bilinear, and the
-    same normalisation again, as pytorch-grad-cam 1.5.7 does.
+    same normalisation again, as pytorch-grad-cam 1.5.7 does. The second one, too, is done on the
+    small maps, since interpolation is linear and its weights add up to 1: only its extremes are
+    looked up in the image's size, where they can be.
 
     Args:
         size: the image's size; one length for signals, three for volumes.
@@ -20,26 +25,64 @@ def rendered(maps, size: tuple[int, ...], relu: bool = True, normalize: str = "m
         normalize: "minmax" (each map to 0..1), "max" (each map over its largest magnitude, signs
             kept) or "none" (magnitudes comparable between images).
     """
-    axes = tuple(range(-len(size), 0))
     maps = ops.relu(maps) if relu else maps
-    maps = resized(_normalized(maps, axes, normalize), size)
-    return _normalized(maps, axes, normalize)
+    if normalize == "none":
+        return resized(maps, size)
+    scaled = _between_extremes if normalize == "minmax" else _over_largest
+    axes = tuple(range(-len(size), 0))
+    maps = scaled(maps, maps, axes, 0.0)
+    return resized(scaled(maps, resized(maps, size, _extremes), axes, ROUNDING), size)
 
 
-def _normalized(maps, axes, normalize):
-    if normalize == "minmax":
-        maps = maps - ops.min(maps, axis=axes, keepdims=True)
-        return maps / (ops.max(maps, axis=axes, keepdims=True) + EPSILON)
-    if normalize == "max":
-        return maps / (ops.max(ops.abs(maps), axis=axes, keepdims=True) + EPSILON)
-    return maps
+def _between_extremes(maps, seen, axes, rounding: float):
+    """From 0 to 1 between the least and the largest value of `seen`.
+
+    What is yet to be resized keeps so far within that no rounding leaves 0..1; a least of exactly 0
+    needs no such room, and black stays black.
+    """
+    least = ops.min(seen, axis=axes, keepdims=True)
+    spread = ops.max(seen - least, axis=axes, keepdims=True)
+    room = ops.where(least > 0, rounding, 0.0) if rounding else 0.0
+    return (maps - least + room) / (spread + room + rounding + EPSILON)
 
 
-def resized(maps, size: tuple[int, ...]):
+def _over_largest(maps, seen, axes, rounding: float):
+    largest = ops.max(ops.abs(seen), axis=axes, keepdims=True)
+    return maps / (largest + rounding + EPSILON)
+
+
+def interpolation(old: int, new: int) -> np.ndarray:
+    """`(old, new)` weights: output centre i reads at (i + 1/2) old / new - 1/2, edges repeated."""
+    low, share = _places(old, new)
+    weights = np.zeros((old, new), "float32")
+    weights[low, np.arange(new)] = 1 - share
+    weights[np.minimum(low + 1, old - 1), np.arange(new)] += share.astype("float32")
+    return weights
+
+
+def _places(old: int, new: int) -> tuple[np.ndarray, np.ndarray]:
+    """The input centre before each output centre, and how far it lies towards the next."""
+    centre = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
+    low = np.minimum(np.floor(centre).astype(int), max(old - 2, 0))
+    return low, centre - low
+
+
+def _extremes(old: int, new: int) -> np.ndarray:
+    """The interpolation at the first and the last output centre between two input centres.
+
+    In between it is linear along every axis, so the extremes of all output centres are among these.
+    """
+    low, _ = _places(old, new)
+    first = np.diff(low, prepend=-1) > 0
+    last = np.diff(low, append=old) > 0
+    return interpolation(old, new)[:, first | last]
+
+
+def resized(maps, size: tuple[int, ...], weights: Callable = interpolation):
     """Linear interpolation between pixel centres over the last axes, 1 to 3 of them."""
-    for axis in range(-1, -len(size) - 1, -1):
+    for axis in range(-len(size), 0):
         if maps.shape[axis] != size[axis]:
-            maps = _along(axis, maps, _interpolation(maps.shape[axis], size[axis]))
+            maps = _along(axis, maps, weights(maps.shape[axis], size[axis]))
     return maps
 
 
@@ -53,16 +96,6 @@ def _along(axis: int, maps, weights: np.ndarray):
     return ops.moveaxis(turned, -1, axis)
 
 
-def _interpolation(old: int, new: int) -> np.ndarray:
-    """`(old, new)` weights: output centre i reads at (i + 1/2) old / new - 1/2, edges repeated."""
-    centre = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
-    low = np.minimum(np.floor(centre).astype(int), max(old - 2, 0))
-    weights = np.zeros((old, new), "float32")
-    weights[low, np.arange(new)] = 1 - (centre - low)
-    weights[np.minimum(low + 1, old - 1), np.arange(new)] += (centre - low).astype("float32")
-    return weights
-
-
 def check(normalize: str) -> None:
     if normalize not in NORMALIZATIONS:
         raise ValueError(
@@ -71,13 +104,17 @@ def check(normalize: str) -> None:
         )
 
 
-def tensor_inputs(inputs):
-    """Arrays as tensors; images of 64 bits or of integers as float32, token numbers untouched."""
+def standard_inputs(inputs):
+    """Images of 64 bits or of integers as float32, token numbers untouched.
+
+    Arrays stay arrays: what is compiled turns them into tensors in the quickest way.
+    """
 
     def convert(x):
-        tensor = ops.convert_to_tensor(x)
-        kind = keras.backend.standardize_dtype(tensor.dtype)
-        wide = kind == "float64" or (len(tensor.shape) >= 3 and "int" in kind)
-        return ops.cast(tensor, "float32") if wide else tensor
+        x = x if hasattr(x, "dtype") else ops.convert_to_tensor(x)
+        kind = keras.backend.standardize_dtype(x.dtype)
+        if kind != "float64" and not (len(x.shape) >= 3 and "int" in kind):
+            return x
+        return x.astype("float32") if isinstance(x, np.ndarray) else ops.cast(x, "float32")
 
     return keras.tree.map_structure(convert, inputs)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -25,12 +26,20 @@ _KEPT_FUNCTIONS = 16
 
 
 class Result(NamedTuple):
-    """Maps `(B, M, ...)`, one array for each call of the layer; scores and classes `(B, M)`."""
+    """Maps `(B, M, ...)`, one array for each call of the layer; scores and classes `(B, M)`.
 
-    raw: list
-    maps: list
-    scores: Any
-    classes: Any
+    None stands for what was not asked for.
+    """
+
+    raw: list | None = None
+    maps: list | None = None
+    scores: Any = None
+    classes: Any = None
+
+
+MAPS = ("maps",)
+RAW = ("raw", "scores", "classes")
+EVERYTHING = Result._fields
 
 
 class Runner:
@@ -57,34 +66,38 @@ class Runner:
     def scores(self, inputs):
         return self.compiled("scores", partial(scores_of, self.plan))(inputs)
 
-    def run(self, inputs, classes, *, target: Callable | None = None, raw: bool = False) -> Result:
-        """Maps of classes `(B, M)`, or of `target(answer) -> (B,)`."""
+    def run(self, inputs, classes, *, target: Callable | None = None, wanted=EVERYTHING) -> Result:
+        """Maps of classes `(B, M)`, or of `target(answer) -> (B,)`; only what is wanted of them."""
         if self.method.needs == "weights":
-            return self._linear(inputs, classes, raw)
-        columns = [self._one(inputs, c[:, None], target, raw) for c in np.asarray(classes).T]
+            return self._linear(inputs, classes, wanted)
+        columns = [self._one(inputs, c[:, None], target, wanted) for c in np.asarray(classes).T]
         if len(columns) == 1:
             return columns[0]
         return _joined(columns)
 
-    def _linear(self, inputs, classes, raw: bool) -> Result:
+    def _linear(self, inputs, classes, wanted) -> Result:
         every = classes.shape[1] == self.plan.classes > 1
         every = every and bool((classes == np.arange(self.plan.classes)).all())
+        if every:
+            function = self.compiled(
+                ("all", wanted), lambda x: self.finished(*self.all_maps(x), wanted)
+            )
+            return _numbers(function(inputs), wanted)
         function = self.compiled(
-            ("linear", every, raw),
-            lambda x, c: self.finished(*self.linear_maps(x, c, every), raw),
+            ("linear", wanted), lambda x, c: self.finished(*self.linear_maps(x, c), wanted)
         )
-        return _numbers(function(inputs, ops.convert_to_tensor(classes)))
+        return _numbers(function(inputs, classes), wanted)
 
-    def _one(self, inputs, classes, target, raw: bool) -> Result:
-        classes = ops.convert_to_tensor(np.ascontiguousarray(classes))
+    def _one(self, inputs, classes, target, wanted) -> Result:
         if self.method.needs in ("masks", "ablations"):
-            return self._perturbed(inputs, classes, target, raw)
+            return self._perturbed(inputs, classes, target, wanted)
         function = self.compiled(
-            ("one", target, raw), lambda x, c: self.finished(*self.one_map(x, c, target), raw)
+            ("one", target, wanted),
+            lambda x, c: self.finished(*self.one_map(x, c, target), wanted),
         )
-        return _numbers(function(inputs, classes))
+        return _numbers(function(inputs, classes), wanted)
 
-    def tensors(self, inputs, classes, raw: bool = False) -> Result:
+    def tensors(self, inputs, classes) -> list:
         """The maps as tensors, uncompiled: for use inside a graph of the caller's own."""
         if self.method.needs in ("masks", "ablations"):
             raise ValueError(
@@ -92,28 +105,43 @@ class Runner:
                 f"Received method={self.method.name!r}."
             )
         if self.method.needs == "weights":
-            return self.finished(*self.linear_maps(inputs, classes, False), raw)
-        return self.finished(*self.one_map(inputs, classes, None), raw)
+            return self.finished(*self.linear_maps(inputs, classes), MAPS)[0]
+        return self.finished(*self.one_map(inputs, classes, None), MAPS)[0]
 
-    def finished(self, raws: list, scores, classes, raw: bool) -> Result:
-        maps = [] if raw else [self._render(m, s) for m, s in zip(raws, self.sizes, strict=True)]
-        return Result(raws, maps, scores, classes)
+    def finished(self, raws: list, scores, classes, wanted) -> list:
+        """The fields of a Result that are wanted: what no field needs is left out of the graph."""
+        found = Result(raws, None, scores, classes)
+        if "maps" in wanted:
+            maps = [self._render(m, s) for m, s in zip(raws, self.sizes, strict=True)]
+            found = found._replace(maps=maps)
+        return [getattr(found, name) for name in wanted]
 
     @property
     def sizes(self):
         return self.plan.sizes
 
-    def linear_maps(self, inputs, classes, every: bool):
+    def linear_maps(self, inputs, classes):
+        activation, scores, weights = self._linear_parts(inputs)
+        classes = resolved(scores, classes)
+        weights = ops.moveaxis(ops.take(weights, classes, axis=1), 0, 1)
+        scores = ops.take_along_axis(scores, classes, axis=-1)
+        return self._weighted(activation, weights), scores, classes
+
+    def all_maps(self, inputs):
         """All classes in one matrix product."""
+        activation, scores, weights = self._linear_parts(inputs)
+        classes = ops.broadcast_to(ops.arange(self.plan.classes, dtype="int32"), ops.shape(scores))
+        return self._weighted(activation, weights), scores, classes
+
+    def _linear_parts(self, inputs):
+        """Activations `(B, N, K)`, scores `(B, C)` and the head's weights `(K, C)`."""
         activations, answer = activations_and_answer(self.plan, inputs)
         flat = flattened(self.plan, activations)[0]
-        scores = class_scores(answer)
-        classes = resolved(scores, classes)
-        weights = ops.transpose(self.plan.head.weights(flat.shape[-1])[0])
-        weights = weights[None] if every else ops.take(weights, classes, axis=0)
-        raw = self.method.function(Evidence(flat, None, weights=weights))
-        scores = ops.take_along_axis(scores, classes, axis=-1)
-        return [self.plan.target.positions[0].maps(raw)], scores, classes
+        return flat, class_scores(answer), self.plan.head.weights(flat.shape[-1])[0]
+
+    def _weighted(self, activation, weights) -> list:
+        raw = self.method.function(Evidence(activation, None, weights=weights))
+        return [self.plan.target.positions[0].maps(raw)]
 
     def one_map(self, inputs, classes, target: Callable | None):
         score = self.score(classes, target)
@@ -138,7 +166,7 @@ class Runner:
         layouts = self.plan.target.positions
         return [p.maps(m[:, None]) for p, m in zip(layouts, flat, strict=True)]
 
-    def _perturbed(self, inputs, classes, target, raw: bool) -> Result:
+    def _perturbed(self, inputs, classes, target, wanted) -> Result:
         if target is not None:
             raise ValueError(
                 f"method={self.method.name!r} explains classes. Expected class numbers. Received "
@@ -146,15 +174,15 @@ class Runner:
             )
         one_pass = self.compiled("activations", partial(activations_and_answer, self.plan))
         activations, answer = one_pass(inputs)
-        classes = resolved(class_scores(answer), classes)
+        classes = resolved(class_scores(answer), ops.convert_to_tensor(classes))
         flat = flattened(self.plan, activations)
         score = class_score(answer, classes)
         maps = [
             self.method.function(self._evidence(number, inputs, activations, flat, score, classes))
             for number in range(len(flat))
         ]
-        render = self.compiled(("finish", raw), partial(self.finished, raw=raw))
-        return _numbers(render(self._grids(maps), score[:, None], classes))
+        render = self.compiled(("finish", wanted), partial(self.finished, wanted=wanted))
+        return _numbers(render(self._grids(maps), score[:, None], classes), wanted)
 
     def _evidence(self, number: int, inputs, activations, flat, score, classes) -> Evidence:
         if self.method.needs == "masks":
@@ -169,19 +197,13 @@ class Runner:
         return Evidence(flat[number], score, ablated_scores=ops.convert_to_tensor(found))
 
 
-def _numbers(result) -> Result:
-    raw, maps, scores, classes = result
-    parts = [[ops.convert_to_numpy(x) for x in group] for group in (raw, maps)]
-    return Result(*parts, ops.convert_to_numpy(scores), ops.convert_to_numpy(classes))
+def _numbers(found: list, wanted) -> Result:
+    numbers = keras.tree.map_structure(ops.convert_to_numpy, list(found))
+    return Result(**dict(zip(wanted, numbers, strict=True)))
 
 
 def _joined(columns: list[Result]) -> Result:
-    def join(parts):
-        return np.concatenate(parts, axis=1)
+    def join(*parts):
+        return None if parts[0] is None else np.concatenate(parts, axis=1)
 
-    return Result(
-        [join(parts) for parts in zip(*(c.raw for c in columns), strict=True)],
-        [join(parts) for parts in zip(*(c.maps for c in columns), strict=True)],
-        join([c.scores for c in columns]),
-        join([c.classes for c in columns]),
-    )
+    return keras.tree.map_structure(join, *columns)

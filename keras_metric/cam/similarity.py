@@ -117,7 +117,7 @@ class SimilarityCAM:
             ValueError: the head is not linear, the similarity is the squared distance, or `at` lies
                 outside the image.
         """
-        tensors = [rendering.tensor_inputs(x) for x in (a, b)]
+        tensors = [rendering.standard_inputs(x) for x in (a, b)]
         first, second = (self._plan(x)[0] for x in tensors)
         if self.similarity == "squared_l2" or not isinstance(first.head, LinearHead):
             reason = getattr(first.head, "reason", "the squared distance is no sum over pairs")
@@ -158,7 +158,7 @@ class SimilarityCAM:
 
     def _run(self, function, *images, key=None):
         """`function(measure, *embedded)` on all images, compiled once for their shapes."""
-        tensors = [rendering.tensor_inputs(x) for x in images]
+        tensors = [rendering.standard_inputs(x) for x in images]
         batches = [keras.tree.flatten(x)[0].shape[0] for x in tensors]
         if len(set(batches)) != 1:
             raise ValueError(

@@ -17,7 +17,7 @@ def evidence(rng):
     a = np.abs(rng.normal(size=(B, N, K)))
     g, h = rng.normal(size=(2, B, N, K))
     masked, ablated = rng.normal(size=(2, B, K))
-    return Evidence(a, np.array([1.5, -2.0]), rng.normal(size=(B, 1, K)), g, h, masked, ablated)
+    return Evidence(a, np.array([1.5, -2.0]), rng.normal(size=(B, K, 1)), g, h, masked, ablated)
 
 
 def loops(name, e):
@@ -27,7 +27,7 @@ def loops(name, e):
         for k in range(K):
             total = sum(a[b, p, k] for p in range(N))
             if name == "cam":
-                w = [e.weights[b, 0, k]] * N
+                w = [e.weights[b, k, 0]] * N
             elif name in ("gradcam", "finercam"):
                 w = [sum(g[b, :, k]) / N] * N
             elif name == "gradcam++":
