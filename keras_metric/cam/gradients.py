@@ -29,7 +29,8 @@ def compiled(function: Callable, model: keras.Model) -> Callable:
 
     The model's weights are read anew on every call.
 
-    TensorFlow: the concrete functions of a `tf.function`, called past its dispatch. JAX: `jax.jit`, the variables an argument. torch: run as it is.
+    TensorFlow: the concrete functions of a `tf.function`, called past its dispatch. JAX: `jax.jit`,
+    the variables an argument. torch: run as it is.
     """
     return _of_this_backend(compiled)(function, model)
 

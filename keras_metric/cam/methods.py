@@ -18,7 +18,8 @@ class Evidence(NamedTuple):
     """What a method may look at; fields it did not ask for are None.
 
     Shapes: activations, gradients, curvatures `(B, N, K)`; weights of M classes `(B, K, M)`, or
-    `(K, M)` when they are the same for all images; score `(B,)`; masked and ablated scores `(B, K)`.
+    `(K, M)` when they are the same for all images; score `(B,)`; masked and ablated scores
+    `(B, K)`.
     """
 
     activations: Any

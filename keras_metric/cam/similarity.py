@@ -1,5 +1,6 @@
 """`SimilarityCAM`: what every position of two images adds to their similarity."""
 
+import math
 from functools import partial
 from typing import NamedTuple
 
@@ -97,15 +98,13 @@ class SimilarityCAM:
 
     def __call__(self, a, b, *, raw: bool = False) -> SimilarityMaps:
         """Maps of two batches of images, pair by pair; `raw` keeps the layer's resolution."""
-        found, sizes, exact = self._run(pair, a, b)
-        *maps, similarity = found
-        return SimilarityMaps(*_sized(maps, sizes, raw), similarity, exact)
+        found, exact = self._run(pair, a, b, sized=not raw)
+        return SimilarityMaps(*found, exact)
 
     def triplet(self, anchor, positive, negative, *, raw: bool = False) -> TripletMaps:
         """Maps of why the anchor is nearer to the positive than to the negative."""
-        found, sizes, exact = self._run(triplet, anchor, positive, negative)
-        *maps, gap = found
-        return TripletMaps(*_sized(maps, sizes, raw), gap, exact)
+        found, exact = self._run(triplet, anchor, positive, negative, sized=not raw)
+        return TripletMaps(*found, exact)
 
     def points(self, a, b, *, at: tuple[int, ...] | None = None) -> np.ndarray:
         """Share of every pair of positions in the cosine or dot product.
@@ -126,7 +125,7 @@ class SimilarityCAM:
                 f"head. Received similarity={self.similarity!r}: {reason}."
             )
         here = None if at is None else _position(at, first)
-        found, _, _ = self._run(partial(pairs_of_positions, at=here), a, b, key=("points", here))
+        found, _ = self._run(partial(pairs_of_positions, at=here), a, b, key=("points", here))
         grids = [p.target.positions[0].grid for p in (first, second)]
         grids = grids if at is None else grids[1:]
         return found.reshape(len(found), *(length for grid in grids for length in grid))
@@ -156,8 +155,11 @@ class SimilarityCAM:
 
         return self._plans.get(signature(inputs), build)
 
-    def _run(self, function, *images, key=None):
-        """`function(measure, *embedded)` on all images, compiled once for their shapes."""
+    def _run(self, function, *images, key=None, sized: bool = False):
+        """`function(measure, *embedded)` on all images, compiled once for their shapes.
+
+        `sized` brings its maps, one for each batch, to the size of the images.
+        """
         tensors = [rendering.standard_inputs(x) for x in images]
         batches = [keras.tree.flatten(x)[0].shape[0] for x in tensors]
         if len(set(batches)) != 1:
@@ -167,30 +169,27 @@ class SimilarityCAM:
             )
         plans = [self._plan(x) for x in tensors]
         measure = Measure(self.similarity, plans[0][1], self._steps)
-        whole = (key or function, *(signature(x) for x in tensors))
+        whole = (key or function, sized, *(signature(x) for x in tensors))
 
         def all_of_it(*inputs):
-            return function(
-                measure, *(embedded(p, x) for (p, _), x in zip(plans, inputs, strict=True))
-            )
+            parts = [embedded(p, x) for (p, _), x in zip(plans, inputs, strict=True)]
+            found = function(measure, *parts)
+            if not sized:
+                return found
+            *maps, value = found
+            return *(_spread(m, p) for m, (p, _) in zip(maps, plans, strict=True)), value
 
         run = self._functions.get(whole, lambda: compiled(all_of_it, self.encoder))
         found = run(*tensors)
         exact = all(isinstance(p.head, LinearHead) for p, _ in plans)
-        return keras.tree.map_structure(ops.convert_to_numpy, found), plans, exact
+        return keras.tree.map_structure(ops.convert_to_numpy, found), exact
 
 
-def _sized(maps, plans, raw: bool) -> list:
+def _spread(shares, of: Plan):
     """A position's share spread over its pixels, so that sums stay what they are."""
-    if raw:
-        return list(maps)
-    sized = []
-    for one, (found, _) in zip(maps, plans, strict=True):
-        size = found.sizes[0]
-        area = found.target.positions[0].count / np.prod(size)
-        spread = rendering.resized(ops.convert_to_tensor(one), size)
-        sized.append(ops.convert_to_numpy(spread) * np.float32(area))
-    return sized
+    size = of.sizes[0]
+    area = of.target.positions[0].count / math.prod(size)
+    return rendering.resized(shares * area, size)
 
 
 def _position(at: tuple[int, ...], of: Plan) -> int:
