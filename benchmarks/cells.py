@@ -5,6 +5,7 @@ then they take turns, so that a busy minute of the machine falls on all of them.
 grows large is timed on its own before the next one starts.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -21,6 +22,7 @@ from make import OURS, default_folder, interpreter
 
 ROOT = Path(__file__).resolve().parent.parent
 GIB = 2**30
+SMALL = 512  # up to here workers start two at a time
 LARGE = 3 * GIB  # a contender above this does not stay alive beside the others
 
 
@@ -118,10 +120,9 @@ class Turns:
 def run_group(module, case, size, contenders, *, rounds, seconds, memory) -> dict[str, dict]:
     """Run a group; a cell for each contender: its median and peak, or `failed` and why."""
     cells, waiting = {}, {}
-    for contender in contenders:
+    for contender, start in _started_ahead(module, case, size, contenders, seconds, memory):
         try:
-            worker = Worker(module, contender, case, size, seconds=seconds, memory=memory)
-            turns = Turns(worker)
+            turns = Turns(start())
             slow = turns.cell["first"] > seconds / 6
             if slow or turns.cell["peak"] > LARGE:
                 for _ in range(1 if slow else 3):
@@ -139,6 +140,31 @@ def run_group(module, case, size, contenders, *, rounds, seconds, memory) -> dic
                 cells[contender] = {"failed": str(error)}
                 del waiting[contender]
     return cells | {contender: turns.finish() for contender, turns in waiting.items()}
+
+
+def _started_ahead(module, case, size, contenders, seconds, memory):
+    """Each contender with what gives its worker; the next one already loads its libraries.
+
+    Only where batches are small: a worker that is timed on its own needs the machine to itself.
+    """
+    started = {}
+
+    def start(contender):
+        if contender not in started:
+            limits = {"seconds": seconds, "memory": memory}
+            started[contender] = Worker(module, contender, case, size, **limits)
+        return started[contender]
+
+    for contender, following in zip(contenders, [*contenders[1:], None], strict=True):
+
+        def both(contender=contender, following=following):
+            worker = start(contender)
+            if following is not None and size <= SMALL:
+                with contextlib.suppress(Failed):
+                    start(following)
+            return worker
+
+        yield contender, both
 
 
 class Results:
