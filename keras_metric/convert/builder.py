@@ -59,7 +59,10 @@ class Builder:
                 op.function, op._output_shape, op.mask, op.arguments, name=self.name(op.name)
             )
         config = {**op.get_config(), "name": self.name(op.name), **changes}
-        return type(op).from_config(config)
+        made = type(op).from_config(config)
+        if getattr(op, "activity_regularizer", None) is not None:
+            made.activity_regularizer = op.activity_regularizer  # Dense leaves it out of its config
+        return made
 
     def replay(self, op, args: tuple, kwargs: dict, **changes):
         """Call the copy of `op`; on its first call it takes over the weights."""

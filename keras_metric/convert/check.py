@@ -77,30 +77,48 @@ def first_cell(y: np.ndarray, expected: np.ndarray, record: Conversion, index: i
 def same_at_original_size(
     model: keras.Model, fcn: keras.Model, record: Conversion, *, limit: float | None = None
 ) -> float:
-    """The largest difference over all outputs; raises ConversionError above `limit`."""
+    """The largest difference over all outputs; raises ConversionError above `limit`.
+
+    On noise around 0 or of 0 to 255, whichever the model tells apart better. The other one is in a
+    range it was not made for, where rounding weighs more: it may differ by a hundred limits.
+    """
     limit = tolerance(model) if limit is None else limit
-    worst, compared = 0.0, set()
-    for scale in (1.0, 255.0):
-        images = random_images(fcn, list(record.windows), scale=scale)
-        expected, found = outputs(model, images), outputs(fcn, images)
-        for i, (e, f) in enumerate(zip(expected, found, strict=True)):
-            if not np.isfinite(e).all():
-                continue
-            compared.add(i)
-            here = difference(first_cell(f, e, record, i, record.channels_first), e)
-            worst = max(worst, here)
-            if not here <= limit:
+    answers = [_answers(model, fcn, record, scale) for scale in (1.0, 255.0)]
+    worst = 0.0
+    for i, pairs in enumerate(zip(*answers, strict=True)):
+        finite = [(found, expected) for found, expected in pairs if np.isfinite(expected).all()]
+        if not finite:
+            raise ConversionError(
+                f"{model.name!r} cannot be checked. Expected finite outputs on random images. "
+                "Received: NaN or infinity."
+            )
+        finite.sort(key=lambda pair: -spread(pair[1]))
+        differences = [difference(found, expected) for found, expected in finite]
+        for here, most in zip(differences, (limit, 100 * limit), strict=False):
+            if not here <= most:
                 raise ConversionError(
                     f"Output {i} of {model.name!r} changed in the conversion, at the original "
-                    f"size. Expected a difference of at most {limit:.1g} of the output's standard "
+                    f"size. Expected a difference of at most {most:.1g} of the output's standard "
                     f"deviation. Received: {here:.3g}. The rewrite was:\n{record}"
                 )
-    if len(compared) < len(record.tails):
-        raise ConversionError(
-            f"{model.name!r} cannot be checked. Expected finite outputs on random images. "
-            "Received: NaN or infinity."
-        )
+        worst = max(worst, differences[0])
     return worst
+
+
+def _answers(model, fcn, record: Conversion, scale: float) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What the network and the model say of random images, output by output."""
+    images = random_images(fcn, list(record.windows), scale=scale)
+    pairs = zip(outputs(fcn, images), outputs(model, images), strict=True)
+    first = record.channels_first
+    return [(first_cell(f, e, record, i, first), e) for i, (f, e) in enumerate(pairs)]
+
+
+def spread(expected: np.ndarray) -> float:
+    """How far the outputs of different images lie apart, as a share of the largest."""
+    if not np.isfinite(expected).all():
+        return -1.0
+    apart = np.asarray(expected).std(axis=0).max(initial=0)
+    return float(apart / max(np.abs(expected).max(initial=0), 1e-30))
 
 
 def runs_larger(fcn: keras.Model, record: Conversion) -> None:

@@ -38,6 +38,22 @@ class Geometry:
     size_step: tuple[int, ...]
     size: tuple[int, ...]
 
+    def __str__(self) -> str:
+        lines = [
+            f"window           {_by(self.window)} pixels of the image for each cell",
+            f"stride           {_by(self.stride)} pixels between cells",
+            f"receptive field  {_by(self.receptive_field)} pixels, the first at {self._first()}",
+        ]
+        if max(self.size_step) > 1:
+            lines.append(
+                f"sizes            {_by(self.window)} and multiples of {_by(self.size_step)} more "
+                "keep the cells in place"
+            )
+        return "\n".join(lines)
+
+    def _first(self) -> str:
+        return f"({', '.join(f'{n:g}' for n in self.offset)})"
+
     def window_box(self, *cell: int) -> Box:
         """The part of the image whose classification a cell is."""
         first = [a + i * s for a, i, s in zip(self.start, cell, self.stride, strict=True)]
@@ -179,6 +195,10 @@ def _has_cells(fcn: keras.Model, size) -> bool:
 
 def _image(fcn: keras.Model):
     return next(x for x in fcn.inputs if len(x.shape) > 2)
+
+
+def _by(numbers) -> str:
+    return " x ".join(f"{n:g}" for n in numbers)
 
 
 def _plain(x) -> float:

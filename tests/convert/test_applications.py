@@ -41,9 +41,12 @@ def calibrated(model, size, seed=0):
     return model
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_family(name):
-    size = FAMILIES[name]
+# Sizes that are odd at some stage: rebuilt at a free size, these would give other results.
+ODD = {"MobileNetV2": 75, "MobileNetV3Small": 75, "EfficientNetB0": 75}
+
+
+@pytest.mark.parametrize(("name", "size"), [*FAMILIES.items(), *ODD.items()])
+def test_family(name, size):
     build = getattr(keras.applications, name)
     options = {"weights": None, "classes": 11, "classifier_activation": None}
     model = calibrated(build(input_shape=(size, size, 3), **options), size)

@@ -127,6 +127,29 @@ def test_subclassed(randomize, equal):
     equal(randomize(model))
 
 
+def test_subclass_that_is_functional(trunk, randomize, equal):
+    class Named(keras.Model):
+        def __init__(self):
+            image = keras.Input(SHAPE)
+            super().__init__(image, head(trunk(image)))
+
+    equal(randomize(Named()))
+
+
+@pytest.mark.tensorflow
+def test_functions_of_tensorflow_do_not_trace():
+    import tensorflow as tf
+
+    class Native(keras.Model):
+        def call(self, x):
+            return tf.reduce_mean(x, axis=(1, 2))
+
+    model = Native()
+    model(np.ones((1, *SHAPE), "float32"))
+    with pytest.raises(ConversionError, match="functions of one backend"):
+        km.convert.to_fully_convolutional(model)
+
+
 def test_subclassed_inside_functional(net, equal):
     equal(net(lambda x: Subclassed()(x)))
 

@@ -42,6 +42,26 @@ def test_regularizers(regularizer, kept, net, trunk, array):
         assert any("OrthogonalRegularizer" in note for note in fcn.conversion.notes)
 
 
+@pytest.mark.parametrize("where", ["head", "map", "conv"])
+def test_activity_regularizers(where, net, trunk, array, rng):
+    """The configuration of a Dense layer does not hold its activity regularizer."""
+    kept = {"activity_regularizer": keras.regularizers.L2(0.1)}
+
+    def build(x):
+        x = layers.Conv2D(4, 2, **(kept if where == "conv" else {}))(trunk(x))
+        x = D(4, **(kept if where == "map" else {}))(x)
+        return D(3, **(kept if where == "head" else {}))(layers.Flatten()(x))
+
+    model = net(build)
+    fcn = km.convert.to_fully_convolutional(model)
+    x = rng.standard_normal((2, 14, 12, 3)).astype("float32")
+    model(x)
+    fcn(x)
+    expected = array(sum(model.losses))
+    assert expected > 0
+    np.testing.assert_allclose(array(sum(fcn.losses)), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("limit", ["MaxNorm", "UnitNorm", "MinMaxNorm", "NonNeg"])
 def test_constraints_bound_the_same_numbers(limit, net, trunk, array):
     constraint = getattr(keras.constraints, limit)()

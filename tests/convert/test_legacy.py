@@ -130,6 +130,31 @@ def test_code_in_new_files_needs_a_flag(tmp_path):
     assert fcn.output_shape == (None, None, None, 3)
 
 
+def test_classes_of_your_own_are_asked_for(tmp_path, array, rng):
+    """Keras saves a subclassed model as .h5 without a word, and cannot read it."""
+
+    class Own(keras.layers.Layer):
+        def call(self, x):
+            return 2 * x
+
+    image = keras.Input(SHAPE)
+    flat = keras.layers.Flatten()(Own()(image))
+    model = keras.Model(image, keras.layers.Dense(3)(flat))
+    for suffix in (".keras", ".h5"):
+        path = save(model, tmp_path / f"own{suffix}")
+        with pytest.raises(ConversionError, match="Expected custom_objects="):
+            km.convert.load(path)
+        x = rng.standard_normal((2, *SHAPE)).astype("float32")
+        again = km.convert.load(path, custom_objects={"Own": Own})
+        np.testing.assert_array_equal(array(again(x)), array(model(x)))
+
+
+def test_operations_of_tensorflow_in_old_files_are_refused(tmp_path):
+    path = save(functional(lambda x: x * 2.0 + 1.0), tmp_path / "ops.h5")
+    with pytest.raises(ConversionError, match="Keras cannot read ops.h5. Expected"):
+        km.convert.load(path)
+
+
 def test_refusals_say_what_to_do(tmp_path):
     model = new()
     model.export(tmp_path / "exported", verbose=False)

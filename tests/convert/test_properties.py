@@ -76,6 +76,10 @@ def check(stages, kind, seed, randomize, densify=1):
     report = km.convert.verify(model, fcn)
     assert report.faults == ()
     assert report.exact, report
+    assert report.cells >= 6
+    images = np.random.default_rng(seed).standard_normal((4, 25, 23, 2)).astype("float32")
+    outputs = keras.ops.convert_to_numpy(model(images))
+    assert np.ptp(outputs, axis=0).max() > 1e-4 * np.abs(outputs).max()
 
 
 QUICK = settings(

@@ -32,6 +32,11 @@ REFUSED = {
     "center crop": lambda x: flat_head(layers.CenterCrop(2, 2, name="bad")(x)),
     "attention over positions": attention,
     "adaptive pooling": lambda x: flat_head(layers.AdaptiveAveragePooling2D(2, name="bad")(x)),
+    "response norm": lambda x: flat_head(x / (1 + ops.sum(x * x, axis=(1, 2), keepdims=True))),
+    "a size baked in": lambda x: flat_head(
+        x
+        + layers.UpSampling2D((4, 3))(layers.Reshape((1, 1, 5))(layers.GlobalAveragePooling2D()(x)))
+    ),
     "join along rows": lambda x: flat_head(layers.Concatenate(axis=1, name="bad")([x, x])),
     "sum over rows": lambda x: flat_head(ops.sum(x, axis=1)),
 }
@@ -81,9 +86,10 @@ def test_squeeze_excite_is_not_a_head(net, trunk, array, rng):
     np.testing.assert_allclose(array(fcn(x))[:, 0, 0], array(model(x)), atol=1e-5)
 
 
-def test_quantized_layers_are_refused(net, trunk):
+@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+def test_quantized_layers_are_refused(mode, net, trunk):
     model = net(lambda x: D(3, name="fc")(layers.Flatten()(trunk(x))))
-    model.get_layer("fc").quantize("int8")
+    model.get_layer("fc").quantize(mode)
     with pytest.raises(ConversionError, match="'fc' is quantized"):
         km.convert.to_fully_convolutional(model)
 

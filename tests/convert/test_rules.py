@@ -73,6 +73,15 @@ HEADS = {
     "raw sum, axis 1": lambda x: ops.sum(vector(x), axis=1, keepdims=True),
     "raw slice": lambda x: D(3)(vector(x)[:, :2]),
     "raw strided slice": lambda x: D(3)(vector(x)[:, ::2]),
+    "everything after a dense": lambda x: layers.Rescaling(3.0, 0.5)(
+        layers.Dropout(0.5)(layers.Activation("tanh")(layers.LeakyReLU()(vector(x))))
+    ),
+    "dot": lambda x: layers.Dot(axes=1)([vector(x), D(4)(layers.GlobalMaxPooling2D()(x))]),
+    "attention over tokens": lambda x: D(3)(
+        layers.GlobalAveragePooling1D()(
+            layers.MultiHeadAttention(1, 2)(layers.Reshape((-1, 5))(x), layers.Reshape((-1, 5))(x))
+        )
+    ),
     "transpose and dot": lambda x: ops.matmul(
         ops.expand_dims(vector(x), 1), ops.transpose(ops.expand_dims(vector(x), 1), (0, 2, 1))
     ),
@@ -112,6 +121,7 @@ HEADS = {
     "gate of the flattened map": lambda x: layers.Flatten()(
         x * layers.Reshape((1, 1, 5))(D(5)(layers.Flatten()(x)))
     ),
+    "logarithm": lambda x: D(3)(layers.Flatten()(ops.log(ops.exp(x) + 1) + ops.sqrt(ops.abs(x)))),
     "residual": lambda x: D(3)(
         layers.Flatten()(layers.Add()([layers.Conv2D(5, 1)(x), x]) * 0.5 - x)
     ),
@@ -131,6 +141,13 @@ def test_every_cell_is_the_model_on_its_window(name, net, trunk, windows, array,
     assert found.shape[1:3] == (3, 4)
     difference = np.abs(found.reshape(expected.shape) - expected).max()
     assert difference <= 1e-5 * max(expected.std(), 0.1 * np.abs(expected).max())
+
+
+def test_parameters_are_neither_made_nor_lost(net, trunk):
+    """Rebuilding a classifier at a free size may change its number of weights, silently."""
+    model = net(lambda x: HEADS["dense"](layers.BatchNormalization()(trunk(x))))
+    fcn = km.convert.to_fully_convolutional(model)
+    assert fcn.count_params() == model.count_params()
 
 
 def test_the_record_says_what_was_done(net, trunk):

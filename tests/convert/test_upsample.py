@@ -87,6 +87,33 @@ def test_trains_saves_and_leaves_the_source_alone(net, trunk, array, rng, tmp_pa
     np.testing.assert_allclose(array(again(x)), array(model(x)), atol=1e-6)
 
 
+@pytest.mark.parametrize("skips", [[], ["b"], ["b", "a"]])
+def test_every_weight_learns(skips, net, array, rng):
+    """FCN-32s, 16s and 8s end to end: the trunk, each score, each upsampling."""
+
+    def build(x):
+        for name in "abc":
+            x = layers.Conv2D(3, 3, activation="tanh")(x)
+            x = layers.AveragePooling2D(2, name=name)(x)
+        return layers.Dense(3)(layers.Dense(5, activation="tanh", name="fc")(layers.Flatten()(x)))
+
+    fcn = km.convert.to_fully_convolutional(net(build, (38, 38, 1)))
+    model = km.convert.upsample(fcn, 2, features="fc", skips=skips)
+    x = rng.standard_normal((4, 44, 40, 1)).astype("float32")
+    y = (np.roll(x, 3, 1)[..., 0] + x[..., 0] > 0).astype("int32")
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    before = {w.path: array(w) for w in model.trainable_variables}
+    model.fit(x, y, epochs=2, verbose=0)
+    still = [p for p in before if np.array_equal(before[p], array(dict(_by_path(model))[p]))]
+    assert still == []
+    ups = [layer for layer in model.layers if isinstance(layer, layers.Conv2DTranspose)]
+    assert len(ups) == len(skips)
+
+
+def _by_path(model):
+    return ((w.path, w) for w in model.trainable_variables)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

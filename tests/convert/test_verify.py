@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 
 import keras_metric as km
 
@@ -27,21 +27,39 @@ def test_valid_networks_are_exact(net, trunk):
 
 
 FAULTS = {
-    "border": lambda x: D(3)(layers.Flatten()(layers.Conv2D(4, 3, padding="same", name="bad")(x))),
-    "phase": lambda x: D(3)(
-        layers.Flatten()(layers.Conv2D(4, 3, 2, padding="same", name="bad")(x))
+    "same convolution": (
+        "border",
+        lambda x: D(3)(layers.Flatten()(layers.Conv2D(4, 3, padding="same", name="bad")(x))),
     ),
-    "whole image": lambda x: D(3)(
-        layers.GlobalAveragePooling2D()(
-            x * layers.Reshape((1, 1, 3))(layers.GlobalAveragePooling2D(name="bad")(x))
-        )
+    "same pooling": (
+        "border",
+        lambda x: D(3)(
+            layers.Flatten()(layers.AveragePooling2D(3, 1, padding="same", name="bad")(x))
+        ),
+    ),
+    "strided same convolution": (
+        "phase",
+        lambda x: D(3)(layers.Flatten()(layers.Conv2D(4, 3, 2, padding="same", name="bad")(x))),
+    ),
+    "strided same pooling": (
+        "phase",
+        lambda x: D(3)(layers.Flatten()(layers.MaxPooling2D(3, 2, padding="same", name="bad")(x))),
+    ),
+    "squeeze-excite": (
+        "whole image",
+        lambda x: D(3)(
+            layers.GlobalAveragePooling2D()(
+                x * layers.Reshape((1, 1, 3))(layers.GlobalAveragePooling2D(name="bad")(x))
+            )
+        ),
     ),
 }
 
 
-@pytest.mark.parametrize("kind", FAULTS)
-def test_faults_are_named(kind, net):
-    report = report_of(net, FAULTS[kind])
+@pytest.mark.parametrize("name", FAULTS)
+def test_faults_are_named(name, net):
+    kind, build = FAULTS[name]
+    report = report_of(net, build)
     assert report.equal
     assert not report.exact
     assert [(f.layer, f.kind) for f in report.faults] == [("bad", kind)]
@@ -61,6 +79,24 @@ def test_zero_padding_and_causal_convolutions(net):
         (12, 3),
     )
     assert [f.layer for f in causal.faults] == ["bad"]
+
+
+def test_networks_that_rescale_are_compared_in_their_own_range(net, trunk):
+    """Noise around 0 is nothing to a network that divides by 255: (b) must not rest on it."""
+    model = net(lambda x: D(3, name="fc")(layers.Flatten()(trunk(layers.Rescaling(1 / 2550)(x)))))
+    fcn = km.convert.to_fully_convolutional(model)
+    conv = next(layer for layer in fcn.layers if isinstance(layer, layers.Conv2D))
+    kernel, bias = conv.get_weights()
+    conv.set_weights([kernel * 1.01, bias])
+    report = km.convert.verify(model, fcn)
+    assert report.on_windows > 1e-3
+    assert not report.exact
+
+
+def test_outputs_that_are_no_numbers_are_refused(net, trunk):
+    model = net(lambda x: D(3)(layers.Flatten()(ops.log(0 * trunk(x) - 1))))
+    with pytest.raises(km.convert.ConversionError, match="cannot be checked. Expected finite"):
+        km.convert.to_fully_convolutional(model)
 
 
 def test_a_wrong_model_is_not_equal(net, trunk):
@@ -103,6 +139,16 @@ def test_map_reading(net, trunk, array, rng):
     assert maps.shape == (2, 4, 3, 3)
     np.testing.assert_allclose(maps.mean((1, 2)), array(model(x)), atol=1e-5)
     assert "no windows" in str(km.convert.verify(model, fcn))
+
+
+def test_a_map_averaged_over_windows_is_the_window_reading(net, trunk, array, rng):
+    """On a larger image, single cells of the map are no windows; their means over h x w are."""
+    model = net(lambda x: D(3)(layers.GlobalAveragePooling2D()(trunk(x))), (14, 12, 3))
+    maps = km.convert.to_fully_convolutional(model, pooling="map")
+    windows = array(km.convert.to_fully_convolutional(model)(x := rng.random((1, 20, 22, 3))))
+    averaged = array(layers.AveragePooling2D((4, 3), 1)(maps(x)))
+    np.testing.assert_allclose(averaged, windows, atol=1e-5 * windows.std())
+    assert np.abs(array(maps(x))[:, :4, :6] - windows[:, :4, :6]).max() > 0.1 * windows.std()
 
 
 @pytest.mark.parametrize("split", [False, True])

@@ -1,4 +1,4 @@
-"""Commands on models: convert, export and audit do what they print."""
+"""Commands on models: export and audit do what they print."""
 
 import json
 import subprocess
@@ -13,32 +13,6 @@ from keras_metric.models import SiameseNet
 from zoo.cli import main
 
 pytestmark = pytest.mark.tensorflow
-
-
-def test_convert(classifier, tmp_path, capsys, rng):
-    out = tmp_path / "fcn.keras"
-    assert main(["convert", str(classifier), "-o", str(out), "--json"]) == 0
-    answer = json.loads(capsys.readouterr().out)
-    assert answer["equal"]
-    assert answer["exact"]
-    image = rng.uniform(0, 255, (1, 16, 12, 3)).astype("float32")
-    expected = keras.saving.load_model(classifier)(image)
-    cell = keras.saving.load_model(out)(image)[:, 0, 0]
-    np.testing.assert_allclose(cell, expected, rtol=1e-5)
-    assert main(["convert", str(classifier), "-o", str(out), "--map"]) == 0
-    text = capsys.readouterr().out
-    assert "(a) original size" in text
-    assert f"{out}: the converted model" in text
-
-
-def test_convert_never_writes_to_its_source(classifier, tmp_path, capsys):
-    before = classifier.read_bytes()
-    for out in (classifier, tmp_path / "fcn.h5"):
-        assert main(["convert", str(classifier), "-o", str(out)]) == 1
-        assert (
-            "Expected a file that ends in .keras and is not the source" in capsys.readouterr().err
-        )
-    assert classifier.read_bytes() == before
 
 
 def test_audit(classifier, tmp_path, capsys):

@@ -114,7 +114,10 @@ def test_one_class_for_a_place(network, tmp_path, capsys):
         (["--tile", "8"], "tile is too small"),
         (["--overlap", "2"], "overlap from 0 to 1"),
         (["--side", "3"], "side of 16 pixels or more"),
-        (["--window", "28"], "Expected height x width, such as 28x28. Received: '28'"),
+        (
+            ["--window", "28"],
+            "--window is no size. Expected height x width, such as 28x28. Received: '28'",
+        ),
         (["--window", "90x90"], "smaller than a window. Expected at least 90 x 90"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Which pictures a command works on, and where what it draws of them goes."""
+"""Which pictures a command works on, of which size, and where what it draws of them goes."""
 
 from pathlib import Path
 
@@ -35,3 +35,15 @@ def targets(path: Path, images: list[Path], out: Path) -> list[Path]:
             f"names that differ before the suffix. Received: {path} and {out}."
         )
     return found
+
+
+def height_and_width(text: str | None, option: str) -> tuple[int, int] | None:
+    """`28x28` as numbers; None for None."""
+    if text is None:
+        return None
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdecimal() and int(side) for side in sides):
+        raise ValueError(
+            f"{option} is no size. Expected height x width, such as 28x28. Received: {text!r}."
+        )
+    return int(sides[0]), int(sides[1])

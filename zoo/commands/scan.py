@@ -21,7 +21,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from zoo.commands import Answer
-from zoo.commands._pictures import IMAGES, SKIPPED, sources, targets
+from zoo.commands._pictures import IMAGES, SKIPPED, height_and_width, sources, targets
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -84,7 +84,7 @@ def run(options: Namespace) -> Answer:
         single=options.single,
         tile=options.tile,
         memory=int(options.memory * 2**20),
-        window=_size(options.window),
+        window=height_and_width(options.window, "--window"),
         side=options.side,
     )
     found, skipped, lines = [], [], []
@@ -118,14 +118,3 @@ def _answer(found: list[dict], skipped: list[dict], lines: list[str]) -> Answer:
         )
     lines += [f"skipped {one['image']}: {one['reason']}" for one in skipped]
     return Answer({"scans": found, "skipped": skipped}, "\n".join(lines), SKIPPED if skipped else 0)
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    sides = text.lower().split("x")
-    if len(sides) != 2 or not all(side.isdigit() and int(side) for side in sides):
-        raise ValueError(
-            f"The window is no size. Expected height x width, such as 28x28. Received: {text!r}."
-        )
-    return int(sides[0]), int(sides[1])
