@@ -55,6 +55,44 @@ def _smaller(a, b):
 
 
 @keras.saving.register_keras_serializable("keras_metric")
+class Stretch(layers.Layer):
+    """`(B, h, w, C) -> (B, h f, w g, C)`, bilinear, half-pixel centres, edges held.
+
+    Keras 3.15 does not trace a bilinear `UpSampling2D` where the size is not known.
+    """
+
+    def __init__(self, factors, **base):
+        super().__init__(**base)
+        self.factors = tuple(factors)
+
+    def call(self, x):
+        for axis, factor in enumerate(self.factors, start=1):
+            x = _stretched(x, factor, axis)
+        return x
+
+    def compute_output_shape(self, shape):
+        sizes = [n and n * f for n, f in zip(shape[1:3], self.factors, strict=True)]
+        return (shape[0], *sizes, shape[-1])
+
+    def get_config(self):
+        return {**super().get_config(), "factors": self.factors}
+
+
+def _stretched(x, factor: int, axis: int):
+    """Each position becomes `factor`, each a mean of it and of its neighbour on that side."""
+    size = ops.shape(x)[axis]
+    first, last = ops.take(x, [0], axis=axis), ops.take(x, [-1], axis=axis)
+    inner = [slice(None)] * axis
+    before = ops.concatenate([first, x[(*inner, slice(0, size - 1))]], axis=axis)
+    after = ops.concatenate([x[(*inner, slice(1, size))], last], axis=axis)
+    offsets = [(2 * k + 1 - factor) / (2 * factor) for k in range(factor)]
+    parts = [x + abs(d) * ((after if d > 0 else before) - x) for d in offsets]
+    shape = list(ops.shape(x))
+    shape[axis] = size * factor
+    return ops.reshape(ops.stack(parts, axis=axis + 1), shape)
+
+
+@keras.saving.register_keras_serializable("keras_metric")
 class CropToImage(layers.Layer):
     """`[(B, h, w, C), image (B, H, W, any)] -> (B, H, W, C)`, from position `start` on."""
 
@@ -184,7 +222,7 @@ def _fuse(coarse: _Placed, fine: _Placed, layer: str) -> _Placed:
 
 def _to_pixels(placed: _Placed, image):
     factors = tuple(int(s) for s in placed.stride)
-    up = layers.UpSampling2D(factors, interpolation="bilinear", name="to_pixels")(placed.tensor)
+    up = Stretch(factors, name="to_pixels")(placed.tensor)
     start = [
         max(0, math.floor(Fraction(f - 1, 2) - c + Fraction(1, 2)))
         for c, f in zip(placed.centre, factors, strict=True)

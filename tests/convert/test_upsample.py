@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 import keras_metric as km
-from keras_metric.convert.upsample import bilinear_kernel
+from keras_metric.convert.upsample import Stretch, bilinear_kernel
 
 
 def averaging(strides, names):
@@ -49,6 +49,22 @@ def test_skips_start_at_zero_and_add_where_they_lie(array):
     model.get_layer("score_skip_1").set_weights([np.eye(2)[None, None], np.zeros(2)])
     inside = (slice(None), slice(8, -8), slice(8, -8))
     np.testing.assert_allclose(array(model(image))[inside], image[inside], atol=1e-3)
+
+
+@pytest.mark.parametrize("factors", [(1, 2), (3, 4)])
+@pytest.mark.parametrize("size", [(1, 1), (4, 5)])
+def test_stretching_is_bilinear_upsampling(factors, size, rng, array):
+    image = rng.normal(size=(2, *size, 3)).astype("float32")
+    expected = array(layers.UpSampling2D(factors, interpolation="bilinear")(image))
+    np.testing.assert_allclose(array(Stretch(factors)(image)), expected, atol=1e-5)
+
+
+@pytest.mark.tensorflow
+def test_stretching_traces_where_the_size_is_not_known():
+    import tensorflow as tf
+
+    stretched = tf.function(Stretch((2, 3)), input_signature=[tf.TensorSpec((None, None, None, 1))])
+    assert stretched(tf.zeros((1, 4, 5, 1))).shape == (1, 8, 15, 1)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
