@@ -1,10 +1,12 @@
-"""Arguments by value: what an object was built with is what it is saved as."""
+"""Arguments by value: checked when an object is built, and what it is saved as."""
 
 import inspect
+import math
+import numbers
 
 import keras
 
-__all__ = ["arguments", "as_json", "serializable"]
+__all__ = ["arguments", "as_json", "number", "serializable", "whole"]
 
 serializable = keras.saving.register_keras_serializable(package="keras_metric")
 
@@ -38,3 +40,38 @@ def as_json(value):
         "@keras.saving.register_keras_serializable(). "
         f"Received: {getattr(value, '__name__', value)!r}"
     )
+
+
+def number(name: str, value, *, least=None, above=None, most=None, below=None):
+    """`value` as a Python number, finite and within the bounds given, two of them at most.
+
+    Raises ValueError for anything else: NaN, infinity, True, a string, a tensor.
+    """
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    inside = (
+        real
+        and math.isfinite(value)
+        and (least is None or value >= least)
+        and (above is None or value > above)
+        and (most is None or value <= most)
+        and (below is None or value < below)
+    )
+    if not inside:
+        bounds = {"from": least, "above": above, "to": most, "below": below}
+        words = " ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
+        raise ValueError(
+            f"{name} is out of range. Expected a finite number{words and ' ' + words}. "
+            f"Received: {name}={value!r}"
+        )
+    return value.item() if hasattr(value, "item") else value
+
+
+def whole(name: str, value, *, least: int = 1) -> int:
+    """`value` as a Python integer, at least `least`; raises ValueError for anything else."""
+    integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not integer or value < least:
+        raise ValueError(
+            f"{name} is out of range. Expected an integer from {least} on. "
+            f"Received: {name}={value!r}"
+        )
+    return int(value)

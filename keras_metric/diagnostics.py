@@ -11,8 +11,9 @@ import keras
 from keras import ops
 
 from keras_metric import distances
-from keras_metric.arguments import arguments, as_json, serializable
+from keras_metric.arguments import arguments, as_json, number, serializable
 from keras_metric.pairs import count_below, from_labels
+from keras_metric.rows import at_least_one
 
 __all__ = [
     "ActiveTriplets",
@@ -35,9 +36,12 @@ class BatchMetric(keras.metrics.Metric):
 
     def update_state(self, labels, embeddings, sample_weight=None):
         """Adds a batch; sample weights have no meaning here and are left aside."""
-        total, count = self.measure(labels, ops.stop_gradient(distances.precise(embeddings)))
-        self.total.assign_add(ops.cast(total, self.dtype))
-        self.count.assign_add(ops.cast(count, self.dtype))
+        embeddings = ops.stop_gradient(distances.precise(embeddings))
+        some = ops.cast(ops.minimum(ops.shape(embeddings)[0], 1), self.dtype)
+        embeddings, labels, _ = at_least_one(embeddings, labels)
+        total, count = self.measure(labels, embeddings)
+        self.total.assign_add(some * ops.cast(total, self.dtype))
+        self.count.assign_add(some * ops.cast(count, self.dtype))
 
     def result(self):
         return ops.divide_no_nan(self.total, self.count)
@@ -58,7 +62,7 @@ class ActiveTriplets(BatchMetric):
 
     def __init__(self, margin: float = 0.2, *, distance: str | Callable = "euclidean", **options):
         super().__init__(**options)
-        self.margin = margin
+        self.margin = number("margin", margin, least=0)
         self.distance = distance
 
     def measure(self, labels, embeddings):

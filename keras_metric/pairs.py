@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 from keras import ops
-from keras.backend import standardize_dtype
+
+from keras_metric.labels import as_labels, same_class
 
 __all__ = [
     "Pairs",
-    "as_labels",
     "count_below",
     "from_labels",
     "from_words",
@@ -21,11 +21,7 @@ __all__ = [
     "masked_mean",
     "masked_min",
     "masked_sum",
-    "same_class",
 ]
-
-_SMALL = ("bool", "int8", "int16", "int32", "uint8", "uint16")
-_WIDE = ("int64", "uint32", "uint64")
 
 
 class Pairs(NamedTuple):
@@ -47,7 +43,8 @@ def from_labels(
     offset: the column that is anchor 0 itself; anchor i is column `offset + i`, and that pair is
     neither positive nor negative. None when no anchor is among the candidates.
 
-    Raises ValueError for labels that are not integers or not of these shapes (see `as_labels`).
+    Raises ValueError for labels that are not integers or not of these shapes, see `as_labels` of
+    `keras_metric.labels`.
     """
     labels = as_labels(labels, multi_label=multi_label)
     if candidate_labels is None:
@@ -68,101 +65,6 @@ def from_words(distances, words, candidate_words, *, offset=0, multi_label: bool
     if multi_label:  # a sample without a label is not even of its own class
         different = ops.logical_and(different, others)
     return Pairs(distances, ops.logical_and(same, others), different)
-
-
-def as_labels(labels, *, multi_label: bool = False):
-    """`labels` as an integer tensor (N, W): W words make one label, or W labels with `multi_label`.
-
-    Integers are kept exactly. A backend without 64-bit integers (JAX as it starts) gets labels
-    beyond 32 bits as two words, if they arrive as NumPy or Python integers; what has already become
-    a tensor there has 32 bits, and two labels that differ by a multiple of 2^32 are then equal.
-
-    Raises ValueError for strings, floats, more than one column without `multi_label` (one-hot
-    rows), or other shapes.
-    """
-    labels = _integers(labels)
-    rank = len(labels.shape)
-    if multi_label and rank == 2:
-        return ops.cast(labels, "float32")
-    if not multi_label and rank in (1, 2) and (rank == 1 or labels.shape[1] == 1):
-        return _words(ops.reshape(labels, (-1,)) if ops.is_tensor(labels) else labels.reshape(-1))
-    expected = "(B, L) of 0 and 1" if multi_label else "(B,) or (B, 1)"
-    hint = (
-        ""
-        if multi_label
-        else (
-            " For one-hot rows pass ops.argmax(labels, -1); for several labels a sample set"
-            " multi_label=True."
-        )
-    )
-    raise ValueError(
-        f"Labels have the wrong shape. Expected integers of shape {expected}. "
-        f"Received: shape {tuple(labels.shape)}.{hint}"
-    )
-
-
-def same_class(labels, candidate_labels, *, multi_label: bool = False):
-    """(A, W), (C, W) from `as_labels` -> (A, C): the one place where labels are compared."""
-    if multi_label:
-        return ops.matmul(labels, ops.transpose(candidate_labels)) > 0
-    width = max(labels.shape[1], candidate_labels.shape[1])
-    labels, candidate_labels = _widened(labels, width), _widened(candidate_labels, width)
-    same = labels[:, None, 0] == candidate_labels[None, :, 0]
-    for word in range(1, width):
-        same = ops.logical_and(same, labels[:, None, word] == candidate_labels[None, :, word])
-    return same
-
-
-def _integers(labels):
-    if not ops.is_tensor(labels):
-        labels = np.asarray(labels)
-        dtype = labels.dtype.name
-    else:
-        dtype = (
-            str(labels.dtype)
-            if "string" in str(labels.dtype)
-            else (standardize_dtype(labels.dtype))
-        )
-    if dtype in _SMALL or dtype in _WIDE:
-        return labels
-    if _is_placeholder(labels):
-        return ops.cast(labels, "int64")
-    raise ValueError(
-        "Labels must be integers, so that any two ids stay different. Expected an integer dtype "
-        f"(int64, int32, ...). Received: {dtype}. Strings and floats that stand for classes become "
-        "integers with np.unique(labels, return_inverse=True)[1]."
-    )
-
-
-def _is_placeholder(labels) -> bool:
-    """Under a tf.distribute strategy Keras first traces the loss on a mean of integer labels."""
-    return getattr(getattr(labels, "graph", None), "name", "").startswith("scratch_graph")
-
-
-def _words(labels):
-    """(N,) integers -> (N, 1), or (N, 2) halves where the backend has no 64-bit integers."""
-    if ops.is_tensor(labels):
-        wide = standardize_dtype(labels.dtype) in _WIDE and _has_int64()
-        return ops.cast(labels, "int64" if wide else "int32")[:, None]
-    labels = labels.astype("int64")
-    if _has_int64():
-        return ops.convert_to_tensor(labels)[:, None]
-    halves = labels.view("int32").reshape(-1, 2)
-    low, high = halves.T if np.little_endian else halves.T[::-1]
-    if np.array_equal(high, low >> 31):
-        return ops.convert_to_tensor(low[:, None])
-    return ops.convert_to_tensor(np.stack([low, high], axis=1))
-
-
-def _has_int64():
-    return standardize_dtype(ops.convert_to_tensor(np.zeros(1, "int64")).dtype) == "int64"
-
-
-def _widened(words, width):
-    """The high words of labels that fit in 32 bits are their sign."""
-    if words.shape[1] == width:
-        return words
-    return ops.concatenate([words, ops.where(words < 0, -1, ops.zeros_like(words))], axis=1)
 
 
 def masked_sum(values, mask):

@@ -28,8 +28,15 @@ def gather(labels, embeddings):
     before = tf.range(replica.num_replicas_in_sync) < replica.replica_id_in_sync_group
     counts = replica.all_gather(rows, axis=0)
     offset = tf.reduce_sum(tf.where(before, counts, 0))
-    labels = replica.all_gather(tf.convert_to_tensor(labels), axis=0)
-    return labels, replica.all_gather(tf.convert_to_tensor(embeddings), axis=0), offset
+    gathered = [_all_rows(replica, tf.convert_to_tensor(x)) for x in (labels, embeddings)]
+    return *gathered, offset
+
+
+def _all_rows(replica, rows):
+    """The rows of every replica; `all_gather` forgets how wide they are."""
+    import tensorflow as tf
+
+    return tf.ensure_shape(replica.all_gather(rows, axis=0), (None, *rows.shape[1:]))
 
 
 def replica_mean(value):

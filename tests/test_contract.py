@@ -21,6 +21,7 @@ FEW_BINS = {"FastAPLoss": {"bins": 3}, "HistogramLoss": {"bins": 3}}  # quicker 
 DEGENERATE = {
     "no positive": lambda x: (np.arange(len(x)), x),
     "no negative": lambda x: (np.zeros(len(x), int), x),
+    "no sample": lambda x: (np.zeros(0, int), x[:0]),
     "one sample": lambda x: (np.zeros(1, int), x[:1]),
     "all equal": lambda x: (np.arange(len(x)) % 3, np.tile(x[:1], (len(x), 1))),
     "zero vectors": lambda x: (np.arange(len(x)) % 3, np.zeros_like(x)),
@@ -105,6 +106,7 @@ def test_finite_on_every_degenerate_batch(name):
         value, slope = gradient(loss, *batch(name, *make(plain()[1])))
         assert np.isfinite(value), case
         assert np.isfinite(slope).all(), case
+        assert value == 0 or case != "no sample"
 
 
 @pytest.mark.parametrize("name", MARGINS)

@@ -8,8 +8,10 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "keras_metric"
 
 FLOORS = {
-    "version": 0,
-    "arguments": 0,
+    "version": -1,
+    "arguments": -1,
+    "labels": -1,
+    "rows": -1,
     "boxes": 0,
     "distances": 0,
     "pairs": 0,

@@ -1,11 +1,13 @@
 import json
+from itertools import permutations
+from math import atan2, degrees
 
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from keras_metric import losses, miners
+from keras_metric import distances, losses, miners
 from keras_metric.pairs import Pairs, from_labels
 
 
@@ -97,7 +99,8 @@ def test_keeps_what_the_loops_keep(miner, formula, pairs):
 @pytest.mark.parametrize("name", miners.names())
 def test_only_switches_off_and_comes_back_by_value(name, pairs):
     miner = miners.get(name)
-    mined = miner(pairs)
+    between = [lambda c: ops.take(pairs.distances, c, axis=0)] * miner.beyond_the_row
+    mined = miner(pairs, *between)
     np.testing.assert_array_equal(numbers(mined.distances), numbers(pairs.distances))
     for kept, before in ((mined.positives, pairs.positives), (mined.negatives, pairs.negatives)):
         assert not (numbers(kept) & ~numbers(before)).any()
@@ -129,6 +132,67 @@ def test_a_loss_takes_a_miner_by_name_object_or_function(rng):
     assert float(by_name(labels, x)) == float(same(labels, x)) != float(unmined(labels, x))
     again = losses.PairwiseContrastiveLoss.from_config(json.loads(json.dumps(same.get_config())))
     assert float(again(labels, x)) == float(same(labels, x))
+
+
+@pytest.mark.parametrize("name", [n for n in miners.names() if n != "distance_weighted"])
+def test_row_blocks_mine_the_same(name, rng):
+    x, labels = rng.normal(size=(11, 3)).astype("float32"), np.arange(11) % 3
+    whole, blocks = (
+        losses.PairwiseContrastiveLoss(4.0, miner=name, rows_per_block=rows, reduction=None)
+        for rows in (None, 4)
+    )
+    np.testing.assert_allclose(numbers(blocks(labels, x)), numbers(whole(labels, x)), rtol=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="torch runs the miners as they are")
+@pytest.mark.parametrize("name", miners.names())
+def test_compiled_mines_the_same(name, rng):
+    x, labels = rng.normal(size=(9, 3)).astype("float32"), np.arange(9) % 3
+    loss = losses.PairwiseContrastiveLoss(4.0, miner=name)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Identity()])
+    model.compile(loss=loss, jit_compile=True)
+    compiled = model.evaluate(x, labels, batch_size=9, verbose=0)
+    np.testing.assert_allclose(compiled, float(loss(labels, x)), rtol=1e-4)
+
+
+def angular(x, labels, angle):
+    """The pairs of triplets (a, p, n) with the angle at n, over a triangle made isosceles."""
+    kept = set(), set()
+    for a, p, n in permutations(range(len(x)), 3):
+        if labels[a] == labels[p] != labels[n]:
+            away = np.linalg.norm(x[n] - (x[a] + x[p]) / 2)
+            if degrees(atan2(np.linalg.norm(x[a] - x[p]) / 2, away)) > angle:
+                kept[0].add((a, p))
+                kept[1].add((a, n))
+    return kept
+
+
+@pytest.mark.parametrize("angle", [25.0, 40.0, 60.0])
+@pytest.mark.parametrize("distance", ["euclidean", "squared_euclidean", "cosine"])
+@pytest.mark.parametrize("rows", [None, 4])
+def test_angular_keeps_what_the_loops_keep(rows, distance, angle, rng):
+    x, labels = rng.normal(size=(11, 2)), np.array([0, 1, 2, 0, 1, 2, 0, 1, 3, 0, 0])
+    x = x / np.linalg.norm(x, axis=1, keepdims=True) if distance == "cosine" else x
+    positives, negatives = angular(x, labels, angle)
+    assert 0 < len(positives) < 32
+    miner = miners.Angular(angle, squared=distance != "euclidean")
+    loss = losses.PairwiseContrastiveLoss(
+        99.0, distance=distance, miner=miner, rows_per_block=rows, reduction=None
+    )
+    kept = loss(labels, x.astype("float32"))
+    away = numbers(distances.get(distance)(x, x))
+    for a, value in enumerate(numbers(kept)):
+        near, far = ([away[a, j] for i, j in pairs if i == a] for pairs in (positives, negatives))
+        expected = np.mean(np.square(near or [0])) + np.mean(np.square(99 - np.array(far or [99])))
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_angular_at_a_negative_between_the_two():
+    """The widest angle of all, 90 degrees, and one far away."""
+    x = np.array([[0, 0], [2, 0], [1, 0], [1, 9]], "float32")
+    loss = losses.MarginLoss(miner=miners.Angular(89.0), distance="euclidean", reduction=None)
+    np.testing.assert_allclose(numbers(loss(np.array([0, 0, 1, 2]), x))[2:], 0)
+    assert numbers(loss(np.array([0, 0, 1, 2]), x))[:2].min() > 0
 
 
 def test_unknown_words_are_refused():

@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 from keras_metric import pairs
+from keras_metric.labels import as_labels
 
 LABELS = np.array([3, 1, 3, 3, 2])
 
@@ -81,7 +82,7 @@ def test_multi_label_is_any_overlap():
 )
 def test_other_labels_are_refused(labels, message):
     with pytest.raises(ValueError, match=message):
-        pairs.as_labels(labels)
+        as_labels(labels)
 
 
 def test_masked_reductions_equal_numpy(rng):

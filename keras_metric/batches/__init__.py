@@ -9,5 +9,13 @@ from keras_metric.batches.pairs import PairBatches
 from keras_metric.batches.pk import PKBatches
 from keras_metric.batches.stream import pk_dataset
 from keras_metric.batches.triplets import TripletBatches
+from keras_metric.labels import exact_labels
 
-__all__ = ["FolderImages", "PKBatches", "PairBatches", "TripletBatches", "pk_dataset"]
+__all__ = [
+    "FolderImages",
+    "PKBatches",
+    "PairBatches",
+    "TripletBatches",
+    "exact_labels",
+    "pk_dataset",
+]

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from keras_metric.arguments import whole
+
 CLASSES, MEMBERS, PAIRS, AUGMENT = range(4)  # separate streams of random numbers
 
 
@@ -35,12 +37,8 @@ class Batches(keras.utils.PyDataset):
         self.shard = checked_shard(shard)
         if batches_per_epoch is None:
             batches_per_epoch = max(1, images_per_epoch // (images_per_batch * self.shard[1]))
-        self.batches_per_epoch = positive_integer("batches_per_epoch", batches_per_epoch)
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-            raise ValueError(
-                f"The seed must be reproducible. Expected an integer from 0 on. Received: {seed!r}."
-            )
-        self.seed = int(seed)
+        self.batches_per_epoch = whole("batches_per_epoch", batches_per_epoch)
+        self.seed = whole("seed", seed, least=0)
         if augment is not None and not callable(augment):
             raise ValueError(
                 "augment must be called with a random generator and the images. "
@@ -56,11 +54,7 @@ class Batches(keras.utils.PyDataset):
 
     @epoch.setter
     def epoch(self, value: int):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-            raise ValueError(
-                f"An epoch is counted from 0. Expected an integer from 0 on. Received: {value!r}."
-            )
-        self._epoch = int(value)
+        self._epoch = whole("epoch", value, least=0)
         self._fit_began = self._in_epoch = False
 
     def on_epoch_begin(self):
@@ -97,15 +91,23 @@ class Batches(keras.utils.PyDataset):
         if self.augment is None:
             return images
         rng = self.random(epoch, AUGMENT, number)
-        return tuple(np.asarray(self.augment(rng, x)) for x in images)
+        return tuple(checked_images(self.augment(rng, x), x) for x in images)
 
 
-def positive_integer(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+def checked_images(augmented, images: np.ndarray) -> np.ndarray:
+    """What `augment` returned, if it is as many images as it was given, of numbers and that rank.
+
+    Height and width may change (a crop), and so may the type of number.
+    """
+    found = np.asarray(augmented)
+    of_numbers = found.dtype.kind in "fiub" or found.dtype == images.dtype
+    if not of_numbers or found.ndim != images.ndim or len(found) != len(images):
         raise ValueError(
-            f"{name} is out of range. Expected an integer from 1 on. Received: {value!r}."
+            f"augment must give back the images of the batch. Expected {len(images)} of them, "
+            f"numbers of rank {images.ndim}, as {images.dtype} of shape {images.shape}. "
+            f"Received: {found.dtype} of shape {found.shape}."
         )
-    return int(value)
+    return found
 
 
 def checked_shard(shard: tuple[int, int]) -> tuple[int, int]:

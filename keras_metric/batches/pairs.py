@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_metric.batches.base import PAIRS, Batches, positive_integer
+from keras_metric.arguments import whole
+from keras_metric.batches.base import PAIRS, Batches
 from keras_metric.batches.classes import ByClass, domains
 
 
@@ -44,7 +45,7 @@ class PairBatches(Batches):
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,
     ):
-        self.batch_size = positive_integer("batch_size", batch_size)
+        self.batch_size = whole("batch_size", batch_size)
         if not 0 <= positive_fraction <= 1:
             raise ValueError(
                 "positive_fraction is a share of the batch. "

@@ -4,14 +4,18 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_metric.batches.base import CLASSES, MEMBERS, Batches, positive_integer
+from keras_metric.arguments import whole
+from keras_metric.batches.base import CLASSES, MEMBERS, Batches
 from keras_metric.batches.classes import domains
+from keras_metric.labels import exact_labels
 
 
 class PKBatches(Batches):
     """Batches of `classes_per_batch` (P) classes with `images_per_class` (K) images each.
 
         batch -> images (P·K, ...), labels (P·K,) int64, one class after the other
+
+    (On a backend without 64-bit integers, and if a label needs them: (P·K, 1, 2), `exact_labels`.)
 
     An epoch is a walk: the classes are shuffled and cut into groups of P, then shuffled again,
     until there are enough batches (the C mod P classes left over sit a round out, others each
@@ -54,10 +58,11 @@ class PKBatches(Batches):
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,
     ):
-        self.classes_per_batch = positive_integer("classes_per_batch", classes_per_batch)
-        self.images_per_class = positive_integer("images_per_class", images_per_class)
+        self.classes_per_batch = whole("classes_per_batch", classes_per_batch)
+        self.images_per_class = whole("images_per_class", images_per_class)
         self.domains = domains(images, labels)
         self.domains[0].at_least(classes_per_batch, 1, f"{classes_per_batch} classes a batch")
+        self._labels = exact_labels(self.domains[0].names)
         super().__init__(
             batches_per_epoch=batches_per_epoch,
             images_per_epoch=len(self.domains[0].labels),
@@ -82,7 +87,7 @@ class PKBatches(Batches):
             for which, classes in enumerate(self.domains)
         )
         images = self.augmented(epoch, number, images)
-        labels = np.repeat(first.names[chosen], self.images_per_class)
+        labels = np.repeat(self._labels[chosen], self.images_per_class, axis=0)
         return images[0] if len(images) == 1 else images, labels
 
     def _deal(self, epoch: int, turn: int, which: int, name: int) -> np.ndarray:

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from keras_metric.batches.base import checked_shard, positive_integer
+from keras_metric.arguments import whole
+from keras_metric.batches.base import checked_shard
+from keras_metric.labels import exact_labels
 
 
 def pk_dataset(
@@ -38,9 +40,9 @@ def pk_dataset(
     """
     import tensorflow as tf
 
-    wanted = positive_integer("classes_per_batch", classes_per_batch)
-    each = positive_integer("images_per_class", images_per_class)
-    if positive_integer("buffer_size", buffer_size) < wanted * each:
+    wanted = whole("classes_per_batch", classes_per_batch)
+    each = whole("images_per_class", images_per_class)
+    if whole("buffer_size", buffer_size) < wanted * each:
         raise ValueError(
             "The buffer cannot hold one batch. "
             f"Expected buffer_size of at least {wanted * each}. Received: {buffer_size}."
@@ -93,6 +95,12 @@ def _integer(label: np.ndarray) -> int:
         raise ValueError(
             "A label names the class of one image. "
             f"Expected an integer. Received: an array of shape {np.shape(label)}."
+        )
+    if exact_labels([label]).ndim > 1:
+        raise ValueError(
+            "A label would lose its upper half: this backend has no 64-bit integers. Expected "
+            f"labels from -2**31 to 2**31 - 1. Received: {label}. Renumber the classes, or allow "
+            "64 bits (JAX_ENABLE_X64=1)."
         )
     return int(label)
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_metric.batches.base import PAIRS, Batches, positive_integer
+from keras_metric.arguments import whole
+from keras_metric.batches.base import PAIRS, Batches
 from keras_metric.batches.classes import domains
 from keras_metric.batches.pairs import one_of, other_class, same_class
 
@@ -42,7 +43,7 @@ class TripletBatches(Batches):
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,
     ):
-        self.batch_size = positive_integer("batch_size", batch_size)
+        self.batch_size = whole("batch_size", batch_size)
         self.domains = domains(images, labels)
         self.domains[0].at_least(1, 3 - len(self.domains), "a positive")
         self.domains[0].at_least(2, 1, "a negative")

@@ -4,10 +4,11 @@ import keras
 from keras import ops
 from keras.backend import standardize_dtype
 
-from keras_metric.arguments import arguments
+from keras_metric.arguments import arguments, number, whole
 from keras_metric.distances import precise, unit
+from keras_metric.labels import as_labels, same_class
 from keras_metric.losses._loss import RowLoss
-from keras_metric.pairs import as_labels
+from keras_metric.rows import at_least_one
 
 __all__ = []
 
@@ -33,14 +34,9 @@ class Head(keras.layers.Layer):
         dtype="float32",
     ):
         super().__init__(name=name, trainable=trainable, dtype=dtype)
-        if classes < 1 or centers < 1 or scale <= 0:
-            raise ValueError(
-                "A head needs classes, centers and a scale. Expected classes >= 1, centers >= 1, "
-                f"scale > 0. Received: classes={classes!r}, centers={centers!r}, scale={scale!r}"
-            )
-        self.classes = classes
-        self.scale = scale
-        self.centers = centers
+        self.classes = whole("classes", classes)
+        self.scale = number("scale", scale, above=0)
+        self.centers = whole("centers", centers)
         self.initializer = keras.initializers.get(initializer)
 
     def build(self, input_shape):
@@ -55,7 +51,8 @@ class Head(keras.layers.Layer):
         )
 
     def call(self, embeddings):
-        return self.scale * self.similarities(embeddings)
+        rows, without = at_least_one(precise(embeddings))
+        return without(self.scale * self.similarities(rows))
 
     def similarities(self, embeddings):
         """(B, D) -> (B, classes): the cosine with the nearest center of each class."""
@@ -96,7 +93,7 @@ class HeadLoss(RowLoss):
         dtype=None,
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.scale = scale
+        self.scale = number("scale", scale, above=0)
 
     def __call__(self, labels, logits, sample_weight=None):
         dtype = standardize_dtype(ops.convert_to_tensor(logits).dtype)
@@ -104,9 +101,11 @@ class HeadLoss(RowLoss):
 
     def call(self, labels, logits):
         labels, logits = as_labels(labels), precise(logits)
-        target = labels[:, :1] == ops.arange(ops.shape(logits)[1], dtype=labels.dtype)[None]
+        labels, logits, without = at_least_one(labels, logits)
+        classes = ops.arange(ops.shape(logits)[1], dtype=labels.dtype)[:, None]
+        target = same_class(labels, classes)
         values = self.values(target, logits / self.scale)
-        return ops.where(ops.any(target, axis=1), values, float("nan"))
+        return without(ops.where(ops.any(target, axis=1), values, float("nan")))
 
     def values(self, target, similarities):
         raise NotImplementedError(f"{type(self).__name__} does not implement values.")

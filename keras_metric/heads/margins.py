@@ -9,7 +9,7 @@ import math
 
 from keras import ops
 
-from keras_metric.arguments import serializable
+from keras_metric.arguments import number, serializable, whole
 from keras_metric.distances import root
 from keras_metric.heads._base import Head, HeadLoss, cross_entropy
 
@@ -40,7 +40,7 @@ class CosFace(Head):
 
     def __init__(self, classes: int, *, margin: float = 0.35, scale: float = 64.0, **options):
         super().__init__(classes, scale=scale, **options)
-        self.margin = margin
+        self.margin = number("margin", margin, least=0)
 
     def loss(self, **options):
         return CosFaceLoss(margin=self.margin, scale=self.scale, **options)
@@ -57,7 +57,7 @@ class ArcFace(Head):
 
     def __init__(self, classes: int, *, margin: float = 0.5, scale: float = 64.0, **options):
         super().__init__(classes, scale=scale, **options)
-        self.margin = margin
+        self.margin = number("margin", margin, least=0, below=math.pi)
 
     def loss(self, **options):
         return ArcFaceLoss(margin=self.margin, scale=self.scale, **options)
@@ -80,7 +80,7 @@ class SubCenterArcFace(Head):
         **options,
     ):
         super().__init__(classes, scale=scale, centers=centers, **options)
-        self.margin = margin
+        self.margin = number("margin", margin, least=0, below=math.pi)
 
     def loss(self, **options):
         return ArcFaceLoss(margin=self.margin, scale=self.scale, **options)
@@ -98,12 +98,7 @@ class SphereFace(Head):
 
     def __init__(self, classes: int, *, margin: int = 4, scale: float = 30.0, **options):
         super().__init__(classes, scale=scale, **options)
-        if margin != int(margin) or margin < 1:
-            raise ValueError(
-                "SphereFace multiplies the angle by a whole number. Expected margin = 1, 2, 3, ... "
-                f"Received: margin={margin!r}"
-            )
-        self.margin = int(margin)
+        self.margin = whole("margin", margin)
 
     def loss(self, **options):
         return SphereFaceLoss(margin=self.margin, scale=self.scale, **options)

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_metric.arguments import serializable
+from keras_metric.arguments import number, serializable
 from keras_metric.distances import root, unit
 from keras_metric.heads._base import Head, HeadLoss, cross_entropy
 from keras_metric.heads.margins import CosFaceLoss
@@ -44,7 +44,7 @@ class ProxyAnchor(Head):
 
     def __init__(self, classes: int, *, margin: float = 0.1, scale: float = 32.0, **options):
         super().__init__(classes, scale=scale, **options)
-        self.margin = margin
+        self.margin = number("margin", margin, least=0)
 
     def loss(self, **options):
         return ProxyAnchorLoss(margin=self.margin, scale=self.scale, **options)
@@ -73,14 +73,14 @@ class SoftTriple(Head):
         **options,
     ):
         super().__init__(classes, scale=scale, centers=centers, **options)
-        self.margin = margin
-        self.gamma = gamma
-        self.regularization = regularization
+        self.margin = number("margin", margin, least=0)
+        self.gamma = number("gamma", gamma, above=0)
+        self.regularization = number("regularization", regularization, least=0)
 
     def call(self, embeddings):
         if self.centers > 1 and self.regularization:
             self.add_loss(self.regularization * self.center_distance())
-        return self.scale * self.similarities(embeddings)
+        return super().call(embeddings)
 
     def similarities(self, embeddings):
         cosines = self.cosines(embeddings)

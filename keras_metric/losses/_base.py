@@ -1,37 +1,21 @@
 """PairLoss: labels and embeddings -> pairs -> miner -> one value an anchor -> Keras's reduction."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from keras import ops
 from keras.backend import is_float_dtype, standardize_dtype
 
 from keras_metric import distances
+from keras_metric.arguments import number, whole
 from keras_metric.blocks import map_rows
+from keras_metric.labels import as_labels
+from keras_metric.losses._batch import Batch, has_needed, refuse_none, rows_of, slices
 from keras_metric.losses._loss import RowLoss
-from keras_metric.pairs import Pairs, as_labels, from_words
+from keras_metric.pairs import Pairs, from_words
 from keras_metric.replicas import gather, replica_mean
+from keras_metric.rows import at_least_one
 
-__all__ = ["Batch", "PairLoss"]
-
-
-class Batch(NamedTuple):
-    """Anchors (A, D) and candidates (C, D), with their labels as `as_labels` reads them.
-
-    offset: the candidate that is anchor 0 itself, None when no anchor is among the candidates.
-    mates: (A, M) int32 candidates of the anchor's class, for a loss that asks for them.
-    """
-
-    anchors: object
-    words: object
-    candidates: object
-    candidate_words: object
-    offset: object
-    mates: object = None
-
-    def is_whole(self) -> bool:
-        """Whether every candidate is an anchor."""
-        return self.candidates is self.anchors
+__all__ = ["PairLoss"]
 
 
 class PairLoss(RowLoss):
@@ -69,14 +53,11 @@ class PairLoss(RowLoss):
         dtype=None,
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        if rows_per_block is not None and rows_per_block < 1:
-            raise ValueError(
-                "rows_per_block is not a number of rows. Expected None or a positive integer. "
-                f"Received: rows_per_block={rows_per_block!r}"
-            )
         self.distance = distance
         self.miner = miner
         self.rows_per_block = rows_per_block
+        if rows_per_block is not None:
+            self.rows_per_block = whole("rows_per_block", rows_per_block)
         self.gather = gather
         self.multi_label = multi_label
         self._distance = distances.get(distance)
@@ -115,15 +96,16 @@ class PairLoss(RowLoss):
     def counted_values(self, labels, embeddings, candidate_labels, candidates, offset=None):
         """Values (A,) of the anchors and whether each counts, (A,) bool: see `against`."""
         whole = candidates is embeddings and candidate_labels is labels
-        anchors = _rows(embeddings)
-        words = as_labels(labels, multi_label=self.multi_label)
-        _check_paired(words, anchors)
+        anchors, words = self._read(embeddings, labels)
+        if not whole:
+            candidates, candidate_words = self._read(candidates, candidate_labels)
+            refuse_none(anchors, candidates)
+            candidates, candidate_words, _ = at_least_one(candidates, candidate_words)
+        anchors, words, without = at_least_one(anchors, words)
         if whole:
-            return self._counted(Batch(anchors, words, anchors, words, offset))
-        candidates = _rows(candidates)
-        candidate_words = as_labels(candidate_labels, multi_label=self.multi_label)
-        _check_paired(candidate_words, candidates)
-        return self._counted(Batch(anchors, words, candidates, candidate_words, offset))
+            candidates, candidate_words = anchors, words
+        batch = Batch(anchors, words, candidates, candidate_words, offset)
+        return tuple(map(without, self._counted(batch)))
 
     def _counted(self, batch):
         if self.rows_per_block is None and (self.context is None or batch.is_whole()):
@@ -150,6 +132,12 @@ class PairLoss(RowLoss):
         """
         raise NotImplementedError(f"{type(self).__name__} does not implement values(pairs).")
 
+    def _place(self, name, value):
+        """A place on the scale of distances: from 0 on, unless the distance may be negative."""
+        named = distances.is_named(self._distance)
+        known = named and self._distance is not distances.negative_dot
+        return number(name, value, least=0 if known else None)
+
     def _value_and_count(self, pairs, context):
         values = self.values(pairs) if self.context is None else self.values(pairs, context)
         counts = has_needed(pairs, self.needs)
@@ -169,8 +157,8 @@ class PairLoss(RowLoss):
         size = self.rows_per_block
         if size is None:
             return function(batch)
-        words = _slices(batch.words, size)
-        mates = None if batch.mates is None else _slices(batch.mates, size)
+        words = slices(batch.words, size)
+        mates = None if batch.mates is None else slices(batch.mates, size)
 
         def block(start, anchors, candidates):
             offset = None if batch.offset is None else batch.offset + start
@@ -187,7 +175,29 @@ class PairLoss(RowLoss):
             offset=batch.offset,
             multi_label=self.multi_label,
         )
-        return pairs if self._miner is None else self._miner(pairs)
+        return self._mined(pairs, batch.candidates)
+
+    def _mined(self, pairs, candidates):
+        if self._miner is None:
+            return pairs
+        if not getattr(self._miner, "beyond_the_row", False):
+            return self._miner(pairs)
+        fixed = ops.stop_gradient(candidates)
+        return self._miner(pairs, lambda c: self._distance(ops.take(fixed, c, axis=0), fixed))
+
+    def _read(self, embeddings, labels):
+        """Embeddings (N, D) and labels (N, W), of one number N where either knows it."""
+        rows, labels = rows_of(embeddings), as_labels(labels, multi_label=self.multi_label)
+        known = {n for n in (labels.shape[0], rows.shape[0]) if isinstance(n, int)}
+        if len(known) == 2:
+            raise ValueError(
+                "Labels and embeddings do not go together. Expected one label for each embedding. "
+                f"Received: {labels.shape[0]} labels, {rows.shape[0]} embeddings."
+            )
+        if not known:
+            return rows, labels
+        count = known.pop()
+        return tuple(ops.reshape(x, (count, *ops.shape(x)[1:])) for x in (rows, labels))
 
     def _total(self, count):
         return replica_mean(count) if self.gather else count
@@ -196,41 +206,6 @@ class PairLoss(RowLoss):
         if not self.gather:
             return labels, embeddings, 0
         return gather(labels, embeddings)
-
-
-def _check_paired(labels, rows):
-    """Refuse another number of labels than of embeddings, where both are known."""
-    known = [n for n in (labels.shape[0], rows.shape[0]) if isinstance(n, int)]
-    if len(known) == 2 and known[0] != known[1]:
-        raise ValueError(
-            "Labels and embeddings do not go together. Expected one label for each embedding. "
-            f"Received: {known[0]} labels, {known[1]} embeddings."
-        )
-
-
-def has_needed(pairs, needs):
-    """(A,) bool: whether the anchor has the pairs that a loss needs, see `PairLoss.needs`."""
-    positive, negative = ops.any(pairs.positives, axis=1), ops.any(pairs.negatives, axis=1)
-    if needs == "positive":
-        return positive
-    return (ops.logical_and if needs == "both" else ops.logical_or)(positive, negative)
-
-
-def _slices(tensor, size):
-    """A function from a start to `size` rows of (A, W), which may run over the end."""
-    width = tensor.shape[1]
-    padded = ops.concatenate([tensor, ops.zeros((size, width), tensor.dtype)], axis=0)
-    return lambda start: ops.slice(padded, (start, 0), (size, width))
-
-
-def _rows(embeddings):
-    embeddings = distances.precise(embeddings)
-    if len(embeddings.shape) == 2:
-        return embeddings
-    raise ValueError(
-        "Embeddings have the wrong shape. Expected one row a sample, (B, D). "
-        f"Received: shape {tuple(embeddings.shape)}"
-    )
 
 
 def _miner(miner):

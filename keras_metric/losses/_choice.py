@@ -7,7 +7,8 @@ distances can be had from the embeddings again, so the backward pass meets nothi
 from keras import ops
 
 from keras_metric import distances
-from keras_metric.losses._base import PairLoss, has_needed
+from keras_metric.losses._base import PairLoss
+from keras_metric.losses._batch import has_needed
 
 __all__ = ["ChoosingLoss"]
 

@@ -30,6 +30,8 @@ class RowLoss(keras.losses.Loss):
                 values = values * (samples / ops.maximum(self._total(ops.sum(counted)), 1e-30))
             elif self.reduction == "mean_with_sample_weight":
                 weights = counted if weights is None else weights * counted
+        if values.shape[0] == 0 and self.reduction not in (None, "none"):
+            return ops.sum(values)  # Keras leaves no values as they are
         reduction = _Reduction(reduction=self.reduction, dtype=values.dtype, name=self.name)
         return reduction(values, values, weights)
 

@@ -1,10 +1,12 @@
 """Losses of pairs and triplets that are given: the network returns distances, not embeddings."""
 
+import numpy as np
 from keras import ops
 
-from keras_metric.arguments import serializable
+from keras_metric.arguments import number, serializable
 from keras_metric.distances import precise
 from keras_metric.losses._loss import GivenLoss
+from keras_metric.rows import known
 
 __all__ = ["ContrastiveLoss", "TripletMarginLoss"]
 
@@ -16,7 +18,10 @@ class ContrastiveLoss(GivenLoss):
         y · d^2 + (1 - y) · max(0, margin - d)^2
 
     y_true: (B,) or (B, 1), 1 = similar, 0 = different. y_pred: distances of the same shape, as
-    `SiameseNet` returns them. Raises ValueError when the two differ in size.
+    `SiameseNet` returns them.
+
+    Raises ValueError when the two differ in size, or y_true holds anything but 0 and 1, such as
+    class numbers. In a compiled step, where the values cannot be seen, such a pair is NaN.
 
     Hadsell, Chopra, LeCun, "Dimensionality reduction by learning an invariant mapping", CVPR 2006,
     eq. 4 (there y = 0 means similar, and a factor 1/2).
@@ -24,19 +29,28 @@ class ContrastiveLoss(GivenLoss):
 
     def __init__(self, margin: float = 1.0, **options):
         super().__init__(**options)
-        self.margin = margin
+        self.margin = number("margin", margin, least=0)
 
     def call(self, y_true, y_pred):
-        distances = _column(y_pred)
-        similar = ops.cast(_column(y_true), distances.dtype)
-        if None not in (*similar.shape, *distances.shape) and similar.shape != distances.shape:
-            raise ValueError(
-                "y_true and y_pred differ in size. Expected one 0 or 1 a pair and one distance a "
-                f"pair, (B,) or (B, 1). Received: {tuple(similar.shape)} and "
-                f"{tuple(distances.shape)} after flattening."
-            )
-        apart = ops.relu(self.margin - distances)
-        return similar * ops.square(distances) + (1 - similar) * ops.square(apart)
+        values = contrastive(y_true, y_pred, self.margin)
+        similar = _column(y_true)
+        wrong = ops.logical_and(similar != 0, similar != 1)
+        _refuse_other_values(y_true)
+        return ops.where(wrong, float("nan"), values)
+
+
+def contrastive(y_true, y_pred, margin: float):
+    """The contrastive loss of each pair, (B,), for y of any value: a mixture between 0 and 1."""
+    distances = _column(y_pred)
+    similar = ops.cast(_column(y_true), distances.dtype)
+    if None not in (*similar.shape, *distances.shape) and similar.shape != distances.shape:
+        raise ValueError(
+            "y_true and y_pred differ in size. Expected one 0 or 1 a pair and one distance a "
+            f"pair, (B,) or (B, 1). Received: {tuple(similar.shape)} and "
+            f"{tuple(distances.shape)} after flattening."
+        )
+    apart = ops.relu(margin - distances)
+    return similar * ops.square(distances) + (1 - similar) * ops.square(apart)
 
 
 @serializable
@@ -53,7 +67,7 @@ class TripletMarginLoss(GivenLoss):
 
     def __init__(self, margin: float = 1.0, **options):
         super().__init__(**options)
-        self.margin = margin
+        self.margin = number("margin", margin, least=0)
 
     def call(self, y_true, y_pred):
         distances = precise(y_pred)
@@ -63,6 +77,17 @@ class TripletMarginLoss(GivenLoss):
                 f"the negative. Received: shape {tuple(distances.shape)}"
             )
         return ops.relu(distances[:, 0] - distances[:, 1] + self.margin)
+
+
+def _refuse_other_values(y_true) -> None:
+    values = known(y_true)
+    if values is None or np.isin(values, (0, 1)).all():
+        return
+    raise ValueError(
+        "A pair is similar or it is not. Expected y_true of 1 (similar) and 0 (different). "
+        f"Received: {np.unique(values[~np.isin(values, (0, 1))])[:5].tolist()}. For labels that "
+        "name classes, on embeddings, there is PairwiseContrastiveLoss."
+    )
 
 
 def _column(x):

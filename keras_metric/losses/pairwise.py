@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from keras import ops
 
-from keras_metric.arguments import serializable
+from keras_metric.arguments import number, serializable
 from keras_metric.losses._base import PairLoss
 from keras_metric.pairs import Pairs, masked_logsumexp, masked_mean, masked_sum
 
@@ -37,8 +37,8 @@ class PairwiseContrastiveLoss(PairLoss):
         self, margin: float = 1.0, positive_margin: float = 0.0, *, squared: bool = True, **options
     ):
         super().__init__(**options)
-        self.margin = margin
-        self.positive_margin = positive_margin
+        self.margin = self._place("margin", margin)
+        self.positive_margin = self._place("positive_margin", positive_margin)
         self.squared = squared
 
     def values(self, pairs):
@@ -63,8 +63,8 @@ class MarginLoss(PairLoss):
 
     def __init__(self, margin: float = 0.2, boundary: float = 1.2, **options):
         super().__init__(**options)
-        self.margin = margin
-        self.boundary = boundary
+        self.margin = number("margin", margin, least=0)
+        self.boundary = self._place("boundary", boundary)
 
     def values(self, pairs):
         d, positives, negatives = pairs
@@ -95,9 +95,9 @@ class MultiSimilarityLoss(PairLoss):
         **options,
     ):
         super().__init__(distance=distance, **options)
-        self.alpha = alpha
-        self.beta = beta
-        self.base = base
+        self.alpha = number("alpha", alpha, above=0)
+        self.beta = number("beta", beta, above=0)
+        self.base = number("base", base)
 
     def values(self, pairs):
         d, positives, negatives = pairs
@@ -125,8 +125,8 @@ class CircleLoss(PairLoss):
         **options,
     ):
         super().__init__(distance=distance, **options)
-        self.margin = margin
-        self.gamma = gamma
+        self.margin = number("margin", margin, least=0)
+        self.gamma = number("gamma", gamma, above=0)
 
     def values(self, pairs):
         d, positives, negatives = pairs
@@ -160,10 +160,10 @@ class RankedListLoss(PairLoss):
         **options,
     ):
         super().__init__(**options)
-        self.margin = margin
-        self.boundary = boundary
-        self.temperature = temperature
-        self.balance = balance
+        self.margin = number("margin", margin, least=0)
+        self.boundary = self._place("boundary", boundary)
+        self.temperature = number("temperature", temperature, least=0)
+        self.balance = number("balance", balance, least=0, most=1)
 
     def values(self, pairs):
         d, positives, negatives = pairs
@@ -193,7 +193,7 @@ class IntraPairVarianceLoss(PairLoss):
 
     def __init__(self, epsilon: float = 0.01, *, distance: str | Callable = "cosine", **options):
         super().__init__(distance=distance, **options)
-        self.epsilon = epsilon
+        self.epsilon = number("epsilon", epsilon, least=0)
 
     def values(self, pairs: Pairs):
         d, positives, negatives = pairs

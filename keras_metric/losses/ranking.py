@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from keras import ops
 
-from keras_metric.arguments import serializable
+from keras_metric.arguments import number, serializable, whole
 from keras_metric.blocks import map_rows
 from keras_metric.losses._base import PairLoss
 from keras_metric.pairs import Pairs, masked_mean
@@ -43,8 +43,8 @@ class FastAPLoss(PairLoss):
         **options,
     ):
         super().__init__(distance=distance, **options)
-        self.bins = bins
-        self.largest = largest
+        self.bins = whole("bins", bins)
+        self.largest = number("largest", largest, above=0)
 
     def values(self, pairs: Pairs):
         d, positives, negatives = pairs
@@ -75,8 +75,8 @@ class HistogramLoss(PairLoss):
         **options,
     ):
         super().__init__(distance=distance, **options)
-        self.bins = bins
-        self.largest = largest
+        self.bins = whole("bins", bins)
+        self.largest = number("largest", largest, above=0)
 
     def values(self, pairs: Pairs):
         d, positives, negatives = pairs
@@ -123,7 +123,7 @@ class SmoothAPLoss(PairLoss):
         self, temperature: float = 0.01, *, distance: str | Callable = "cosine", **options
     ):
         super().__init__(distance=distance, **options)
-        self.temperature = temperature
+        self.temperature = number("temperature", temperature, above=0)
 
     def values(self, pairs):
         counts = before(pairs, self.temperature)
@@ -150,8 +150,8 @@ class PNPLoss(PairLoss):
         **options,
     ):
         super().__init__(distance=distance, **options)
-        self.alpha = alpha
-        self.temperature = temperature
+        self.alpha = number("alpha", alpha, above=0)
+        self.temperature = number("temperature", temperature, above=0)
 
     def values(self, pairs):
         negatives_before = before(pairs, self.temperature)[..., 1]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from keras import ops
 
-from keras_metric.arguments import serializable
+from keras_metric.arguments import number, serializable
 from keras_metric.losses._base import PairLoss
 from keras_metric.pairs import Pairs, masked_logsumexp, masked_mean
 
@@ -35,7 +35,7 @@ class InfoNCELoss(PairLoss):
 
     def __init__(self, temperature: float = 0.1, *, distance: str | Callable = "cosine", **options):
         super().__init__(distance=distance, **options)
-        self.temperature = temperature
+        self.temperature = number("temperature", temperature, above=0)
 
     def values(self, pairs):
         return info_nce(pairs, self.temperature)
@@ -71,7 +71,7 @@ class SupConLoss(PairLoss):
 
     def __init__(self, temperature: float = 0.1, *, distance: str | Callable = "cosine", **options):
         super().__init__(distance=distance, **options)
-        self.temperature = temperature
+        self.temperature = number("temperature", temperature, above=0)
 
     def values(self, pairs):
         d, positives, negatives = pairs
@@ -100,7 +100,7 @@ class NCALoss(PairLoss):
         **options,
     ):
         super().__init__(distance=distance, **options)
-        self.temperature = temperature
+        self.temperature = number("temperature", temperature, above=0)
 
     def values(self, pairs):
         d, positives, negatives = pairs

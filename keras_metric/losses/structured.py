@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from keras import ops
 
-from keras_metric.arguments import serializable
+from keras_metric.arguments import number, serializable
 from keras_metric.distances import root
 from keras_metric.losses._base import PairLoss
 from keras_metric.pairs import Pairs, masked_logsumexp, masked_max, masked_mean, masked_min
@@ -36,7 +36,7 @@ class LiftedStructureLoss(PairLoss):
 
     def __init__(self, margin: float = 1.0, **options):
         super().__init__(**options)
-        self.margin = margin
+        self.margin = number("margin", margin, least=0)
 
     def context(self, pairs: Pairs):
         """(C, 1): log sum exp(margin - d) over the candidate's negatives."""
@@ -59,7 +59,7 @@ class GeneralizedLiftedStructureLoss(PairLoss):
 
     def __init__(self, margin: float = 1.0, **options):
         super().__init__(**options)
-        self.margin = margin
+        self.margin = number("margin", margin, least=0)
 
     def values(self, pairs):
         d, positives, negatives = pairs
@@ -81,8 +81,8 @@ class QuadrupletLoss(PairLoss):
 
     def __init__(self, margin: float = 1.0, second_margin: float = 0.5, **options):
         super().__init__(**options)
-        self.margin = margin
-        self.second_margin = second_margin
+        self.margin = number("margin", margin, least=0)
+        self.second_margin = number("second_margin", second_margin, least=0)
 
     def context(self, pairs: Pairs):
         """(C, 1): the distance to the candidate's nearest negative, a huge one when it has none."""
@@ -107,22 +107,18 @@ class AngularLoss(PairLoss):
     O(C^2) even with rows_per_block; time O(A C^2), as one matrix product.
     Wang et al., "Deep metric learning with angular loss", ICCV 2017, arXiv:1708.01682.
 
-    Raises ValueError for an angle outside (0, 60): the exponentials stay in range below it.
+    Raises ValueError for an angle outside (0, 60]: the exponentials stay in range below it.
     """
 
     def __init__(self, angle: float = 40.0, **options):
         options = {"distance": "cosine", **options}
         super().__init__(**options)
-        if not 0 < angle <= 60:
-            raise ValueError(
-                f"The angle is out of range. Expected degrees in (0, 60]. Received: angle={angle!r}"
-            )
         if self.distance != "cosine":
             raise ValueError(
                 "AngularLoss is defined on unit vectors. Expected distance='cosine'. "
                 f"Received: distance={self.distance!r}"
             )
-        self.angle = angle
+        self.angle = number("angle", angle, above=0, most=60)
 
     @property
     def _slope(self):
@@ -161,8 +157,8 @@ class TupletMarginLoss(PairLoss):
         **options,
     ):
         super().__init__(distance=distance, **options)
-        self.slack = slack
-        self.scale = scale
+        self.slack = number("slack", slack, least=0, below=90)
+        self.scale = number("scale", scale, above=0)
 
     def values(self, pairs):
         d, positives, negatives = pairs

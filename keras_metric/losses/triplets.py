@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from keras import ops
 
-from keras_metric.arguments import serializable
+from keras_metric.arguments import number, serializable
 from keras_metric.losses import _mining
 from keras_metric.losses._choice import ChoosingLoss
 from keras_metric.pairs import Pairs, masked_max, masked_mean, masked_min
@@ -67,7 +67,7 @@ class TripletLoss(ChoosingLoss):
                 "swap chooses between two nearest negatives. Expected mining 'hard' or "
                 f"'easy_positive' with swap=True. Received: mining={mining!r}"
             )
-        self.margin = margin
+        self.margin = number("margin", margin, least=0)
         self.mining = mining
         self.soft = soft
         self.swap = swap

@@ -7,9 +7,10 @@ loss says of the batch as a whole is part of every sample's value.
 
 from keras import ops
 
-from keras_metric.arguments import serializable
+from keras_metric.arguments import number, serializable
 from keras_metric.distances import precise, root, unit
 from keras_metric.losses._loss import GivenLoss
+from keras_metric.rows import at_least_one
 
 __all__ = ["BarlowTwinsLoss", "SimSiamLoss", "VICRegLoss"]
 
@@ -34,15 +35,16 @@ class VICRegLoss(GivenLoss):
         **options,
     ):
         super().__init__(**options)
-        self.invariance = invariance
-        self.variance = variance
-        self.covariance = covariance
+        self.invariance = number("invariance", invariance, least=0)
+        self.variance = number("variance", variance, least=0)
+        self.covariance = number("covariance", covariance, least=0)
 
     def call(self, y_true, y_pred):
-        u, v = _views(y_pred, 2)
+        (u, v), without = _views(y_pred, 2)
         apart = ops.mean(ops.square(u - v), axis=1)
         of_batch = _spread(u, self.variance, self.covariance)
-        return self.invariance * apart + of_batch + _spread(v, self.variance, self.covariance)
+        of_batch = of_batch + _spread(v, self.variance, self.covariance)
+        return without(self.invariance * apart + of_batch)
 
 
 @serializable
@@ -57,15 +59,15 @@ class BarlowTwinsLoss(GivenLoss):
 
     def __init__(self, redundancy: float = 0.005, **options):
         super().__init__(**options)
-        self.redundancy = redundancy
+        self.redundancy = number("redundancy", redundancy, least=0)
 
     def call(self, y_true, y_pred):
-        u, v = _views(y_pred, 2)
+        (u, v), without = _views(y_pred, 2)
         correlations = ops.matmul(ops.transpose(_standardised(u)), _standardised(v))
         diagonal = ops.diagonal(correlations)
         redundant = ops.sum(ops.square(correlations)) - ops.sum(ops.square(diagonal))
         value = ops.sum(ops.square(1 - diagonal)) + self.redundancy * redundant
-        return ops.zeros_like(u[:, 0]) + value
+        return without(ops.zeros_like(u[:, 0]) + value)
 
 
 @serializable
@@ -82,9 +84,10 @@ class SimSiamLoss(GivenLoss):
         super().__init__(**options)
 
     def call(self, y_true, y_pred):
-        p1, p2, z1, z2 = (unit(row) for row in _views(y_pred, 4))
+        rows, without = _views(y_pred, 4)
+        p1, p2, z1, z2 = map(unit, rows)
         first = ops.sum(p1 * ops.stop_gradient(z2), axis=1)
-        return 1 - first / 2 - ops.sum(p2 * ops.stop_gradient(z1), axis=1) / 2
+        return without(1 - first / 2 - ops.sum(p2 * ops.stop_gradient(z1), axis=1) / 2)
 
 
 def _spread(x, variance, covariance):
@@ -109,9 +112,11 @@ def _standardised(x):
 
 
 def _views(y_pred, count):
+    """The rows of every sample, (B, D) each, and what takes the row away that fills no batch."""
     views = precise(y_pred)
     if len(views.shape) == 3 and views.shape[1] == count:
-        return [views[:, i] for i in range(count)]
+        views, without = at_least_one(views)
+        return [views[:, i] for i in range(count)], without
     raise ValueError(
         f"y_pred has the wrong shape. Expected {count} rows a sample, (B, {count}, D). "
         f"Received: shape {tuple(views.shape)}"

@@ -3,11 +3,12 @@
 import copy
 
 import keras
-import numpy as np
 from keras import ops
 
+from keras_metric.arguments import whole
+from keras_metric.labels import as_labels, has_int64, widened
 from keras_metric.losses._base import PairLoss
-from keras_metric.memory.wrapped import EncoderModel, check_positive
+from keras_metric.memory.wrapped import EncoderModel
 from keras_metric.pairs import Pairs
 from keras_metric.replicas import gather
 
@@ -48,12 +49,8 @@ class CrossBatchMemory(EncoderModel):
         name: str | None = None,
         **layer_options,
     ):
-        check_positive("size of the memory", size)
-        if not isinstance(warmup_steps, int) or warmup_steps < 0:
-            raise ValueError(
-                "Unusable warmup_steps. Expected: an integer from 0 on. "
-                f"Received: {warmup_steps!r}."
-            )
+        size = whole("size", size)
+        warmup_steps = whole("warmup_steps", warmup_steps, least=0)
         super().__init__(encoder, name=name, **layer_options)
         self.size = size
         self.warmup_steps = warmup_steps
@@ -63,7 +60,8 @@ class CrossBatchMemory(EncoderModel):
         super().build(input_shape)
         dimensions = self.encoder.compute_output_shape(input_shape)[-1]
         self.embeddings = self._frozen("embeddings", (self.size, dimensions), "float32")
-        self.labels = self._frozen("labels", (self.size,), _label_dtype())
+        label, dtype = ((), "int64") if has_int64() else ((1, 2), "int32")
+        self.labels = self._frozen("labels", (self.size, *label), dtype)
         self.filled = self._frozen("filled", (), "int32")
         self.steps = self._frozen("steps", (), "int32")
 
@@ -82,7 +80,8 @@ class CrossBatchMemory(EncoderModel):
         _check_loss(self.loss)
         if not training:
             return super().compute_loss(x, y, y_pred, sample_weight, training=False)
-        labels = ops.reshape(ops.cast(y, self.labels.dtype), (-1,))
+        labels = ops.cast(widened(as_labels(y), 1 if has_int64() else 2), self.labels.dtype)
+        labels = ops.reshape(labels, (-1, *self.labels.shape[1:]))
         total = ops.cast(self._loss_with_memory(labels, y_pred, sample_weight), "float32")
         for added in self.losses:
             total = total + self._aggregate_additional_loss(added)
@@ -134,15 +133,10 @@ def _among(valid, loss: PairLoss) -> PairLoss:
     """The same loss, blind to candidates that are not `valid` (C,)."""
     chosen = copy.copy(loss)
 
-    def mine(pairs: Pairs) -> Pairs:
+    def mined(pairs: Pairs, candidates) -> Pairs:
         distances, positives, negatives = pairs
         pairs = Pairs(distances, positives & valid[None], negatives & valid[None])
-        return pairs if loss._miner is None else loss._miner(pairs)
+        return loss._mined(pairs, candidates)
 
-    chosen._miner = mine
+    chosen._mined = mined
     return chosen
-
-
-def _label_dtype() -> str:
-    """int64 where the backend has it."""
-    return keras.backend.standardize_dtype(ops.convert_to_tensor(np.zeros(1, "int64")).dtype)

@@ -3,8 +3,9 @@
 import keras
 from keras import ops, tree
 
+from keras_metric.arguments import whole
 from keras_metric.memory.recompute import embed_in_micro_batches
-from keras_metric.memory.wrapped import EncoderModel, check_positive
+from keras_metric.memory.wrapped import EncoderModel
 
 
 @keras.saving.register_keras_serializable(package="keras_metric")
@@ -49,7 +50,7 @@ class GradientCache(EncoderModel):
         name: str | None = None,
         **layer_options,
     ):
-        check_positive("micro_batch_size", micro_batch_size)
+        micro_batch_size = whole("micro_batch_size", micro_batch_size)
         super().__init__(encoder, name=name, **layer_options)
         self.micro_batch_size = micro_batch_size
         # micro-batches of a batch whose size is only known at run time have no XLA shape

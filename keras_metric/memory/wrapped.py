@@ -45,9 +45,3 @@ class EncoderModel(keras.Model):
     def from_config(cls, config: dict):
         encoder = keras.saving.deserialize_keras_object(config["encoder"])
         return cls(**{**config, "encoder": encoder})
-
-
-def check_positive(what: str, value: int) -> None:
-    """Raises ValueError unless `value` is an integer from 1 on."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"Unusable {what}. Expected: an integer from 1 on. Received: {value!r}.")

@@ -2,6 +2,8 @@
 
 Every function takes queries (Q, D) with integer labels (Q,), and a gallery (C, D) with labels (C,)
 or none; `hit_i` is 1 when the candidate at rank i is of the query's class, R counts all that are.
+With `multi_label` the labels are rows of 0 and 1, (Q, L) and (C, L), and `hit_i` is 1 when the two
+share a label.
 """
 
 from collections.abc import Callable
@@ -16,6 +18,7 @@ def recall_at_k(
     gallery_labels=None,
     *,
     k: int = 1,
+    multi_label: bool = False,
     distance: str | Callable = "euclidean",
     block: int = BLOCK,
 ) -> float:
@@ -25,7 +28,8 @@ def recall_at_k(
     Metric Learning via Lifted Structured Feature Embedding", 2016. arXiv:1511.06452, section 5
     """
     given = (embeddings, labels, gallery, gallery_labels)
-    return scores([f"recall@{k}"], *given, distance=distance, block=block)[f"recall@{k}"]
+    options = {"multi_label": multi_label, "distance": distance, "block": block}
+    return scores([f"recall@{k}"], *given, **options)[f"recall@{k}"]
 
 
 def precision_at_k(
@@ -35,12 +39,14 @@ def precision_at_k(
     gallery_labels=None,
     *,
     k: int = 1,
+    multi_label: bool = False,
     distance: str | Callable = "euclidean",
     block: int = BLOCK,
 ) -> float:
     """sum_{i <= k} hit_i / k, mean over queries; below 1 for every ranking where R < k."""
     given = (embeddings, labels, gallery, gallery_labels)
-    return scores([f"precision@{k}"], *given, distance=distance, block=block)[f"precision@{k}"]
+    options = {"multi_label": multi_label, "distance": distance, "block": block}
+    return scores([f"precision@{k}"], *given, **options)[f"precision@{k}"]
 
 
 def map_at_k(
@@ -50,6 +56,7 @@ def map_at_k(
     gallery_labels=None,
     *,
     k: int = 10,
+    multi_label: bool = False,
     distance: str | Callable = "euclidean",
     block: int = BLOCK,
 ) -> float:
@@ -58,7 +65,8 @@ def map_at_k(
     With k = C it is mean average precision, scikit-learn's label ranking average precision.
     """
     given = (embeddings, labels, gallery, gallery_labels)
-    return scores([f"map@{k}"], *given, distance=distance, block=block)[f"map@{k}"]
+    options = {"multi_label": multi_label, "distance": distance, "block": block}
+    return scores([f"map@{k}"], *given, **options)[f"map@{k}"]
 
 
 def ndcg_at_k(
@@ -68,15 +76,19 @@ def ndcg_at_k(
     gallery_labels=None,
     *,
     k: int = 10,
+    multi_label: bool = False,
     distance: str | Callable = "euclidean",
     block: int = BLOCK,
 ) -> float:
     """sum_{i <= k} hit_i / log2(i + 1) over the same sum for a perfect ranking, mean over queries.
 
+    With `multi_label` it is graded: how many labels are shared stands in the place of hit_i.
+
     Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques", 2002.
     """
     given = (embeddings, labels, gallery, gallery_labels)
-    return scores([f"ndcg@{k}"], *given, distance=distance, block=block)[f"ndcg@{k}"]
+    options = {"multi_label": multi_label, "distance": distance, "block": block}
+    return scores([f"ndcg@{k}"], *given, **options)[f"ndcg@{k}"]
 
 
 def map_at_r(
@@ -85,6 +97,7 @@ def map_at_r(
     gallery=None,
     gallery_labels=None,
     *,
+    multi_label: bool = False,
     distance: str | Callable = "euclidean",
     block: int = BLOCK,
 ) -> float:
@@ -93,7 +106,8 @@ def map_at_r(
     Musgrave et al., "A Metric Learning Reality Check", 2020. arXiv:2003.08505, section 3.2
     """
     given = (embeddings, labels, gallery, gallery_labels)
-    return scores(["map@r"], *given, distance=distance, block=block)["map@r"]
+    options = {"multi_label": multi_label, "distance": distance, "block": block}
+    return scores(["map@r"], *given, **options)["map@r"]
 
 
 def r_precision(
@@ -102,12 +116,14 @@ def r_precision(
     gallery=None,
     gallery_labels=None,
     *,
+    multi_label: bool = False,
     distance: str | Callable = "euclidean",
     block: int = BLOCK,
 ) -> float:
     """sum_{i <= R} hit_i / R, mean over queries."""
     given = (embeddings, labels, gallery, gallery_labels)
-    return scores(["r_precision"], *given, distance=distance, block=block)["r_precision"]
+    options = {"multi_label": multi_label, "distance": distance, "block": block}
+    return scores(["r_precision"], *given, **options)["r_precision"]
 
 
 def mean_reciprocal_rank(
@@ -116,9 +132,11 @@ def mean_reciprocal_rank(
     gallery=None,
     gallery_labels=None,
     *,
+    multi_label: bool = False,
     distance: str | Callable = "euclidean",
     block: int = BLOCK,
 ) -> float:
     """1 / (rank of the nearest candidate of the query's class), mean over queries; no cut-off."""
     given = (embeddings, labels, gallery, gallery_labels)
-    return scores(["mrr"], *given, distance=distance, block=block)["mrr"]
+    options = {"multi_label": multi_label, "distance": distance, "block": block}
+    return scores(["mrr"], *given, **options)["mrr"]

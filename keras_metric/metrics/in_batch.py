@@ -15,7 +15,9 @@ import keras
 from keras import ops
 
 from keras_metric import distances, pairs
+from keras_metric.arguments import whole
 from keras_metric.metrics import measures
+from keras_metric.rows import at_least_one
 
 
 class InBatch(keras.metrics.Metric):
@@ -31,14 +33,13 @@ class InBatch(keras.metrics.Metric):
         dtype: str | None,
     ):
         super().__init__(name=name, dtype=dtype)
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise ValueError(f"k is out of range. Expected an integer from 1 on. Received: {k!r}.")
-        self.measure, self.k, self.distance = measure, k, distances.get(distance)
+        self.measure, self.k, self.distance = measure, whole("k", k), distances.get(distance)
         self.total = self.add_variable((), "zeros", dtype="float32", name="total")
         self.queries = self.add_variable((), "zeros", dtype="float32", name="queries")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """y_true: integer labels (B,) or (B, 1), of any size. y_pred: embeddings (B, D)."""
+        y_pred, y_true, _ = at_least_one(ops.convert_to_tensor(y_pred), y_true)
         hits, relevant, first = in_batch_ranks(y_true, y_pred, self.distance)
         values = self.measure(hits, relevant, first, self.k, ops)
         weights = ops.cast(relevant > 0, "float32")

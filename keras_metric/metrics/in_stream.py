@@ -17,7 +17,9 @@ import keras
 from keras import ops
 
 from keras_metric import distances, pairs
+from keras_metric.arguments import number, whole
 from keras_metric.metrics import rates
+from keras_metric.rows import at_least_one
 
 
 class InStream(keras.metrics.Metric):
@@ -33,26 +35,23 @@ class InStream(keras.metrics.Metric):
         dtype: str | None,
     ):
         super().__init__(name=name, dtype=dtype)
-        if not isinstance(bins, int) or bins < 2 or not scale > 0:
-            raise ValueError(
-                "The bins are not defined. Expected bins from 2 on and a scale above 0. "
-                f"Received: bins={bins!r}, scale={scale!r}."
-            )
-        self.bins, self.scale, self.distance = bins, scale, distances.get(distance)
+        self.bins, self.distance = whole("bins", bins, least=2), distances.get(distance)
+        self.scale = number("scale", scale, above=0)
         self.same = self.add_variable((bins,), "zeros", dtype="float32", name="same")
         self.different = self.add_variable((bins,), "zeros", dtype="float32", name="different")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """sample_weight (B,): the weight of a pair; of embeddings, a pair weighs their product."""
+        weights = _weights(sample_weight, y_pred)
         if len(y_pred.shape) == 2 and y_pred.shape[1] != 1:
+            y_pred, y_true, weights, _ = at_least_one(y_pred, y_true, weights)
             apart = self.distance(y_pred, y_pred)
             _, same, different = pairs.from_labels(apart, y_true)
-            weights = _weights(sample_weight, y_pred)
             weights = weights[:, None] * weights[None]
         else:
             apart = ops.reshape(ops.cast(y_pred, "float32"), (-1,))
             same = ops.reshape(ops.cast(y_true, "float32"), (-1,)) > 0.5
-            different, weights = ops.logical_not(same), _weights(sample_weight, apart)
+            different = ops.logical_not(same)
         share = apart / (apart + self.scale)
         share = ops.where(share < 1, share, 1)  # NaN and infinity are far
         place = ops.cast(ops.clip(share * self.bins, 0, self.bins - 1), "int32")

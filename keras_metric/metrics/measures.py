@@ -34,6 +34,16 @@ def ndcg(hits, relevant, first, k, xp):
     return xp.sum(hits * gains[None], axis=1) / xp.maximum(xp.sum(best, axis=1), gains[0])
 
 
+def graded_ndcg(gains, k, xp):
+    """sum_{i <= k} gain_i / log2(i + 1), over the same sum with the largest gains in front.
+
+    gains (Q, C): of every candidate, in the order of rank.
+    """
+    best = xp.flip(xp.sort(gains, axis=1), axis=1)[:, :k]
+    discounts = xp.log2(xp.arange(2, xp.shape(best)[1] + 2, dtype=best.dtype))[None]
+    return xp.sum(gains[:, :k] / discounts, axis=1) / xp.sum(best / discounts, axis=1)
+
+
 def average_precision_at_r(hits, relevant, first, k, xp):
     """1 / R · sum_{i <= R} hit_i · precision@i."""
     return _precision_sum(hits, _within_r(hits, relevant, xp), xp) / xp.maximum(relevant, 1)

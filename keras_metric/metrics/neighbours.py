@@ -17,7 +17,8 @@ import numpy as np
 
 from keras_metric.batches.classes import integer_labels
 from keras_metric.metrics.intervals import bootstrap_mean
-from keras_metric.metrics.measures import AT_ANY_RANK, AT_K, AT_R
+from keras_metric.metrics.measures import AT_ANY_RANK, AT_K, AT_R, graded_ndcg, ndcg
+from keras_metric.metrics.multi_label import LabelSets, ranked_by_overlap, set_numbers
 from keras_metric.metrics.ranking import Gallery, ranked_queries
 
 BLOCK = 2**24  # distances held at once: 64 MiB in float32
@@ -28,7 +29,7 @@ class Scores(dict):
 
     Attributes:
         per_query: name -> (Q,) float64, NaN for a lone query.
-        labels: (Q,) the labels of the queries.
+        labels: (Q,) the labels of the queries; of several labels, the number of their set.
         lone: how many queries no candidate is relevant to.
     """
 
@@ -58,6 +59,7 @@ def retrieval(
     gallery_labels=None,
     *,
     k: int | Sequence[int] = (1, 5, 10),
+    multi_label: bool = False,
     distance: str | Callable = "euclidean",
     block: int = BLOCK,
 ) -> Scores:
@@ -70,6 +72,8 @@ def retrieval(
 
     Args:
         labels: integers (Q,), of any size. gallery_labels: (C,).
+        multi_label: labels are (Q, L) and (C, L) rows of 0 and 1. Relevant is a candidate that
+            shares at least one label, and ndcg@k is graded: its gain is how many it shares.
         k: ranks, each at most the number of candidates.
         distance: a name or function of `keras_metric.distances`.
         block: distances held at once; time and memory, never values, depend on it.
@@ -79,7 +83,7 @@ def retrieval(
     """
     ks = (k,) if isinstance(k, int | np.integer) else tuple(k)
     names = [f"{name}@{rank}" for rank in ks for name in AT_K] + [*AT_R, *AT_ANY_RANK]
-    options = {"distance": distance, "block": block}
+    options = {"multi_label": multi_label, "distance": distance, "block": block}
     return scores(names, embeddings, labels, gallery, gallery_labels, **options)
 
 
@@ -90,30 +94,33 @@ def scores(
     gallery=None,
     gallery_labels=None,
     *,
+    multi_label: bool = False,
     distance: str | Callable = "euclidean",
     block: int = BLOCK,
 ) -> Scores:
     """The measures of these names ("recall@5", "map@r", ...) and no others."""
     check_gallery(gallery, gallery_labels)
     itself = gallery is None
-    candidates = Gallery(*((embeddings, labels) if itself else (gallery, gallery_labels)))
+    given = (embeddings, labels) if itself else (gallery, gallery_labels)
+    candidates = (LabelSets if multi_label else Gallery)(*given)
     measures = {name: _measure(name, len(candidates) - itself) for name in names}
-    labels = integer_labels(labels)
+    options = {"itself": itself, "distance": distance, "block": block}
+    if multi_label:
+        parts = ranked_by_overlap(embeddings, labels, candidates, **options)
+        labels = set_numbers(labels)
+    else:
+        labels = integer_labels(labels)
+        depth, to_r = max(k for _, k in measures.values()), any(name in AT_R for name in names)
+        parts = ranked_queries(embeddings, labels, candidates, depth=depth, to_r=to_r, **options)
     per_query = {name: np.full(len(labels), np.nan) for name in names}
     some = False
-    for part in ranked_queries(
-        embeddings,
-        labels,
-        candidates,
-        itself=itself,
-        depth=max(k for _, k in measures.values()),
-        to_r=any(name in AT_R for name in names),
-        distance=distance,
-        block=block,
-    ):
-        some = True
+    for part in parts:
+        some = some or len(part.rows) > 0
         for name, (formula, k) in measures.items():
-            values = formula(part.hits, part.relevant, part.first, k, np)
+            if part.gains is not None and formula is ndcg:
+                values = graded_ndcg(part.gains, k, np)
+            else:
+                values = formula(part.hits, part.relevant, part.first, k, np)
             per_query[name][part.rows] = values
     if not some:
         raise ValueError(

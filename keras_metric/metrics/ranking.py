@@ -21,6 +21,7 @@ class Ranked(NamedTuple):
     hits: np.ndarray  # (Q, depth) float64, 1 = relevant
     relevant: np.ndarray  # (Q,) R, counted over the whole gallery
     first: np.ndarray  # (Q,) rank of the nearest relevant candidate, from 1
+    gains: np.ndarray | None = None  # (Q, depth) labels shared, where samples have several
 
 
 class Gallery:
@@ -63,11 +64,7 @@ def ranked_queries(
     """
     queries, labels = embedding_matrix(queries), integer_labels(labels)
     check_pairing(queries, labels)
-    if queries.shape[1] != gallery.embeddings.shape[1]:
-        raise ValueError(
-            "Queries and gallery do not live in one space. Expected embeddings of equal width. "
-            f"Received: {queries.shape[1]} and {gallery.embeddings.shape[1]}."
-        )
+    check_widths(queries, gallery.embeddings)
     classes = gallery.class_numbers(labels)
     relevant = np.where(classes < 0, 0, gallery.sizes[classes]) - itself
     rows = np.argsort(classes, kind="stable")
@@ -75,10 +72,11 @@ def ranked_queries(
     columns = np.argsort(gallery.order) if itself else None
     height = min(max(1, block // len(gallery)), max(1, len(rows)))
     dtype = np.result_type(queries, gallery.embeddings)
-    nearness = _nearness(queries, gallery, distance, np.empty((height, len(gallery)), dtype))
+    candidates = gallery.embeddings[gallery.order]
+    apart_in = nearness(queries, candidates, distance, np.empty((height, len(gallery)), dtype))
     for start in range(0, len(rows), height):
         part = rows[start : start + height]
-        apart = nearness(queries[part])
+        apart = apart_in(queries[part])
         if itself:
             apart[np.arange(len(part)), columns[part]] = np.inf
         reach = max(depth, int(relevant[part].max())) if to_r else depth
@@ -112,17 +110,16 @@ def _ranks(apart, classes, gallery: Gallery, reach: int) -> tuple[np.ndarray, np
     return hits.astype(np.float64), first
 
 
-def _nearness(
-    queries: np.ndarray, gallery: Gallery, distance: str | Callable, block: np.ndarray
+def nearness(
+    queries: np.ndarray, candidates: np.ndarray, distance: str | Callable, block: np.ndarray
 ) -> Callable:
-    """A function queries (A, D) -> (A, C), columns in the gallery's order, ranked as by distance.
+    """A function queries (A, D) -> (A, C) that ranks the candidates (C, D) as the distance does.
 
     The result may lie in `block`, and is then overwritten by the next. Distances that are monotone
     in a dot product take one matrix product: |q - g|^2 = |g|^2 - 2 q·g + |q|^2, whose last term
     ranks nothing.
     """
     function = distances.get(distance)
-    candidates = gallery.embeddings[gallery.order]
     if function in (distances.cosine, distances.angular):
         candidates = np.ascontiguousarray(-_unit(candidates).T)
         return lambda queries: np.matmul(_unit(queries), candidates, out=block[: len(queries)])
@@ -163,6 +160,14 @@ def embedding_matrix(embeddings) -> np.ndarray:
             f"Received: NaN or infinity in {broken} of {len(array)} rows."
         )
     return array
+
+
+def check_widths(queries: np.ndarray, gallery: np.ndarray) -> None:
+    if queries.shape[1] != gallery.shape[1]:
+        raise ValueError(
+            "Queries and gallery do not live in one space. Expected rows of equal width. "
+            f"Received: {queries.shape[1]} and {gallery.shape[1]}."
+        )
 
 
 def check_pairing(embeddings: np.ndarray, labels: np.ndarray) -> None:

@@ -1,22 +1,25 @@
 """Miners keep the pairs worth learning from: `Pairs -> Pairs`, switching pairs off, never on.
 
 Give one to a loss by name (`miner="batch_hard"`) or as an object (`miner=PairMargin(0.1, 0.9)`).
+One that looks beyond the anchor's row (`beyond_the_row`) is called with a second argument, the
+distances between candidates: columns (A,) -> (A, C).
 """
 
 import difflib
 import re
 from collections.abc import Callable
 
-from . import choice, draws, margins
+from . import angles, choice, draws, margins
+from .angles import *  # noqa: F403
 from .choice import *  # noqa: F403
 from .draws import *  # noqa: F403
 from .margins import *  # noqa: F403
 
-__all__ = [*choice.__all__, *draws.__all__, *margins.__all__, "get", "names"]
+__all__ = [*angles.__all__, *choice.__all__, *draws.__all__, *margins.__all__, "get", "names"]
 
 _BY_NAME = {
     re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower(): getattr(family, name)
-    for family in (choice, draws, margins)
+    for family in (angles, choice, draws, margins)
     for name in family.__all__
 }
 

@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from keras_metric.arguments import serializable
+from keras_metric.arguments import serializable, whole
 from keras_metric.miners._base import Miner, one
 from keras_metric.pairs import Pairs, masked_max, masked_min
 
@@ -79,7 +79,7 @@ class UniformHistogram(Miner):
     """
 
     def __init__(self, levels: int = 8):
-        self.levels = levels
+        self.levels = whole("levels", levels)
 
     def __call__(self, pairs: Pairs) -> Pairs:
         d, positives, negatives = pairs

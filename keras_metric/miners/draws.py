@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_metric.arguments import serializable
+from keras_metric.arguments import number, serializable, whole
 from keras_metric.miners._base import Miner, one
 from keras_metric.pairs import Pairs
 
@@ -33,11 +33,11 @@ class DistanceWeighted(Miner):
         farthest: float = 1.4,
         seed: int = 0,
     ):
-        self.dimension = dimension
-        self.negatives = negatives
-        self.cutoff = cutoff
-        self.farthest = farthest
-        self.seed = seed
+        self.dimension = whole("dimension", dimension, least=2)
+        self.negatives = whole("negatives", negatives)
+        self.cutoff = number("cutoff", cutoff, above=0)
+        self.farthest = number("farthest", farthest, least=self.cutoff)
+        self.seed = whole("seed", seed, least=0)
 
     def __call__(self, pairs: Pairs) -> Pairs:
         d, positives, negatives = pairs

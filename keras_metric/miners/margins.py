@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from keras_metric.arguments import serializable
+from keras_metric.arguments import number, serializable
 from keras_metric.miners._base import Miner
 from keras_metric.pairs import Pairs, count_below
 
@@ -18,7 +18,7 @@ class SemiHard(Miner):
     """
 
     def __init__(self, margin: float = 0.2):
-        self.margin = margin
+        self.margin = number("margin", margin, least=0)
 
     def __call__(self, pairs: Pairs) -> Pairs:
         d, positives, negatives = pairs
@@ -46,7 +46,7 @@ class MultiSimilarity(Miner):
     """
 
     def __init__(self, epsilon: float = 0.1):
-        self.epsilon = epsilon
+        self.epsilon = number("epsilon", epsilon, least=0)
 
     def __call__(self, pairs: Pairs) -> Pairs:
         d, positives, negatives = pairs
@@ -62,8 +62,8 @@ class PairMargin(Miner):
     """Positives beyond one distance, negatives within another."""
 
     def __init__(self, positive: float = 0.2, negative: float = 0.8):
-        self.positive = positive
-        self.negative = negative
+        self.positive = number("positive", positive)
+        self.negative = number("negative", negative)
 
     def __call__(self, pairs: Pairs) -> Pairs:
         d, positives, negatives = pairs

@@ -49,8 +49,9 @@ class CrossBranchLoss(keras.losses.Loss):
 
         loss(anchors = a, candidates = b), or the mean of that and loss(anchors = b, candidates = a)
 
-    Takes labels (B, 2), one for each side, or (B,) where the two sides of a row are of one class,
-    and embeddings (B, 2, D). Reduction, sample weights (B,) per row, distance, miner and gathering
+    Takes labels (B, 2), one for each side, or (B,) where the two sides of a row are of one class
+    (or the two-word form of either, see `keras_metric.batches.exact_labels`), and embeddings
+    (B, 2, D). Reduction, sample weights (B,) per row, distance, miner and gathering
     over replicas are those of the loss.
 
     Args:
@@ -102,9 +103,9 @@ class CrossBranchLoss(keras.losses.Loss):
 def _of_each_side(labels) -> tuple:
     labels = labels if ops.is_tensor(labels) else np.asarray(labels)
     shape = tuple(labels.shape)
-    if len(shape) == 2 and shape[1] == 2:
-        return labels[:, 0], labels[:, 1]
-    if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1):
+    if len(shape) in (2, 3) and shape[1] == 2:
+        return labels[:, :1], labels[:, 1:]
+    if len(shape) == 1 or (len(shape) in (2, 3) and shape[1] == 1):
         return labels, labels
     raise ValueError(
         "Labels have the wrong shape. Expected: (B, 2), one for each branch, or (B,). "

@@ -177,9 +177,23 @@ class TestEveryKind:
         with pytest.raises(ValueError, match=f"{words}.*Expected.*Received"):
             make(**options)
 
+    @pytest.mark.parametrize(
+        ("augment", "received"),
+        [
+            (lambda rng, x: None, r"object of shape \(\)"),
+            (lambda rng, x: x[1:], "float"),
+            (lambda rng, x: x[..., None], "float"),
+            (lambda rng, x: x.astype(str), "<U"),
+        ],
+        ids=["nothing", "fewer", "another rank", "words"],
+    )
+    def test_refuses_what_augment_makes_of_the_images(self, make, augment, received):
+        with pytest.raises(ValueError, match=f"augment must.*Expected.*Received: {received}"):
+            make(augment=augment)[0]
+
     def test_refuses_an_epoch_before_the_first_and_an_index_beyond_the_last(self, make):
         batches = make()
-        with pytest.raises(ValueError, match=r"epoch.*Expected.*Received: -1"):
+        with pytest.raises(ValueError, match=r"epoch.*Expected.*Received: epoch=-1"):
             batches.epoch = -1
         with pytest.raises(IndexError, match=r"Expected an index from 0 to .*Received: 100"):
             batches[100]

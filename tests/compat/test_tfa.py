@@ -150,6 +150,13 @@ def test_a_configuration_written_by_tf_addons_is_read():
         tfa.TripletSemiHardLoss.from_config(written | {"reduction": "sum"})
 
 
+def test_a_pair_may_be_partly_similar():
+    """TF Addons' value; `keras_metric.losses.ContrastiveLoss` refuses such labels."""
+    values = tfa.contrastive_loss(np.float32([0.5]), np.float32([0.2]))
+    assert float(values[0]) == pytest.approx(0.5 * 0.2**2 + 0.5 * 0.8**2)
+    assert float(tfa.ContrastiveLoss()(np.float32([0.5]), np.float32([0.2]))) == float(values[0])
+
+
 def test_fit_lowers_the_loss(batch):
     labels, points = batch
     keras.utils.set_random_seed(0)

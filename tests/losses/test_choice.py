@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_metric import losses, miners
-from keras_metric.losses._base import Batch
+from keras_metric.losses._batch import Batch
 from keras_metric.losses._choice import mates_of
 
 CASES = [  # classes of 4 take the first tier, of 7 the second; 15 are more than any

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -28,3 +29,26 @@ def test_wrong_shapes_are_named():
         losses.ContrastiveLoss()(np.zeros(3), np.zeros((3, 3), "float32"))
     with pytest.raises(ValueError, match=r"Expected \(B, 2\)"):
         losses.TripletMarginLoss()(np.zeros(3), np.zeros((3, 3), "float32"))
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [1, 7, 0], [0.0, 0.5, 1.0], [-1, 1, 1]])
+def test_what_is_no_pair_label_is_refused(labels):
+    with pytest.raises(ValueError, match=r"Expected y_true of 1 .*Received: \[.*Pairwise"):
+        losses.ContrastiveLoss()(np.array(labels), np.ones(3, "float32"))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int64", "float32"])
+def test_0_and_1_of_any_type(dtype):
+    loss = losses.ContrastiveLoss(2.0, reduction=None)
+    values = loss(np.array([[0], [1]], dtype), np.array([0.5, 0.5], "float32"))
+    assert [float(value) for value in values] == [2.25, 0.25]
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="torch compiles nothing here")
+def test_class_numbers_in_a_compiled_step_make_the_loss_nan():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Identity()])
+    model.compile(loss=losses.ContrastiveLoss())
+    for first, known in ((1, True), (2, False)):
+        labels = np.array([first, 0, 1, 0])
+        value = model.evaluate(np.ones((4, 1)), labels, batch_size=4, verbose=0)
+        assert np.isfinite(value) == known

@@ -18,6 +18,8 @@ EQUAL = [
     "semi-hard",
     "all",
     "row blocks",
+    "context",
+    "beyond the row",
     "sum",
     "memory",
     "across branches",
@@ -49,9 +51,10 @@ def test_gathered_training_equals_one_device(case, runs):
 
 
 @pytest.mark.tensorflow
-def test_uneven_replicas_take_the_same_steps(runs):
+@pytest.mark.parametrize("case", ["uneven last batch", "an empty replica"])
+def test_uneven_replicas_take_the_same_steps(case, runs):
     """The loss shown is Keras's mean over replicas by rows; the weights are what counts."""
-    one, two = (runs[name]["uneven last batch"]["weights"] for name in ("one", "two"))
+    one, two = (runs[name][case]["weights"] for name in ("one", "two"))
     np.testing.assert_allclose(two, one, rtol=1e-6, atol=1e-6)
 
 

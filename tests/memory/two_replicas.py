@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_metric.losses import TripletLoss
+from keras_metric.losses import LiftedStructureLoss, TripletLoss
 from keras_metric.memory import CrossBatchMemory, GradientCache
 from keras_metric.models import CrossBranchLoss, CrossBranchNet
 
@@ -44,6 +44,9 @@ CASES = {
     "semi-hard": (encoder, triplets(mining="semi_hard"), 24),
     "all": (encoder, triplets(mining="all", distance="cosine"), 24),
     "row blocks": (encoder, triplets(rows_per_block=3), 24),
+    "context": (encoder, lambda: LiftedStructureLoss(gather=True, rows_per_block=3), 24),
+    "beyond the row": (encoder, triplets(miner="angular", rows_per_block=3), 24),
+    "an empty replica": (encoder, triplets(), 17),
     "sum": (encoder, triplets(reduction="sum"), 24),
     "uneven last batch": (encoder, triplets(), 21),
     "not gathered": (encoder, triplets(gather=False), 24),

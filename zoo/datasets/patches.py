@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from keras_metric.batches.base import MEMBERS, Batches, positive_integer
+from keras_metric.arguments import whole
+from keras_metric.batches.base import MEMBERS, Batches
 from zoo.datasets.boxed import Boxed
 
 TRIES = 30  # places drawn for a patch that shall show a kind
@@ -34,14 +35,14 @@ class PatchBatches(Batches):
         fixed: bool = False,
         workers: int = 1,
     ):
-        side = positive_integer("side", side)
+        side = whole("side", side)
         if not len(pictures) or side > min(pictures.shape[:2]) or not 0 < share <= 1:
             raise ValueError(
                 "No patches can be cut. Expected pictures of at least the patch's side, and a "
                 f"share above 0, at most 1. Received: {pictures!r}, side={side}, share={share}."
             )
         self.pictures, self.side, self.share = pictures, side, share
-        self.batch_size = positive_integer("batch_size", batch_size)
+        self.batch_size = whole("batch_size", batch_size)
         super().__init__(
             batches_per_epoch=batches_per_epoch,
             images_per_epoch=len(pictures),

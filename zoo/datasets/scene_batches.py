@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_metric.batches.base import Batches, positive_integer
+from keras_metric.arguments import whole
+from keras_metric.batches.base import Batches
 from zoo.datasets.scenes import Scene, Scenes
 
 
@@ -20,7 +21,7 @@ class BatchesOfScenes(Batches):
         fixed: bool,
         workers: int = 1,
     ):
-        self.scenes, self.batch_size = scenes, positive_integer("batch_size", batch_size)
+        self.scenes, self.batch_size = scenes, whole("batch_size", batch_size)
         super().__init__(
             batches_per_epoch=batches_per_epoch,
             images_per_epoch=len(scenes),

@@ -4,7 +4,8 @@ import keras
 from keras import ops
 from keras.backend import standardize_dtype
 
-from keras_metric.pairs import Pairs, as_labels, same_class
+from keras_metric.labels import as_labels, same_class
+from keras_metric.pairs import Pairs
 
 __all__ = []
 

@@ -3,6 +3,7 @@
 from keras import ops
 
 from keras_metric import losses
+from keras_metric.losses.given import contrastive
 
 from ._base import returned_as, serializable
 
@@ -15,7 +16,7 @@ def contrastive_loss(y_true, y_pred, margin: float = 1.0):
 
     y_true: (B,) or (B, 1), 1 = similar. y_pred: distances d of as many pairs.
     """
-    values = losses.ContrastiveLoss(margin).call(y_true, y_pred)
+    values = contrastive(y_true, y_pred, margin)
     return returned_as(ops.reshape(values, ops.shape(y_pred)), y_pred)
 
 
@@ -33,3 +34,6 @@ class ContrastiveLoss(losses.ContrastiveLoss):
         name: str = "contrastive_loss",
     ):
         super().__init__(margin, reduction=reduction, name=name)
+
+    def call(self, y_true, y_pred):
+        return contrastive(y_true, y_pred, self.margin)
