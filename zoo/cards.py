@@ -17,6 +17,7 @@ def card(recipe: Recipe, report: dict[str, Any]) -> str:
         "",
         "## Results",
         "",
+        *(line for note in report.get("notes", ()) for line in (f"**{note}**", "")),
         *([f"Mean and range of {seeds} runs, seeds 0 to {seeds - 1}.", ""] if seeds else []),
         *results_table(report),
         "",

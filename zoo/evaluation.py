@@ -87,6 +87,7 @@ def summed_up(folder: Path, runs: list[Run]) -> dict[str, Any]:
             title: _ranges_of_each([report["tables"][title] for report in reports])
             for title in reports[0].get("tables", {})
         },
+        "notes": reports[0].get("notes", ()),
         "data": reports[0]["data"],
         "training": {
             "seconds": round(sum(report["training"]["seconds"] for report in reports), 1),

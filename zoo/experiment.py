@@ -31,11 +31,15 @@ class Experiment(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """Results by name; those of each baseline; further tables: title -> row -> column -> value."""
+    """Results by name; those of each baseline; further tables: title -> row -> column -> value.
+
+    `notes` are sentences that the card shows above the results, for what a reader must not miss.
+    """
 
     results: Results
     baselines: dict[str, Results]
     tables: dict[str, dict[str, Results]] = {}
+    notes: tuple[str, ...] = ()
 
 
 class Picture(NamedTuple):

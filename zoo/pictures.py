@@ -28,10 +28,12 @@ def draw(
 ) -> dict[str, str]:
     """Draw into a run's folder; returns file names and captions, in the order of the card.
 
-    `histories` are trainings by the caption of their curves; the first is `curves.png`.
+    `histories` are trainings by the caption of their curves, the first `curves.png`; one of no
+    epochs has none.
     """
     pictures = (recipe.pictures or embedding_pictures.pictures)(settings, model, split)
-    for number, (caption, history) in enumerate(histories.items()):
+    trained = [(caption, history) for caption, history in histories.items() if history]
+    for number, (caption, history) in enumerate(trained):
         name = f"curves-{number}.png" if number else "curves.png"
         pictures[name] = Picture(plots.curves(history), caption)
     for name, picture in pictures.items():

@@ -30,7 +30,8 @@ class Recipe:
         data: `(settings, folder) -> Split`, the images to learn from and to measure on; `folder`
             is where real data sets lie, or None for the default places.
         build: `(settings, split) -> keras.Model`, the untrained model.
-        objective: `(settings, model, split) -> Experiment`, the compiled model and its batches.
+        objective: `(settings, model, split) -> Experiment`, the compiled model and its batches; or
+            None where nothing is trained, and `epochs` is 0.
         measure: `(settings, model, split) -> Measured`, or its first fields: the results by name,
             those of the baselines, further tables.
         licence: of the data, as it appears on the model card.

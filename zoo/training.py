@@ -3,6 +3,7 @@
 import math
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def train(
     """
     recipe = get(name)
     settled = recipe.settle(settings)
-    _check(settled)
+    _check(settled, recipe.settings)
     pictures.check_extras(recipe)
     run = Run(Path(out) if out else Path("out") / name)
     if force and run.plan.exists():
@@ -62,7 +63,10 @@ def train(
     if force:
         run.clear()
     run.begin(name, settled)
-    history, trained = _fit(run.checkpoint, experiment, settled["epochs"])
+    if experiment is None:
+        history, trained = [], {"seconds": 0.0, "epochs": 0, **evaluation.today()}
+    else:
+        history, trained = _fit(run.checkpoint, experiment, settled["epochs"])
     if recipe.refine is not None:
         keras.utils.set_random_seed(settled["seed"])
         model, experiment = recipe.refine(settled, model, split)
@@ -136,16 +140,21 @@ def _check_place(folder: Path) -> None:
         )
 
 
-def _check(settings: dict[str, Any]) -> None:
+def _check(settings: dict[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Numbers from 1 on; from 0 those with a fraction, the seed, and what is 0 by itself.
+
+    A recipe of 0 epochs trains nothing, whatever is asked.
+    """
     for key, value in settings.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
-        least = 0 if key == "seed" or isinstance(value, float) else 1
+        least = 0 if key == "seed" or isinstance(value, float) or not defaults[key] else 1
         most = 2**32 - 1 if key == "seed" else math.inf
+        most = 0 if key == "epochs" and not defaults[key] else most
         if not (math.isfinite(value) and least <= value <= most):
             raise ValueError(
                 f"Setting {key!r} is out of range. Expected: {least} or more"
-                f"{f', {most} at the most' if key == 'seed' else ''}. Received: {value}."
+                f"{f', {most} at the most' if most < math.inf else ''}. Received: {value}."
             )
 
 

@@ -68,6 +68,19 @@ def test_koch_is_the_paper_at_105_and_smaller_below():
     assert small.get_layer("embedding").activation is keras.activations.sigmoid
 
 
+def test_grid_keeps_a_quarter_and_sees_38_pixels(rng):
+    """A pixel moves the positions within (38 - 4) / 2 of it, and no other."""
+    model = encoders.build("grid", (64, 64, 1), width=1 / 8)
+    images = np.zeros((2, 64, 64, 1), np.float32)
+    images[1, 32, 32] = 255
+    (found,) = parts(model, images, "block3_relu3")
+    assert found.shape[1:3] == (16, 16)
+    moved = np.flatnonzero(np.ptp(found, axis=0).max((1, 2)) > 0)
+    assert moved.min() >= 4
+    assert moved.max() <= 12
+    assert len(moved) >= 7
+
+
 @pytest.mark.parametrize(
     ("name", "convolutions"), [("vgg11", 8), ("vgg13", 10), ("vgg16", 13), ("vgg19", 16)]
 )
