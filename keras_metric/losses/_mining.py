@@ -12,6 +12,7 @@ from keras_metric.pairs import Pairs, count_below, masked_mean
 
 __all__ = ["COLUMNS", "TIERS", "all_triplets", "by_positives", "semi_hard_of_many"]
 
+SHORT = 512  # candidates; a pass over fewer costs less than a branch around it
 TIERS = (3, 8)  # P x K batches of 4 images a class have 3 positives an anchor
 
 
@@ -133,11 +134,14 @@ def _nearest_beyond(pairs, near, filled):
     found = [_largest(negatives, negatives < limit) for limit in slots]
     value, nearest = (ops.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
     exists = value > -np.inf
-    return ops.cond(
-        ops.all(ops.logical_or(exists, ops.logical_not(filled))),
-        lambda: nearest,
-        lambda: ops.where(exists, nearest, _largest(pairs.distances, pairs.negatives)[1]),
-    )
+
+    def or_farthest():
+        return ops.where(exists, nearest, _largest(pairs.distances, pairs.negatives)[1])
+
+    if (pairs.distances.shape[1] or SHORT) < SHORT:
+        return or_farthest()
+    found_all = ops.all(ops.logical_or(exists, ops.logical_not(filled)))
+    return ops.cond(found_all, lambda: nearest, or_farthest)
 
 
 def _largest(values, mask):
