@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import pytest
 
-from keras_metric import diagnostics, heads, losses, miners
+from keras_metric import diagnostics, distances, heads, losses, miners
 from keras_metric.arguments import number, whole
 
 ROOMS = {"losses": losses, "miners": miners, "heads": heads, "diagnostics": diagnostics}
@@ -91,3 +91,9 @@ def test_bounds_are_met():
             number("x", 0, **bounds)
     with pytest.raises(ValueError, match="from 2 on. Received: x=1"):
         whole("x", 1, least=2)
+
+
+@pytest.mark.parametrize("name", distances.names())
+def test_a_distance_of_ours_is_saved_by_its_name(name):
+    config = losses.TripletLoss(distance=distances.get(name)).get_config()
+    assert config["distance"] == name
