@@ -6,8 +6,7 @@ from keras.backend import standardize_dtype
 
 __all__ = ["as_labels", "exact_labels", "has_int64", "same_class", "widened"]
 
-_SMALL = ("bool", "int8", "int16", "int32", "uint8", "uint16")
-_WIDE = ("int64", "uint32", "uint64")
+_INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
 
 def exact_labels(labels) -> np.ndarray:
@@ -80,13 +79,11 @@ def _integers(labels):
     if not ops.is_tensor(labels):
         labels = np.asarray(labels)
         dtype = labels.dtype.name
+    elif "string" in str(labels.dtype):
+        dtype = str(labels.dtype)
     else:
-        dtype = (
-            str(labels.dtype)
-            if "string" in str(labels.dtype)
-            else (standardize_dtype(labels.dtype))
-        )
-    if dtype in _SMALL or dtype in _WIDE:
+        dtype = standardize_dtype(labels.dtype)
+    if dtype in _INTEGERS:
         return labels
     if _is_placeholder(labels):
         return ops.cast(labels, "int64")
@@ -121,8 +118,7 @@ def _is_placeholder(labels) -> bool:
 def _words(labels):
     """(N,) integers -> (N, 1), or (N, 2) halves where the backend has no 64-bit integers."""
     if ops.is_tensor(labels):
-        wide = standardize_dtype(labels.dtype) in _WIDE and has_int64()
-        return ops.cast(labels, "int64" if wide else "int32")[:, None]
+        return ops.cast(labels, "int64" if has_int64() else "int32")[:, None]
     labels = labels.astype("int64")
     if has_int64():
         return ops.convert_to_tensor(labels)[:, None]

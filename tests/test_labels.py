@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_metric import diagnostics, heads, losses, memory, metrics
 from keras_metric.batches import PKBatches, exact_labels
@@ -37,6 +38,13 @@ def test_labels_are_whole_or_two_words():
 def test_every_form_is_compared_exactly(form):
     found = same_class(as_labels(form(BIG)), as_labels(BIG))
     np.testing.assert_array_equal(numbers(found), BIG[:, None] == BIG[None])
+
+
+def test_tensors_of_32_bits_meet_labels_of_64():
+    small = np.array([5, -1, 0], "int32")
+    words = as_labels(ops.convert_to_tensor(small))
+    found = same_class(words, as_labels(BIG))
+    np.testing.assert_array_equal(numbers(found), small[:, None] == BIG[None])
 
 
 def test_words_of_small_labels():
