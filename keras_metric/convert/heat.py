@@ -28,7 +28,7 @@ def heat(plane: np.ndarray, geometry: Geometry, size: tuple[int, int] | None = N
         )
     size = geometry.size if size is None else size
     axes = [_cells(geometry, axis, size[axis], plane.shape[axis]) for axis in (0, 1)]
-    rows, columns = (_between(places, count) for places, count in zip(axes, plane.shape))  # noqa: B905
+    rows, columns = (_between(p, count) for p, count in zip(axes, plane.shape, strict=True))
     drawn = _mixed(_mixed(plane, *rows).T, *columns).T
     for axis, places in enumerate(axes):
         outside = (places < -0.5) | (places > plane.shape[axis] - 0.5)

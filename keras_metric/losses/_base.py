@@ -95,14 +95,14 @@ class PairLoss(RowLoss):
 
     def counted_values(self, labels, embeddings, candidate_labels, candidates, offset=None):
         """Values (A,) of the anchors and whether each counts, (A,) bool: see `against`."""
-        whole = candidates is embeddings and candidate_labels is labels
+        among_themselves = candidates is embeddings and candidate_labels is labels
         anchors, words = self._read(embeddings, labels)
-        if not whole:
+        if not among_themselves:
             candidates, candidate_words = self._read(candidates, candidate_labels)
             refuse_none(anchors, candidates)
             candidates, candidate_words, _ = at_least_one(candidates, candidate_words)
         anchors, words, without = at_least_one(anchors, words)
-        if whole:
+        if among_themselves:
             candidates, candidate_words = anchors, words
         batch = Batch(anchors, words, candidates, candidate_words, offset)
         return tuple(map(without, self._counted(batch)))

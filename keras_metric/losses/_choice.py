@@ -36,7 +36,9 @@ class ChoosingLoss(PairLoss):
 
     def of_distances(self, d, filled):
         """(A, S) distances of the columns, (A, S) bool whether they are there -> (A,) values."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement of_distances(d).")
+        raise NotImplementedError(
+            f"{type(self).__name__} does not implement of_distances(d, filled)."
+        )
 
     def values(self, pairs):
         return self.through_columns(pairs, None)

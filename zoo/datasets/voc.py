@@ -27,7 +27,7 @@ class Annotation(NamedTuple):
 def parse(content: bytes, name: str) -> Annotation:
     """The annotation in the bytes of a file; `name` is for messages.
 
-    Boxes are cut at the border of the image, and those without a pixel left are dropped.
+    Boxes are cut at the border of the image; those less than two pixels wide or high are dropped.
 
     Raises `ValueError` for what is not UTF-8 XML, is larger than 1 MiB, declares a document type or
     entities, or lacks the size or a corner.

@@ -49,5 +49,5 @@ def test_correlation_equals_numpy(rng):
 def test_a_constant_map_tells_nothing(rng):
     b = rng.random((2, 5, 4))
     np.testing.assert_array_equal(correlation(np.full_like(b, 0.1), b), 0)
-    with pytest.raises(ValueError, match=r"Received \(2, 5, 4\) and \(2, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"Received: \(2, 5, 4\) and \(2, 4, 4\)"):
         correlation(b, b[:, 1:])
