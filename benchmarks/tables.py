@@ -107,4 +107,5 @@ def _lines(axis, cells: list[dict], field: str, unit: float, colours: dict) -> N
         if points:
             style = "--" if name.startswith("floor") else "-"
             axis.loglog(*zip(*points, strict=True), style, color=colour, marker=".", label=name)
+    axis.xaxis.set_minor_formatter("")
     axis.grid(alpha=0.3)
