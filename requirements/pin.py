@@ -11,7 +11,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 DEMO = ["cpu", "plots", "eval"]
-TEST = [*DEMO, "jax", "search", "legacy", "serve", "test"]
+TEST = [*DEMO, "jax", "search", "milvus", "ray", "legacy", "serve", "test"]
 
 
 def pin(extras: list[str], target: Path, override: Path) -> None:

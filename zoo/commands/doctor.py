@@ -21,6 +21,8 @@ EXTRAS = {
     "plots": ("matplotlib", "pictures, and reading images"),
     "eval": ("sklearn", "the digits, projections, clustering metrics"),
     "search": ("faiss", "search in large collections"),
+    "milvus": ("pymilvus", "an index on a Milvus server or in its file"),
+    "ray": ("ray", "embedding on many machines"),
     "legacy": ("tf_keras", "models saved by Keras 2"),
     "serve": ("starlette", "the local server"),
     "hub": ("huggingface_hub", "models from a hub"),
