@@ -26,6 +26,7 @@ _SUBMODULES = (
     "models",
     "pairs",
     "plots",
+    "retrieval",
     "serve",
 )
 

@@ -25,6 +25,7 @@ FLOORS = {
     "cam": 1,
     "plots": 1,
     "location": 2,
+    "retrieval": 2,
     "losses": 2,
     "heads": 3,
     "memory": 3,

@@ -16,8 +16,9 @@ def metadata_file(folder: Path) -> Path:
 def read_metadata(path: str | Path) -> dict:
     """The facts of a SavedModel written by `saved_model`: of a version, or of the latest one.
 
-    Keys: `kind`, `signatures` (inputs and outputs by name), `labels`, `threshold`, `versions`, and
-    `about`, the caller's own. Loads neither Keras nor TensorFlow.
+    Keys: `kind`, `fingerprint` (of the weights, as `keras_metric.retrieval` gives it), `signatures`
+    (inputs and outputs by name), `labels`, `threshold`, `versions`, and `about`, the caller's own.
+    Loads neither Keras nor TensorFlow.
 
     Raises:
         FileNotFoundError: no SavedModel at `path`, or one that was written by something else.
@@ -33,9 +34,12 @@ def read_metadata(path: str | Path) -> dict:
 
 def describe(subject, served: dict, options) -> dict:
     """The facts to write for a subject and its signatures."""
+    from keras_metric.retrieval.fingerprint import fingerprint_of
+
     distance = getattr(subject.distance, "__name__", subject.distance)
     return {
         "kind": subject.kind,
+        "fingerprint": fingerprint_of(branch.model for branch in subject.branches),
         "networks": [branch.model.name for branch in subject.branches],
         "image_shapes": [branch.shape for branch in subject.branches],
         "distance": distance,

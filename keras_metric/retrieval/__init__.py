@@ -1,0 +1,5 @@
+"""Embeddings become searchable."""
+
+from keras_metric.retrieval.fingerprint import fingerprint
+
+__all__ = ["fingerprint"]
