@@ -1,11 +1,11 @@
-# Two commands: `make demo` and `make test`. Each makes its own environment in .venv, once.
+# Two commands: `make demo` and `make test`; `make docs` builds the site. Each makes its own environment in .venv, once.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PYTHONPATH :=
 
-.PHONY: demo test test-slow lint requirements clean
+.PHONY: demo test test-slow docs lint requirements clean
 
 demo: $(VENV)/.demo  ## train on handwritten digits, measure, picture, export, serve a query
 	KERAS_BACKEND=tensorflow $(BIN)/keras-metric train digits-siamese --export
@@ -19,6 +19,9 @@ test: lint  ## every test, on TensorFlow, JAX and torch
 
 test-slow: $(VENV)/.test  ## the tests that take minutes
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -m slow
+
+docs: $(VENV)/.docs  ## the site, in site/index.html; a warning is an error
+	NO_COLOR=1 $(BIN)/python docs/build.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -37,6 +40,10 @@ $(VENV)/.test: requirements/test.txt requirements/torch.txt $(VENV)/.demo
 	@echo "Setting up the tests in $(VENV): JAX, torch, pytest ..."
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $<
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements/torch.txt
+	@touch $@
+
+$(VENV)/.docs: requirements/docs.txt $(VENV)/.demo
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
 requirements:  ## pin anew, with hashes and without addresses; needs uv

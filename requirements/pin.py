@@ -1,4 +1,4 @@
-"""Pin what the demo and the tests install: `python requirements/pin.py` (needs uv on the PATH).
+"""Pin what the demo, the tests and the docs install: `python requirements/pin.py`, which needs uv.
 
 The files carry hashes, no addresses, so any package index serves them. They are complete: pip
 installs them with `--no-deps`. tf_keras asks for the package `tensorflow`, which owns the same
@@ -14,11 +14,13 @@ DEMO = ["cpu", "plots", "eval"]
 TEST = [*DEMO, "jax", "search", "milvus", "ray", "legacy", "serve", "test"]
 
 
-def pin(extras: list[str], target: Path, override: Path) -> None:
+def pin(extras: list[str], target: Path, override: Path, agree: Path | None = None) -> None:
+    """Write `target`; versions that the file `agree` has too are taken from there."""
     command = ["uv", "pip", "compile", "pyproject.toml", "--universal", "--python-version", "3.11"]
     command += ["--generate-hashes", "--no-emit-index-url", "--no-annotate", "--no-header", "-q"]
     command += [part for extra in extras for part in ("--extra", extra)]
     command += ["--override", str(override), "-o", str(target)]
+    command += ["--constraint", str(agree)] if agree else []
     subprocess.run(command, cwd=HERE.parent, check=True)
 
 
@@ -28,3 +30,4 @@ if __name__ == "__main__":
         override.write_text("tensorflow ; python_version < '3'\n", encoding="utf-8")
         pin(DEMO, HERE / "demo.txt", override)
         pin(TEST, HERE / "test.txt", override)
+        pin(["docs"], HERE / "docs.txt", override, agree=HERE / "test.txt")

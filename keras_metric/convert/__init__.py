@@ -1,9 +1,11 @@
 """Classifiers as fully convolutional networks: rewritten, checked, and with a map of what they saw.
 
-fcn = km.convert.to_fully_convolutional(model)      # any size of image, one score per window
-print(km.convert.verify(model, fcn))                # how exact, and which layers are why not
-km.convert.geometry(fcn)                            # what each cell of the output looked at
-km.convert.scan(fcn, photo).scores                  # of a large image, in tiles that leave no seam
+    fcn = km.convert.to_fully_convolutional(model)  # any size of image, one score per window
+    print(km.convert.verify(model, fcn))            # how exact, and which layers are why not
+    km.convert.geometry(fcn)                        # what each cell of the output looked at
+    km.convert.scan(fcn, photo).scores              # of a large image, in tiles that leave no seam
+
+Each takes a model, or the path of a saved one where it says so.
 """
 
 from pathlib import Path
