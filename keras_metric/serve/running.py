@@ -1,5 +1,6 @@
 """A small server for one machine: REST and gRPC, as a TensorFlow server speaks them."""
 
+import socket
 import threading
 from collections.abc import Callable
 from concurrent import futures
@@ -74,13 +75,12 @@ def serve(
     )
     try:
         rpc_port = _bound(rpc, host, grpc_port)
-        socket = web.config.bind_socket()
-        socket.listen()  # from here on a client waits instead of being turned away
+        listening = _listening(web)
         rpc.start()
         watcher.start()
         if ready is not None:
-            ready(servable.name, socket.getsockname()[1], rpc_port)
-        web.run(sockets=[socket])
+            ready(servable.name, listening.getsockname()[1], rpc_port)
+        web.run(sockets=[listening])
     finally:
         stopped.set()
         rpc.stop(_DRAIN_SECONDS).wait()
@@ -90,6 +90,18 @@ def serve(
 def _watch(servable: Servable, stopped: threading.Event, seconds: float) -> None:
     while not stopped.wait(seconds):
         servable.refresh()
+
+
+def _listening(web) -> socket.socket:
+    """The bound socket: from here on a client waits instead of being turned away.
+
+    Answers go out at once. asyncio sees to that only for sockets that name their protocol, which
+    uvicorn's do not, and a small answer would wait 40 ms for the client's acknowledgement.
+    """
+    listening = web.config.bind_socket()
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listening.listen()
+    return listening
 
 
 def _bound(rpc, host: str, port: int) -> int:

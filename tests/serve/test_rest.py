@@ -5,6 +5,7 @@ import http.client
 import io
 import json
 import re
+import socket
 
 import numpy as np
 import pytest
@@ -114,6 +115,18 @@ def test_broken_and_oversized_bodies(server):
         assert (status, "JSON Parse error" in answer["error"]) == (400, True)
     status, answer = ask(server, PREDICT, raw=b" " * (2**20 + 1))
     assert (status, "too large" in answer["error"]) == (413, True)
+
+
+def test_answers_do_not_wait_for_acknowledgements():
+    import uvicorn
+
+    from keras_metric.serve.running import _listening
+
+    listening = _listening(uvicorn.Server(uvicorn.Config(None, port=0, log_config=None)))
+    with listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        accepted.close()
 
 
 def test_mutated_requests_crash_nothing(server, model, pixels):
