@@ -5,7 +5,9 @@
     zoo.train("digits-triplet", out="out")   a model, its metrics, pictures and card
     zoo.evaluate("out")                      measured again, from what the run left behind
     zoo.export("out")                        a SavedModel for TensorFlow Serving
-    zoo.load("out")                          the Keras model
+    zoo.load("out")                          the Keras model; also of hf://OWNER/NAME
+    zoo.save("out", "preset")                model, labels, threshold, card, SavedModel: a folder
+    zoo.publish("preset", "hf://me/digits")  that folder on a hub
 
 Importing the zoo, and listing it, loads neither Keras nor a backend.
 """
@@ -17,11 +19,15 @@ from zoo.recipe import Recipe, get, names
 _LAZY = {
     "evaluate": "zoo.evaluation",
     "export": "zoo.runs",
+    "fetch": "zoo.hub",
     "load": "zoo.runs",
+    "preset": "zoo.presets",
+    "publish": "zoo.hub",
+    "save": "zoo.presets",
     "train": "zoo.training",
 }
 
-__all__ = ["Recipe", "evaluate", "export", "get", "load", "names", "train"]
+__all__ = ["Recipe", "get", "names", *_LAZY]
 
 
 def __getattr__(name: str):

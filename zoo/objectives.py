@@ -1,4 +1,4 @@
-"""The ways a recipe can train an encoder: pairs, given triplets, labelled batches."""
+"""The ways a recipe can train an encoder: pairs, given triplets, labelled batches, a head."""
 
 from collections.abc import Callable
 
@@ -39,25 +39,45 @@ def labelled(
     augment: Callable | None = None,
 ) -> Experiment:
     """P classes x K images and any loss of `(labels, embeddings)`; pairs are made in the batch."""
+    encoder.compile(adam(settings), loss)
+    return Experiment(encoder, *labelled_batches(settings, split, augment=augment))
+
+
+def headed(
+    settings: Settings,
+    encoder: keras.Model,
+    split: Split,
+    head: keras.Layer,
+    *,
+    augment: Callable | None = None,
+) -> Experiment:
+    """P classes x K images and a head of `keras_metric.heads`, which training alone needs."""
+    model = keras.Sequential([encoder, head])
+    model.compile(adam(settings), head.loss(), metrics=["sparse_categorical_accuracy"])
+    return Experiment(model, *labelled_batches(settings, split, augment=augment))
+
+
+def labelled_batches(
+    settings: Settings, split: Split, *, augment: Callable | None = None, batches=PKBatches
+) -> tuple[PKBatches, PKBatches]:
+    """The batches of P classes x K images to learn from, and those that watch."""
     if settings["images"] < 2:
         raise ValueError(
             "A batch without two images of a class has nothing to pull together. Expected: "
             f"images=2 or more. Received: images={settings['images']}."
         )
-    encoder.compile(adam(settings), loss)
     count = {"classes_per_batch": settings["classes"], "images_per_class": settings["images"]}
     options = {**count, "seed": settings["seed"]}
     train, seen = split.train, split.validation
-    return Experiment(
-        encoder,
-        PKBatches(
+    return (
+        batches(
             train.images,
             train.labels,
             batches_per_epoch=settings["steps"],
             augment=augment,
             **options,
         ),
-        PKBatches(seen.images, seen.labels, fixed=True, **_fitting(options, seen.classes)),
+        batches(seen.images, seen.labels, fixed=True, **_fitting(options, seen.classes)),
     )
 
 

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo import hub
 from zoo.files import read_json, write_json
 from zoo.recipe import get
 
 if TYPE_CHECKING:
     import keras
+
+FACTS = ("recipe", "settings", "results", "versions")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,11 @@ class Run:
         return self.folder / "run.json"
 
     @property
+    def preset(self) -> Path:
+        """What `zoo.save` keeps beside a model: labels, threshold, facts."""
+        return self.folder / "preset.json"
+
+    @property
     def checkpoint(self) -> Path:
         return self.folder / "checkpoint"
 
@@ -71,6 +79,26 @@ class Run:
                 f"{', '.join(sorted(wanted))}. Received: {str(list(report or ()))[:80]}."
             )
         return report
+
+    def kept(self) -> dict[str, Any]:
+        """Labels, threshold and facts of the model here, as far as somebody gave them.
+
+        Raises:
+            ValueError: `preset.json` is not that of a preset.
+        """
+        kept = {"labels": None, "threshold": None, "facts": {}}
+        if self.finished:
+            report = self.report()
+            kept["facts"] = {key: report[key] for key in FACTS}
+        if self.preset.exists():
+            found = read_json(self.preset)
+            if not isinstance(found, dict) or found.keys() != kept.keys():
+                raise ValueError(
+                    f"{self.preset} is not that of a preset. Expected the keys "
+                    f"{', '.join(kept)}. Received: {str(found)[:80]}."
+                )
+            kept = found
+        return kept
 
     def holds(self, recipe: str, settings: dict[str, Any]) -> bool:
         """True when this very run is here, finished or not; False when the place is free.
@@ -126,7 +154,12 @@ class Run:
 
 
 def load(path: str | Path) -> "keras.Model":
-    """The model of a run's folder, or of a `.keras` file.
+    """The model of a run's or preset's folder, of a `.keras` file, or of a hub.
+
+    Code that a file brings along (`Lambda` layers) is refused, not run.
+
+    Args:
+        path: of the folder or file, or `hf://OWNER/NAME` (see `zoo.hub`).
 
     Raises:
         FileNotFoundError: there is no such model.
@@ -136,12 +169,12 @@ def load(path: str | Path) -> "keras.Model":
     import zoo.encoders.layers  # noqa: F401
     from keras_metric import convert, distances, heads, losses, memory, models  # noqa: F401
 
-    path = Path(path)
+    path = hub.fetch(str(path), whole=False) if hub.is_name(path) else Path(path)
     file = Run(path).model if path.is_dir() else path
     if not file.is_file():
         raise FileNotFoundError(
-            f"There is no model at {path}. Expected a run's folder with model.keras, or a .keras "
-            f"file. Received: {_inside(path)}."
+            f"There is no model at {path}. Expected a run's folder with model.keras, a .keras "
+            f"file, or hf://OWNER/NAME. Received: {_inside(path)}."
         )
     if not zipfile.is_zipfile(file):
         raise ValueError(
@@ -152,26 +185,32 @@ def load(path: str | Path) -> "keras.Model":
 
 
 def export(path: str | Path, out: str | Path | None = None) -> Path:
-    """Write the model of a run (or a `.keras` file) as a SavedModel; returns its version folder.
+    """Write a model as a SavedModel; returns its version folder.
 
-    Of a run it is the model that its recipe serves.
+    Of a run it is the model that its recipe serves; of a preset its labels, threshold and facts go
+    along.
 
     Args:
-        path: a run's folder, or a `.keras` file.
+        path: a run's or preset's folder, a `.keras` file, or `hf://OWNER/NAME`.
         out: the folder of the versions; `saved_model` beside the model by default.
     """
     from keras_metric.export import saved_model
 
+    if hub.is_name(path):
+        out = Path(out) if out else Path("saved_model")
+        path = hub.fetch(str(path), whole=False)
     path = Path(path)
     model = load(path)
     run = Run(path if path.is_dir() else path.parent)
-    metadata, options = {"model": path.name}, {}
-    if path.is_dir() and run.finished:
-        report = run.report()
-        metadata = {key: report[key] for key in ("recipe", "settings", "results", "versions")}
-        served = get(report["recipe"]).served
+    kept, options = {"facts": {}}, {}
+    if path.is_dir():
+        kept = run.kept()
+        options = {key: kept[key] for key in ("labels", "threshold") if kept[key] is not None}
+        served = get(run.report()["recipe"]).served if run.finished else None
         if served is not None:
-            model, options = served(report["settings"], model)
+            model, more = served(run.report()["settings"], model)
+            options = {**more, **options}
+    metadata = kept["facts"] or {"model": path.name}
     return saved_model(model, Path(out) if out else run.saved_model, metadata=metadata, **options)
 
 

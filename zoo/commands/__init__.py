@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ORDER = ("list", "train", "evaluate", "export", "doctor")
-WITHOUT_KERAS = ("list", "serve")
+WITHOUT_KERAS = ("list", "publish", "serve")
 FAILURES = (ValueError, TypeError, KeyError, OSError, ImportError, RuntimeError, MemoryError)
 
 

@@ -14,7 +14,9 @@ from zoo.commands import Answer
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("path", metavar="MODEL", help="folder of a run, or a .keras file")
+    parser.add_argument(
+        "path", metavar="MODEL", help="folder of a run, a .keras file, or hf://OWNER/NAME"
+    )
     parser.add_argument(
         "--out", metavar="DIR", help="folder of the versions (default: saved_model beside MODEL)"
     )

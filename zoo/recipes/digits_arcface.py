@@ -1,0 +1,21 @@
+"""ArcFace on handwritten digits: class weights learnt along, an angle between them; 5 unseen.
+
+    keras-metric train digits-arcface
+
+Deng, Guo, Xue and Zafeiriou, "ArcFace: Additive Angular Margin Loss for Deep Face Recognition",
+2019, arXiv:1801.07698, eq. 3. The class weights serve training alone: the model is the encoder.
+Data and measure are those of digits-triplet.
+"""
+
+from keras_metric.heads import ArcFace
+from zoo import objectives
+from zoo.recipes import _digits
+
+
+def objective(settings, encoder, split):
+    options = {"margin": settings["margin"], "scale": settings["scale"]}
+    head = ArcFace(len(split.train.names), **options)
+    return objectives.headed(settings, encoder, split, head, augment=_digits.augment)
+
+
+RECIPE = _digits.recipe(objective, {"margin": 0.3, "scale": 16.0}, data=_digits.numbered_classes)

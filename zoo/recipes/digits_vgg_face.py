@@ -1,0 +1,55 @@
+"""A classifier of digits first, then a triplet embedding on top of its features; five unseen.
+
+    keras-metric train digits-vgg-face
+
+Parkhi, Vedaldi and Zisserman, "Deep Face Recognition", BMVC 2015, section 4: a network learns to
+classify (`epochs`); its last layer gives way to a projection of the features, scaled to unit
+length, which the triplet loss trains alone (`refine_epochs`). With `frozen=false` the features
+learn on. Data and measure are those of digits-triplet.
+"""
+
+import keras
+
+from keras_metric.losses import TripletLoss
+from zoo import encoders, objectives, protocols
+from zoo.encoders.layers import UnitLength
+from zoo.experiment import Experiment
+from zoo.recipes import _digits
+
+
+def build(settings, split):
+    return encoders.build("tiny", split.train.shape, classes=len(split.train.names))
+
+
+def objective(settings, classifier, split):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    classifier.compile(objectives.adam(settings), loss, metrics=["accuracy"])
+    batches = objectives.labelled_batches(settings, split, augment=_digits.augment)
+    return Experiment(classifier, *batches)
+
+
+def refine(settings, classifier, split):
+    features = keras.Model(classifier.input, classifier.get_layer("pool").output, name="features")
+    features.trainable = not settings["frozen"]
+    projected = keras.layers.Dense(settings["embedding"], name="embedding")(features.output)
+    encoder = keras.Model(features.input, UnitLength(name="unit_length")(projected))
+    loss = TripletLoss(settings["margin"], mining=settings["mining"])
+    second = {**settings, "epochs": settings["refine_epochs"]}
+    return encoder, objectives.labelled(second, encoder, split, loss, augment=_digits.augment)
+
+
+def measure(settings, encoder, split):
+    results, baselines = _digits.measure(settings, encoder, split)
+    features = keras.Model(encoder.input, encoder.get_layer("pool").output)
+    below, _ = protocols.retrieval(features, split.test)
+    return results, {"the features below": below, **baselines}
+
+
+RECIPE = _digits.recipe(
+    objective,
+    {"epochs": 12, "refine_epochs": 8, "margin": 0.2, "mining": "semi_hard", "frozen": True},
+    data=_digits.numbered_classes,
+    build=build,
+    refine=refine,
+    measure=measure,
+)
