@@ -1,0 +1,154 @@
+"""Embedding networks from where they lie: a `.keras` file, the folder of a run, a SavedModel."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a network lies and how its images are made; small, so that it travels to workers.
+
+    - `path`: a version folder of a SavedModel, else a `.keras` file or the folder of a run.
+    - `branch`: which network, where there are two.
+    - `size`: height and width, for a model that takes any.
+    - `threads`: of a SavedModel; the library's own choice when None.
+    """
+
+    path: Path
+    branch: str | None = None
+    size: tuple[int, int] | None = None
+    threads: int | None = None
+
+    @property
+    def exported(self) -> bool:
+        """Whether this is a SavedModel."""
+        return (self.path / "saved_model.pb").is_file()
+
+
+@dataclass(frozen=True)
+class Network:
+    """Images `(B, H, W, C)` uint8, 0 to 255 -> embeddings `(B, D)` float32.
+
+    - `shape`: H, W, C. `fingerprint`: of the weights. `distance`: between embeddings.
+    """
+
+    run: Callable[[np.ndarray], np.ndarray]
+    shape: tuple[int, int, int]
+    fingerprint: str
+    distance: str
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        answer = np.asarray(self.run(images))
+        if answer.ndim != 2:
+            raise ValueError(
+                "The model gives no embeddings. Expected: an answer (B, D) to a batch of images. "
+                f"Received: {answer.shape}."
+            )
+        return answer.astype("float32", copy=False)
+
+
+def locate(path: str | Path, **options: Any) -> Source:
+    """The `Source` meant by a path: of a folder of versions, the latest one.
+
+    Raises:
+        FileNotFoundError: no model there.
+    """
+    from keras_metric.export import latest, versions
+
+    path = Path(path)
+    kept_by_keras = path.is_file() or (path / "model.keras").is_file()
+    if not kept_by_keras and ((path / "saved_model.pb").is_file() or versions(path)):
+        return Source(latest(path), **options)
+    return Source(path, **options)
+
+
+def load(source: Source) -> Network:
+    """The network of a source.
+
+    Raises:
+        FileNotFoundError: no model there.
+        ValueError: not an embedding network, a branch it does not have, or no size of image.
+    """
+    return _exported(source) if source.exported else _keras(source)
+
+
+def _keras(source: Source) -> Network:
+    import zoo
+    from keras_metric.export.branches import take_apart
+    from keras_metric.retrieval.fingerprint import fingerprint
+
+    model = zoo.load(source.path)
+    subject = take_apart(model, labels=None, image_shape=None, distance="euclidean")
+    if subject.kind != "embedding":
+        raise ValueError(
+            f"{source.path} gives no embeddings. Expected: a model whose answer is (B, D), not a "
+            f"softmax. Received: a model of the kind {subject.kind!r}."
+        )
+    networks = {branch.model.name: branch for branch in subject.branches}
+    branch = networks[_branch(list(networks), source.branch)]
+    shape = _shape((None, *branch.shape), source.size)
+    distance = getattr(subject.distance, "__name__", subject.distance)
+    return Network(
+        lambda images: branch.model.predict_on_batch(images.astype(branch.dtype)),
+        shape,
+        fingerprint(model),
+        distance,
+    )
+
+
+def _exported(source: Source) -> Network:
+    from keras_metric.export import Runtime, read_metadata
+
+    facts = read_metadata(source.path)
+    if facts["kind"] != "embedding" or "fingerprint" not in facts:
+        kind = facts["kind"] if "fingerprint" in facts else "one without a fingerprint: export anew"
+        raise ValueError(
+            f"{source.path} gives no embeddings. Expected: a SavedModel of the kind 'embedding', "
+            f"as `keras-metric export` writes it. Received: {kind}."
+        )
+    name = _branch(facts["networks"], source.branch)
+    place = facts["networks"].index(name)
+    signature = "embed" if len(facts["networks"]) == 1 else f"embed_{name}"
+    served = Runtime(source.path, threads=source.threads)
+    low, high = facts["pixel_range"]
+    plain = (low, high) == (0, 255)
+
+    def run(images):
+        pixels = images if plain else low + images.astype("float32") * ((high - low) / 255)
+        return served(signature, images=pixels)["embeddings"]
+
+    shape = _shape((None, *facts["image_shapes"][place]), source.size)
+    return Network(run, shape, facts["fingerprint"], facts["distance"])
+
+
+def _branch(names: list[str], wanted: str | None) -> str:
+    if wanted is None and len(names) == 1:
+        return names[0]
+    if wanted not in names:
+        raise ValueError(
+            f"It is not clear which network is meant. Expected --branch {' or '.join(names)}. "
+            f"Received: {wanted or 'none'}."
+        )
+    return wanted
+
+
+def _shape(shape: Any, size: tuple[int, int] | None) -> tuple[int, int, int]:
+    """Height, width and channels of the images of a model that takes `shape`, (None, H, W, C)."""
+    if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (1, 3):
+        raise ValueError(
+            "The model takes no pictures. Expected one input (B, H, W, 1) or (B, H, W, 3). "
+            f"Received: {shape}."
+        )
+    fixed = shape[1:3]
+    wanted = size or fixed
+    if None in wanted or any(a not in (None, b) for a, b in zip(fixed, wanted, strict=True)):
+        raise ValueError(
+            "The size of the images is not settled. Expected: --size HxW for a model that takes "
+            f"any size, and none other than its own for one that does not. Received: --size "
+            f"{'x'.join(map(str, size)) if size else 'left out'}, a model of {fixed}."
+        )
+    return (*wanted, shape[3])

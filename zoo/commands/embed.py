@@ -1,0 +1,91 @@
+"""embed a folder of images into Parquet shards, for an index or any other reader
+
+Every image below the folder is turned upright, stretched to the size of the model and embedded.
+The label of an image is the sub-folder it lies in. Memory stays the same however many there are.
+A run that was killed goes on with the same command; whole shards are never made again.
+
+DIR holds part-00000.parquet, ... (path, label, embedding), skipped.json (images that could not be
+read, and why) and manifest.json. The shards know the weights that made them: those of another model
+or another folder are refused.
+
+--engine ray embeds on a Ray cluster: the same shards, by the same command started again. Images,
+model and DIR lie at one path for all machines, keras-metric is installed on each.
+
+examples:
+  keras-metric embed out/digits-triplet photos/ -o shards/
+  keras-metric embed encoder.keras photos/ -o shards/ --size 224x224
+  keras-metric embed out/digits-triplet/saved_model photos/ -o shards/ --engine ray --workers 2
+  keras-metric embed served/birds /mnt/photos -o /mnt/shards --engine ray --address 10.0.0.5:6379
+
+exit codes: 0 all images embedded, 3 some could not be read and were skipped (they are listed), 1
+nothing embedded (the reason is on standard error)
+"""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from zoo.commands import Answer
+from zoo.commands._pictures import SKIPPED, height_and_width
+
+TOLD = 20
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a .keras file, a run or a SavedModel")
+    parser.add_argument("folder", metavar="FOLDER", help="images, in sub-folders by label or not")
+    parser.add_argument("-o", "--out", required=True, metavar="DIR", help="folder of the shards")
+    parser.add_argument("--size", metavar="HxW", help="for a model that takes images of any size")
+    parser.add_argument("--branch", metavar="NAME", help="which network, of a model of two")
+    parser.add_argument(
+        "--batch", type=int, default=64, metavar="N", help="images at a time (default: 64)"
+    )
+    parser.add_argument(
+        "--shard", type=int, default=1024, metavar="N", help="images of a shard (default: 1024)"
+    )
+    parser.add_argument(
+        "--engine",
+        choices=("plain", "ray"),
+        default="plain",
+        help="plain: this process; ray: workers, which need a SavedModel (default: plain)",
+    )
+    parser.add_argument(
+        "--address", metavar="HOST:PORT", help="of a Ray cluster (default: one started here)"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="threads that decode, or actors of Ray (default: one for each core)",
+    )
+    parser.add_argument("--force", action="store_true", help="replace the shards that are there")
+
+
+def run(options: Namespace) -> Answer:
+    from zoo.bulk import embed
+
+    manifest = embed(
+        options.model,
+        options.folder,
+        options.out,
+        engine=options.engine,
+        address=options.address,
+        workers=options.workers,
+        branch=options.branch,
+        size=height_and_width(options.size, "--size"),
+        batch=options.batch,
+        shard_size=options.shard,
+        force=options.force,
+    )
+    skipped = manifest["skipped"]
+    out = Path(options.out)
+    lines = [
+        f"{out}: {manifest['rows']:,} embeddings of {manifest['dimensions']} numbers in "
+        f"{len(manifest['shards'])} shards, model {manifest['model'][:12]}"
+    ]
+    lines += [f"skipped {one['image']}: {one['reason']}" for one in skipped[:TOLD]]
+    if skipped:
+        lines.append(
+            f"{len(skipped)} of {manifest['rows'] + len(skipped):,} images skipped; all are in "
+            f"{out / 'skipped.json'}"
+        )
+    return Answer({"out": str(out), **manifest}, "\n".join(lines), SKIPPED if skipped else 0)
