@@ -1,6 +1,7 @@
 """Training that survives being killed: the whole state after every epoch, and the way back."""
 
 import math
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ class Checkpoint(keras.callbacks.Callback):
     Args:
         folder: where the state lies.
         batches: whose attribute `epoch` must follow, since a batch depends on it.
+        writes: whether to keep anything; of several processes one does.
 
     Attributes:
         epoch: epochs finished so far; the `initial_epoch` of `fit`.
@@ -27,8 +29,9 @@ class Checkpoint(keras.callbacks.Callback):
         seconds: wall time of all finished epochs.
     """
 
-    def __init__(self, folder: Path, batches: Any):
+    def __init__(self, folder: Path, batches: Any, *, writes: bool = True):
         super().__init__()
+        self.writes = writes
         self.folder = folder
         self.batches = batches
         self.epoch, self.history, self.seconds = 0, [], 0.0
@@ -85,6 +88,13 @@ class Checkpoint(keras.callbacks.Callback):
         self.seconds, self._began = self.seconds + now - self._began, now
         self.epoch = epoch + 1
         self.history.append({name: float(value) for name, value in (logs or {}).items()})
+        if self.writes:
+            self._keep()
+            return
+        with tempfile.TemporaryDirectory() as spare:  # all processes of JAX must take part in it
+            self.model.save_weights(Path(spare) / "spare.weights.h5")
+
+    def _keep(self):
         weights = write(self.folder / f"epoch-{self.epoch}.weights.h5", self.model.save_weights)
         write_json(
             self._state,

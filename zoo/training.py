@@ -11,11 +11,12 @@ import keras
 
 from zoo import evaluation, pictures
 from zoo.checkpoint import Checkpoint
-from zoo.experiment import Experiment
+from zoo.distribution import ONE_DEVICE, Distribution
+from zoo.experiment import Experiment, Split
 from zoo.files import write
 from zoo.progress import ShowProgress
-from zoo.recipe import get
-from zoo.runs import Run
+from zoo.recipe import Recipe, get
+from zoo.runs import Run, load
 
 
 def train(
@@ -25,6 +26,7 @@ def train(
     settings: dict[str, Any] | None = None,
     data: str | Path | None = None,
     force: bool = False,
+    distribution: Distribution = ONE_DEVICE,
 ) -> dict[str, Any]:
     """Train a recipe into a folder and measure it; returns the content of its `metrics.json`.
 
@@ -38,6 +40,8 @@ def train(
         settings: values that replace the recipe's.
         data: the folder of the real data sets; by default `KERAS_METRIC_DATA`, else downloaded.
         force: remove the run that is in the folder and begin anew.
+        distribution: the devices or processes that train it, to the weights of one device. Of
+            several processes, which share the folder, one measures and writes.
 
     Raises:
         KeyError: unknown recipe or setting.
@@ -49,35 +53,60 @@ def train(
     _check(settled, recipe.settings)
     pictures.check_extras(recipe)
     run = Run(Path(out) if out else Path("out") / name)
+    distribution.begin()
     if force and run.plan.exists():
         run.begun()
     elif run.holds(name, settled) and run.finished:
         _say(f"{run.folder} is trained already; --force trains it again")
         return run.report()
-    keras.utils.set_random_seed(settled["seed"])
     split = recipe.data(settled, data)
     _say(f"{name}: learns from {split.train!r}")
     _say(f"{name}: measured on {split.test!r}")
+    with distribution.scope():
+        model, history, trained = fitted(run, recipe, settled, split, force, distribution)
+    distribution.leave(model)
+    if not distribution.writes:
+        return {"recipe": name, "training": trained}
+    write(run.model, model.save)
+    if distribution.way is not None:
+        model, trained = load(run.model), {**trained, "distributed": str(distribution)}
+    report = evaluation.measured(run, recipe, settled, model, split, history, trained)
+    shutil.rmtree(run.checkpoint, ignore_errors=True)
+    return report
+
+
+def fitted(
+    run: Run,
+    recipe: Recipe,
+    settled: dict[str, Any],
+    split: Split,
+    force: bool = False,
+    distribution: Distribution = ONE_DEVICE,
+) -> tuple[keras.Model, list[dict[str, float]], dict[str, Any]]:
+    """The trained model, its history, and what the training took; it may be in two parts."""
+    keras.utils.set_random_seed(settled["seed"])
     model = recipe.build(settled, split)
     experiment = recipe.objective(settled, model, split)
-    if force:
-        run.clear()
-    run.begin(name, settled)
-    if experiment is None:
-        history, trained = [], {"seconds": 0.0, "epochs": 0, **evaluation.today()}
-    else:
-        history, trained = _fit(run.checkpoint, experiment, settled["epochs"])
+    if experiment is not None:
+        experiment = distribution.share(experiment)
+    if distribution.writes:
+        if force:
+            run.clear()
+        run.begin(recipe.name, settled)
+    distribution.meet("begun")
+    history, trained = [], {"seconds": 0.0, "epochs": 0, **evaluation.today()}
+    if experiment is not None:
+        history, trained = _fit(run.checkpoint, experiment, settled["epochs"], distribution)
     if recipe.refine is not None:
         keras.utils.set_random_seed(settled["seed"])
         model, experiment = recipe.refine(settled, model, split)
         first, before = history, trained
-        history, trained = _fit(run.checkpoint / "refine", experiment, settled["refine_epochs"])
+        place = run.checkpoint / "refine"
+        experiment = distribution.share(experiment)
+        history, trained = _fit(place, experiment, settled["refine_epochs"], distribution)
         trained |= {key: before[key] + trained[key] for key in ("seconds", "epochs")}
         trained["first"] = first
-    write(run.model, model.save)
-    report = evaluation.measured(run, recipe, settled, model, split, history, trained)
-    shutil.rmtree(run.checkpoint, ignore_errors=True)
-    return report
+    return model, history, trained
 
 
 def train_seeds(
@@ -102,12 +131,15 @@ def train_seeds(
     for seed in range(seeds):
         _say(f"{name}: seed {seed}, run {seed + 1} of {seeds}")
         train(name, folder / f"seed-{seed}", settings={**settings, "seed": seed}, **options)
+    if not options.get("distribution", ONE_DEVICE).writes:
+        return {"recipe": name, "runs": []}
     return evaluation.summed_up(folder, [Run(folder / f"seed-{seed}") for seed in range(seeds)])
 
 
-def _fit(folder: Path, experiment: Experiment, epochs: int):
+def _fit(folder: Path, experiment: Experiment, epochs: int, distribution: Distribution):
     """History, and what the training took; its state lies in `folder` meanwhile."""
-    checkpoint = Checkpoint(folder, experiment.batches)
+    checkpoint = Checkpoint(folder, experiment.batches, writes=distribution.writes)
+    distribution.agree(checkpoint.epoch, "the epoch to go on from")
     if checkpoint.epoch:
         _say(f"goes on after epoch {checkpoint.epoch} of {epochs}")
     progress = ShowProgress(epochs, len(experiment.batches))

@@ -2,10 +2,18 @@
 
 A run that was interrupted goes on when the same command is given again.
 
+--distribute mirrored trains on all GPUs of the machine (TensorFlow), --distribute processes in
+several processes, on one machine or many, that share the folder of the run (JAX). Both end at the
+weights of one device: each device takes its rows of every batch, and losses compare all of them.
+
 examples:
   keras-metric train digits-triplet
   keras-metric train digits-triplet --set epochs=3 --set margin=0.3 --out out/short
   keras-metric train omniglot-triplet --seeds 3 --data ~/data
+  keras-metric train digits-triplet --distribute mirrored
+  keras-metric train digits-triplet --distribute mirrored --devices 2
+  KERAS_BACKEND=jax keras-metric train digits-triplet --distribute processes \\
+    --coordinator 10.0.0.5:9911 --processes 2 --process 0
 """
 
 from argparse import ArgumentParser, Namespace
@@ -32,12 +40,21 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--export", action="store_true", help="write a SavedModel at the end, too")
     parser.add_argument("--force", action="store_true", help="replace the run that is there")
     add_data(parser)
+    spread = parser.add_argument_group("several devices")
+    spread.add_argument("--distribute", metavar="WAY", help="mirrored, or processes")
+    spread.add_argument(
+        "--devices", type=int, metavar="N", help="of mirrored (default: all GPUs); else N CPUs"
+    )
+    spread.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 listens")
+    spread.add_argument("--processes", type=int, metavar="N", help="how many there are")
+    spread.add_argument("--process", type=int, metavar="K", help="which this is, from 0 on")
 
 
 def run(options: Namespace) -> Answer:
     settings = dict(_key_value(text) for text in options.settings)
     zoo.get(options.name).settle(settings)
     arguments = {"settings": settings, "data": options.data, "force": options.force}
+    arguments["distribution"] = spread = _distribution(options)
     folder = Path(options.out or Path("out") / options.name)
     if options.seeds is None:
         report = zoo.train(options.name, folder, **arguments)
@@ -47,11 +64,25 @@ def run(options: Namespace) -> Answer:
 
         report = train_seeds(options.name, options.seeds, folder, **arguments)
         runs = [folder / name for name in report["runs"]]
+    if not spread.writes:
+        return Answer(report, f"process {spread.process} is done; process 0 writes {folder}")
     lines = [table(report), f"\n{folder / 'README.md'}: the card, with pictures"]
     saved = [str(_exported(path)) for path in runs] if options.export else []
     lines += [f"{path}: the SavedModel" for path in saved]
     content = {**report, "folder": str(folder), "saved_models": saved}
     return Answer(content, "\n".join(lines))
+
+
+def _distribution(options: Namespace):
+    from zoo.distribution import Distribution
+
+    return Distribution(
+        options.distribute,
+        devices=options.devices,
+        coordinator=options.coordinator,
+        processes=options.processes,
+        process=options.process,
+    )
 
 
 def _exported(folder: Path) -> Path:
