@@ -24,11 +24,12 @@ PROMISED = {
     "cam": "CAM SimilarityCAM",
     "location": "locate Locator Location",
     "plots": "overlay gallery",
+    "retrieval": "Index calibrate fingerprint open_set",
     "export": "saved_model audit",
     "compat.tfa": "ContrastiveLoss TripletSemiHardLoss TripletHardLoss LiftedStructLoss "
     "NpairsLoss NpairsMultilabelLoss contrastive triplet lifted npairs metric_learning",
 }
-HEAVY = ("matplotlib", "sklearn", "faiss", "scipy", "starlette", "grpc", "PIL")
+HEAVY = ("matplotlib", "sklearn", "faiss", "scipy", "starlette", "grpc", "PIL", "pymilvus")
 
 
 @pytest.mark.parametrize("module", PROMISED)

@@ -6,6 +6,7 @@
     zoo.evaluate("out")                      measured again, from what the run left behind
     zoo.export("out")                        a SavedModel for TensorFlow Serving
     zoo.load("out")                          the Keras model; also of hf://OWNER/NAME
+    zoo.load_index("out")                    its index, with the model as the encoder
     zoo.save("out", "preset")                model, labels, threshold, card, SavedModel: a folder
     zoo.publish("preset", "hf://me/digits")  that folder on a hub
 
@@ -21,6 +22,7 @@ _LAZY = {
     "export": "zoo.runs",
     "fetch": "zoo.hub",
     "load": "zoo.runs",
+    "load_index": "zoo.searchable",
     "preset": "zoo.presets",
     "publish": "zoo.hub",
     "save": "zoo.presets",

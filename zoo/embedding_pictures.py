@@ -33,7 +33,7 @@ def pictures(settings: Settings, encoder: keras.Model, split: Split) -> dict[str
             "Nearest neighbours among images of classes never trained on; green is a hit.",
         ),
         "projection.png": Picture(
-            plots.projection(_plane(embeddings), images.labels, names=images.names),
+            plots.projection(plane(embeddings), images.labels, names=images.names),
             "The embeddings, projected to a plane.",
         ),
         "distances.png": Picture(
@@ -58,7 +58,7 @@ def _gallery(images: Images, between: np.ndarray, same: np.ndarray, queries=8, n
     )
 
 
-def _plane(embeddings: np.ndarray) -> np.ndarray:
+def plane(embeddings: np.ndarray) -> np.ndarray:
     """The embeddings as points of a plane, neighbours kept near. van der Maaten and Hinton 2008."""
     if not np.ptp(embeddings, axis=0).any():  # collapsed: all are one point
         return np.zeros((len(embeddings), 2))

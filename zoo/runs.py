@@ -43,6 +43,14 @@ class Run:
         return self.folder / "saved_model"
 
     @property
+    def index(self) -> Path:
+        return self.folder / "index"
+
+    @property
+    def calibration(self) -> Path:
+        return self.folder / "calibration.json"
+
+    @property
     def plan(self) -> Path:
         """The recipe and settings the run began with, there from its first moment."""
         return self.folder / "run.json"
@@ -146,9 +154,9 @@ class Run:
 
     def clear(self) -> None:
         """Remove what a run has left, but for its SavedModels: a version is never replaced."""
-        for file in (self.metrics, self.model, self.card):
+        for file in (self.metrics, self.model, self.card, self.calibration):
             file.unlink(missing_ok=True)
-        for folder in (self.checkpoint, self.pictures):
+        for folder in (self.checkpoint, self.pictures, self.index):
             shutil.rmtree(folder, ignore_errors=True)
         self.plan.unlink(missing_ok=True)
 
@@ -188,13 +196,15 @@ def export(path: str | Path, out: str | Path | None = None) -> Path:
     """Write a model as a SavedModel; returns its version folder.
 
     Of a run it is the model that its recipe serves; of a preset its labels, threshold and facts go
-    along.
+    along. A calibration of the model that lies beside it gives the `similarity` signature its
+    threshold, unless the preset has one.
 
     Args:
         path: a run's or preset's folder, a `.keras` file, or `hf://OWNER/NAME`.
         out: the folder of the versions; `saved_model` beside the model by default.
     """
     from keras_metric.export import saved_model
+    from zoo.searchable import served_threshold
 
     if hub.is_name(path):
         out = Path(out) if out else Path("saved_model")
@@ -210,6 +220,8 @@ def export(path: str | Path, out: str | Path | None = None) -> Path:
         if served is not None:
             model, more = served(run.report()["settings"], model)
             options = {**more, **options}
+    if "threshold" not in options:
+        options |= served_threshold(path, model)
     metadata = kept["facts"] or {"model": path.name}
     return saved_model(model, Path(out) if out else run.saved_model, metadata=metadata, **options)
 

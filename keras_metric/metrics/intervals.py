@@ -21,9 +21,9 @@ def bootstrap_mean(
     known = ~np.isnan(values)
     _, groups = np.unique(identities[known], return_inverse=True)
     sums, counts = np.bincount(groups, values[known]), np.bincount(groups)
-    times = _draws(len(counts), resamples, seed)
+    times = draws(len(counts), resamples, seed)
     means = [(draw @ sums) / (draw @ counts) for draw in times]
-    return _percentiles(means, confidence)
+    return percentiles(means, confidence)
 
 
 def bootstrap(
@@ -45,20 +45,21 @@ def bootstrap(
     names, groups = np.unique(identities, return_inverse=True)
     groups = groups.reshape(identities.shape)
     drawn = []
-    for times in _draws(len(names), resamples, seed):
+    for times in draws(len(names), resamples, seed):
         weights = times[groups]
         drawn.append(statistic(weights if weights.ndim == 1 else weights.prod(axis=1)))
-    return _percentiles(drawn, confidence)
+    return percentiles(drawn, confidence)
 
 
-def _draws(count: int, resamples: int, seed: int):
+def draws(count: int, resamples: int, seed: int):
     """How often each identity was drawn, resample after resample."""
     rng = np.random.default_rng(seed)
     for _ in range(resamples):
         yield np.bincount(rng.integers(count, size=count), minlength=count)
 
 
-def _percentiles(values: list, confidence: float) -> tuple[float, float]:
+def percentiles(values, confidence: float) -> tuple[float, float]:
+    """The middle `confidence` of resampled values, NaN left out."""
     outside = (1 - confidence) / 2
     low, high = np.nanquantile(values, [outside, 1 - outside])
     return float(low), float(high)

@@ -121,8 +121,8 @@ def nearness(
     """
     function = distances.get(distance)
     if function in (distances.cosine, distances.angular):
-        candidates = np.ascontiguousarray(-_unit(candidates).T)
-        return lambda queries: np.matmul(_unit(queries), candidates, out=block[: len(queries)])
+        candidates = np.ascontiguousarray(-unit_rows(candidates).T)
+        return lambda queries: np.matmul(unit_rows(queries), candidates, out=block[: len(queries)])
     if function in (distances.euclidean, distances.squared_euclidean):
         centre = candidates.mean(axis=0, dtype=np.float64).astype(candidates.dtype)
         candidates = candidates - centre
@@ -140,7 +140,8 @@ def nearness(
     return lambda queries: np.array(ops.convert_to_numpy(function(queries, candidates)))
 
 
-def _unit(x: np.ndarray) -> np.ndarray:
+def unit_rows(x: np.ndarray) -> np.ndarray:
+    """Rows of length 1, of any norm before; a zero row stays zero."""
     x = x / np.maximum(np.abs(x).max(axis=1, keepdims=True), np.finfo(x.dtype).tiny)
     return x / np.maximum(np.sqrt((x**2).sum(axis=1, keepdims=True)), np.finfo(x.dtype).tiny)
 

@@ -49,7 +49,7 @@ def best_threshold(distances, same, *, weights=None) -> tuple[float, float]:
     values, *counts = steps(distances, same, weights)
     accuracy = rates.accuracies(*counts, np)
     best = int(accuracy.argmax())
-    return _between(values, best), float(accuracy[best])
+    return between(values, best), float(accuracy[best])
 
 
 def report(values, same, different, far: Sequence[float]) -> dict[str, float]:
@@ -64,7 +64,7 @@ def report(values, same, different, far: Sequence[float]) -> dict[str, float]:
         "eer_threshold": float(values[step - 1]),
         **{f"tar@{f:g}": _true_accept(counts, f) for f in far},
         "accuracy": float(accuracy[best]),
-        "threshold": _between(values, best),
+        "threshold": between(values, best),
     }
 
 
@@ -105,7 +105,7 @@ def _true_accept(counts, far: float) -> float:
     return float(rates.true_accept_at(*counts, far, np))
 
 
-def _between(values: np.ndarray, step: int) -> float:
+def between(values: np.ndarray, step: int) -> float:
     """A threshold that accepts the `step` least values and no more."""
     if step == 0:
         return float(np.nextafter(values[0], -np.inf))

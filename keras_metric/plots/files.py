@@ -28,9 +28,16 @@ def save_png(picture, path: str | Path) -> Path:
 
 
 def save_report(
-    path: str | Path, pictures: Mapping[str, object], *, title: str = "Activation maps"
+    path: str | Path,
+    pictures: Mapping[str, object],
+    *,
+    title: str = "Activation maps",
+    above: str = "",
 ) -> Path:
-    """Write one HTML file with all pictures inside it: caption -> picture or figure."""
+    """Write one HTML file with all pictures inside it: caption -> picture or figure.
+
+    above: HTML that stands between the title and the pictures.
+    """
     blocks = [
         f"<figure><figcaption>{html.escape(caption)}</figcaption>"
         f'<img alt="{html.escape(caption)}" '
@@ -40,10 +47,11 @@ def save_report(
     style = (
         "body{font-family:sans-serif;margin:2em}figure{display:inline-block;margin:1em}"
         "img{min-width:20em;max-width:92vw}figcaption{max-width:20em;overflow-wrap:anywhere}"
+        "td,th{padding:.15em 1em;text-align:right}td:first-child,th:first-child{text-align:left}"
     )
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{style}</style><h1>{html.escape(title)}</h1>{''.join(blocks)}</html>\n"
+        f"<style>{style}</style><h1>{html.escape(title)}</h1>{above}{''.join(blocks)}</html>\n"
     )
     return _written(page.encode(), Path(path))
 

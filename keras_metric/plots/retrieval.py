@@ -9,7 +9,12 @@ from keras_metric.plots.figures import Figure, figure, shown
 HIT, MISS = "#2a9d3a", "#d62728"
 
 
-def gallery(queries, neighbours, hits, *, captions: Sequence[str] | None = None) -> Figure:
+GALLERY = "nearest neighbours: green is the query's class, red another"
+
+
+def gallery(
+    queries, neighbours, hits, *, captions: Sequence[str] | None = None, title: str = GALLERY
+) -> Figure:
     """A row for each query: the query, then its neighbours, nearest first, hits and misses framed.
 
     Args:
@@ -17,6 +22,7 @@ def gallery(queries, neighbours, hits, *, captions: Sequence[str] | None = None)
         neighbours: images `(Q, K, H, W, C)`.
         hits: booleans `(Q, K)`, True (green) where query and neighbour are of one class.
         captions: a text for each query.
+        title: what stands above.
 
     Raises:
         ValueError: the three do not have the same Q and K.
@@ -43,7 +49,7 @@ def gallery(queries, neighbours, hits, *, captions: Sequence[str] | None = None)
     axes[0, 0].set_title("query", fontsize=9)
     for column in range(columns):
         axes[0, column + 1].set_title(f"{column + 1}", fontsize=9)
-    drawn.suptitle("nearest neighbours: green is the query's class, red another", fontsize=10)
+    drawn.suptitle(title, fontsize=10)
     return drawn
 
 

@@ -1,4 +1,4 @@
-"""The commands of `keras-metric`, one file each; the file's name is the command.
+"""The commands of `keras-metric`, one file each; the file's name is the command (`_` for `-`).
 
 The docstring of a command is its help. `arguments(parser)` adds its options, `run(options)` does
 the work and returns an `Answer`. Only `run` imports what costs time.
@@ -28,13 +28,13 @@ class Answer(NamedTuple):
 
 def names() -> list[str]:
     """All commands: those of `ORDER` first, then the rest by name."""
-    found = {path.stem for path in Path(__file__).parent.glob("[a-z]*.py")}
+    found = {path.stem.replace("_", "-") for path in Path(__file__).parent.glob("[a-z]*.py")}
     return [*ORDER, *sorted(found - set(ORDER))]
 
 
 def command(name: str):
     """The module of a command."""
-    return importlib.import_module(f"zoo.commands.{name}")
+    return importlib.import_module(f"zoo.commands.{name.replace('-', '_')}")
 
 
 def run(options: Namespace) -> int:

@@ -1,0 +1,185 @@
+"""Embeddings that can be added, searched and removed, and are never mixed with those of others."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_metric.arguments import whole
+from keras_metric.retrieval.encoding import Encoder, made_by, refuse_another
+from keras_metric.retrieval.engines.local import Local
+from keras_metric.retrieval.engines.milvus import Milvus
+from keras_metric.retrieval.found import Found, nothing
+from keras_metric.retrieval.metric import Metric
+from keras_metric.retrieval.options import checked_kind
+from keras_metric.retrieval.table import Filter, checked_labels, checked_metadata
+
+FAISS = "faiss"
+
+
+class Collection:
+    """What is in an index: vectors of one width and one distance, made by one set of weights."""
+
+    def __init__(
+        self,
+        encoder: keras.Model | None = None,
+        *,
+        distance: str | None = None,
+        kind: str = "exact",
+        options: Mapping[str, int] | None = None,
+        engine: str = FAISS,
+        collection: str = "keras_metric",
+        token: str | None = None,
+    ):
+        self.options, self.kind = checked_kind(kind, options), kind
+        self.engine, self._name = engine, collection
+        self._encoder = None if encoder is None else Encoder(encoder, distance)
+        own = None if self._encoder is None else self._encoder.distance
+        self._metric = Metric.named(distance or own or "cosine")
+        self.fingerprint = None if self._encoder is None else self._encoder.fingerprint
+        self._remote = None if engine == FAISS else Milvus(engine, collection, token)
+        self._store: Local | Milvus | None = None
+        if self._remote is not None and self._remote.facts is not None:
+            self._attach(self._remote)
+
+    @property
+    def encoder(self) -> keras.Model | None:
+        return None if self._encoder is None else self._encoder.model
+
+    @property
+    def distance(self) -> str:
+        return self._metric.name
+
+    @property
+    def width(self) -> int | None:
+        """D, the numbers in an embedding; None before the first one."""
+        return None if self._store is None else self._store.width
+
+    @property
+    def ids(self) -> np.ndarray:
+        """The ids of all records, ascending."""
+        return np.empty(0, np.int64) if self._store is None else self._store.ids()
+
+    def __len__(self) -> int:
+        return 0 if self._store is None else len(self._store)
+
+    def __repr__(self) -> str:
+        size = f"{len(self):,} x {self.width}" if self.width else "empty"
+        return f"{type(self).__name__}({size}, {self.distance}, {self.kind})"
+
+    def add(
+        self,
+        items,
+        labels=None,
+        metadata: Sequence[dict[str, Any]] | Mapping[str, Sequence] | None = None,
+        *,
+        model: keras.Model | str | None = None,
+    ) -> np.ndarray:
+        """Add images or embeddings; returns their ids (N,) int64, which no other record ever gets.
+
+        Args:
+            items: images (N, H, W, C), or embeddings (N, D).
+            labels: for each an integer, a string, or None.
+            metadata: a dictionary for each, or a dictionary of columns: strings, numbers,
+                booleans, None.
+            model: the model, or its fingerprint, that made the embeddings.
+
+        Raises:
+            ValueError: embeddings of another model or width, or that are not finite; labels or
+                metadata that do not fit. Nothing is added then.
+        """
+        vectors = self._vectors(items, model, queries=False)
+        labels = checked_labels(labels, len(vectors))
+        metadata = checked_metadata(metadata, len(vectors))
+        if self._store is None or self._store.empty:
+            self.fingerprint = self.fingerprint or made_by(model)
+        if self._store is None:
+            self._store = self._new_store(vectors.shape[1])
+        return self._store.add(vectors, labels, metadata)
+
+    def search(
+        self,
+        items,
+        k: int = 10,
+        filter: Filter | None = None,
+        *,
+        model: keras.Model | str | None = None,
+    ) -> Found:
+        """The `k` nearest records of each query, nearest first.
+
+        Args:
+            items: images (Q, H, W, C), or embeddings (Q, D).
+            k: how many; where fewer are there, the rest is id -1 at distance infinity.
+            filter: {name: value, or set of values} for "label", "id" and names of metadata; or a
+                function of a record, a dictionary of the same names. In an exact index the answer
+                is exact under a filter, too.
+            model: as in `add`.
+
+        Raises:
+            ValueError: embeddings of another model or width, or that are not finite; k below 1.
+            KeyError: a filter by a name that no record has.
+        """
+        k = whole("k", k)
+        queries = self._vectors(items, model, queries=True)
+        if self._store is None or self._store.empty:
+            return nothing(len(queries), k)
+        found, ids, *records = self._store.search(queries, k, filter)
+        distances = np.where(ids < 0, np.inf, self._metric.distances(found)).astype(np.float32)
+        return Found(ids, distances, *records)
+
+    def remove(self, ids) -> int:
+        """Forget records by their ids; returns how many. No other record ever gets their ids.
+
+        Raises:
+            KeyError: an id that no record has; nothing is removed then.
+        """
+        ids = np.unique(np.asarray(ids, np.int64))
+        missing = ids if self._store is None else ids[~self._store.held(ids)]
+        if len(missing):
+            raise KeyError(
+                "No record has this id. Expected ids that `add` has returned and that were not "
+                f"removed since. Received: {missing[:5].tolist()}."
+            )
+        return self._store.remove(ids) if len(ids) else 0
+
+    def _told(self) -> dict[str, Any]:
+        """What the vectors of this collection have in common."""
+        told = {"distance": self.distance, "kind": self.kind, "options": self.options}
+        return {**told, "fingerprint": self.fingerprint, "width": self.width}
+
+    def _new_store(self, width: int) -> Local | Milvus:
+        if self._remote is None:
+            return Local(width, self._metric.by_product, self.kind, self.options)
+        self._remote.create({**self._told(), "width": width})
+        return self._remote
+
+    def _attach(self, remote: Milvus) -> None:
+        """Take up a collection that is there already."""
+        for name, mine in (("distance", self.distance), ("kind", self.kind)):
+            if remote.facts[name] != mine:
+                raise ValueError(
+                    f"The collection at {remote.address} has another {name}. Expected "
+                    f"{name}={remote.facts[name]!r}. Received: {mine!r}."
+                )
+        refuse_another(remote.facts["fingerprint"], self.fingerprint, "The encoder")
+        self.fingerprint = remote.facts["fingerprint"] or self.fingerprint
+        self.options, self._store = remote.facts["options"], remote
+
+    def _vectors(self, items, model, *, queries: bool) -> np.ndarray:
+        """Items as the engine stores them; images through the encoder."""
+        refuse_another(self.fingerprint, made_by(model), "What made these embeddings")
+        if np.ndim(items) > 2:
+            if self._encoder is None:
+                raise ValueError(
+                    "There is no encoder for images. Expected Index(encoder), or embeddings "
+                    f"(N, D). Received: shape {np.shape(items)}."
+                )
+            items = self._encoder.embedded(items, queries=queries)
+        vectors = self._metric.prepared(items)
+        if self.width not in (None, vectors.shape[1]):
+            raise ValueError(
+                f"Embeddings of another width. Expected (N, {self.width}), as those of the index. "
+                f"Received: {vectors.shape}."
+            )
+        return vectors

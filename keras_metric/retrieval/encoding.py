@@ -1,0 +1,57 @@
+"""The encoder of an index: embeddings of images, and which weights they come from."""
+
+import keras
+import numpy as np
+
+from keras_metric.retrieval.fingerprint import fingerprint
+
+
+class Encoder:
+    """The network, or the two of a `SiameseNet`: queries go through the first, records the last.
+
+    Raises:
+        ValueError: the network brings a distance of its own, and it is not the one asked for.
+    """
+
+    def __init__(self, model: keras.Model, distance: str | None = None, batch_size: int = 256):
+        self.model, self.batch_size = model, batch_size
+        self.fingerprint = fingerprint(model)
+        branches = hasattr(model, "branches")
+        self._networks = list(model.branches().values()) if branches else [model]
+        own = getattr(model, "distance", None) if branches else None
+        self.distance = getattr(own, "__name__", own)
+        if self.distance and distance not in (None, self.distance):
+            raise ValueError(
+                f"The index would measure otherwise than its encoder. Expected distance="
+                f"{self.distance!r}, that of {model.name!r}. Received: {distance!r}."
+            )
+
+    def embedded(self, images, *, queries: bool) -> np.ndarray:
+        """Embeddings (N, D) float32 of images (N, H, W, C)."""
+        images, network = np.asarray(images), self._networks[0 if queries else -1]
+        if not len(images):
+            raise ValueError(
+                "There are no images. Expected a batch of one or more. "
+                f"Received: shape {images.shape}."
+            )
+        found = np.asarray(network.predict(images, batch_size=self.batch_size, verbose=0))
+        if found.ndim != 2:
+            raise ValueError(
+                f"Model {network.name!r} does not embed. Expected answers of shape (N, D). "
+                f"Received: {found.shape}."
+            )
+        return found.astype(np.float32)
+
+
+def made_by(model: "keras.Model | str | None") -> str | None:
+    """The fingerprint meant by `model`: a network, or a fingerprint itself."""
+    return model if model is None or isinstance(model, str) else fingerprint(model)
+
+
+def refuse_another(known: str | None, given: str | None, who: str) -> None:
+    """Raise if two fingerprints are there and differ."""
+    if known and given and known != given:
+        raise ValueError(
+            f"{who} is another model than the one whose embeddings are in the index. Expected: the "
+            f"weights with the fingerprint {known[:12]}... Received: {given[:12]}..."
+        )

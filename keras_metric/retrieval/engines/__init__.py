@@ -1,0 +1,1 @@
+"""What holds and searches the vectors of an index."""

@@ -1,0 +1,184 @@
+"""The index: a collection that is saved whole, says how good it is, and names what it knows."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_metric.retrieval import generations
+from keras_metric.retrieval.calibration import Calibration
+from keras_metric.retrieval.collection import FAISS, Collection
+from keras_metric.retrieval.encoding import refuse_another
+from keras_metric.retrieval.matchers import Matches, matched
+from keras_metric.retrieval.recall import Recall, measured
+from keras_metric.retrieval.table import Filter
+
+
+class Index(Collection):
+    """A searchable collection of embeddings, with the label and metadata of each.
+
+        index = Index(encoder, distance="cosine")
+        ids = index.add(images, labels, metadata=[{"year": 2024}, ...])
+        found = index.search(queries, k=5, filter={"year": {2023, 2024}})
+        index.save("birds.index")
+        index = Index.load("birds.index", encoder)
+
+    Images (N, H, W, C) go through the encoder; a matrix (N, D) is taken for embeddings. Whose they
+    are, an array does not say: name the `model` that made them, and it is checked.
+
+    Args:
+        encoder: the network that embeds images, or None for an index of embeddings. Of a
+            `SiameseNet` of two encoders the first embeds queries, the second records.
+        distance: "cosine", "euclidean" or "squared_euclidean"; by default that of the encoder, if
+            it brings one, else "cosine".
+        kind: "exact", "ivf" (inverted lists) or "hnsw" (a graph). The last two are approximate: a
+            saved index of them says its own recall, see `recall`.
+        options: of the kind. ivf: `nlist` lists (4 sqrt(N) by default), `nprobe` of them looked at
+            (a sixteenth, at least 8). hnsw: `m` links (32), `ef_construction` (40), `ef_search`
+            (64).
+
+        engine: "faiss", in this process; or the address of a Milvus: a file that ends in .db
+            (milvus-lite), or http://host:port. An index that is there already is taken up; `save`
+            then writes where it lies, and the records stay in Milvus.
+        collection, token: of Milvus; the token is never saved.
+
+    Raises:
+        ValueError: an unknown distance, kind or option, or another distance than the encoder's.
+        ConnectionError: no Milvus at that address.
+    """
+
+    _calibration: Calibration | None = None
+    _recall: tuple[int, Recall] | None = None  # with the number of vectors it was measured on
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """From which distance on a neighbour is no match, used by `match` and saved with the index.
+
+        Setting one of another distance or model raises ValueError.
+        """
+        return self._calibration
+
+    @calibration.setter
+    def calibration(self, calibration: Calibration | None) -> None:
+        if calibration is not None:
+            if calibration.distance != self.distance:
+                raise ValueError(
+                    f"The threshold is in another unit. Expected distance={self.distance!r}, that "
+                    f"of the index. Received: {calibration.distance!r}."
+                )
+            refuse_another(self.fingerprint, calibration.fingerprint, "What was calibrated")
+        self._calibration = calibration
+
+    def match(
+        self,
+        items,
+        k: int = 5,
+        matcher: str = "nearest",
+        filter: Filter | None = None,
+        *,
+        model: keras.Model | str | None = None,
+    ) -> Matches:
+        """What each query is, by its `k` nearest records; None where the calibration says no match.
+
+        Args:
+            items, filter, model: as in `search`.
+            matcher: "nearest", "vote" or "weighted", see `matchers`.
+        """
+        found = self.search(items, k, filter, model=model)
+        return matched(found, matcher, self.calibration)
+
+    def recall(self, k: int = 10, sample: int = 1000, seed: int = 0) -> Recall:
+        """The share of the true `k` nearest that a search finds, measured with vectors taken out.
+
+        An index of the same kind is made of the others, so it takes as long as the building. 1 for
+        an exact index. Kept, and saved with the index.
+
+        Raises:
+            ValueError: not more than k records.
+        """
+        if self._store is None:
+            raise ValueError(
+                "There is nothing to find. Expected an index with records. Received: an empty one."
+            )
+        found = measured(self._store, k, sample, seed)
+        self._recall = len(self), found
+        return found
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the index; a folder that holds one gets a new generation of it.
+
+        Killed at any moment, it leaves in the folder what was there before, or the whole of the
+        new.
+
+        Raises:
+            FileExistsError: the folder holds something else, or another process saves to it.
+        """
+        return generations.save(folder, self._facts(), self._write)
+
+    @classmethod
+    def load(
+        cls, folder: str | Path, encoder: keras.Model | None = None, *, token: str | None = None
+    ) -> "Index":
+        """The index saved in `folder`; every file is proved to be the one that was written.
+
+        Raises:
+            FileNotFoundError: no index there.
+            ValueError: a file is torn, or `encoder` is not the model that made the index.
+        """
+
+        def read(place: Path, facts: dict[str, Any]) -> "Index":
+            asked = {key: facts[key] for key in ("distance", "kind", "options", "engine")}
+            index = cls(encoder, **asked, collection=facts["collection"], token=token)
+            refuse_another(facts["fingerprint"], index.fingerprint, "The encoder")
+            index.fingerprint = facts["fingerprint"] or index.fingerprint
+            if facts["calibration"] is not None:
+                index.calibration = Calibration.from_json(facts["calibration"])
+            if facts["recall"] is not None:
+                index._recall = facts["recall_of"], Recall(**facts["recall"])
+            if facts["width"] is not None and facts["engine"] == FAISS:
+                index._store = index._new_store(facts["width"])
+                index._store.read(place, facts["next"])
+            elif facts["width"] is not None and index._store is None:
+                raise FileNotFoundError(
+                    f"The records of {folder} are gone. Expected the collection "
+                    f"{facts['collection']!r} in the Milvus at {facts['engine']}. Received: none "
+                    "of that name."
+                )
+            return index
+
+        return generations.load(folder, read)
+
+    def __repr__(self) -> str:
+        known = f", recall@{self._recall[1].k} {self._recall[1].value:.4f}" if self._recall else ""
+        return super().__repr__()[:-1] + known + ")"
+
+    def _facts(self) -> dict[str, Any]:
+        recall = self._own_recall()
+        return {
+            **self._told(),
+            "format": 1,
+            "engine": self.engine,
+            "collection": self._name,
+            "records": len(self),
+            "next": 0 if self._store is None else self._store.next,
+            "recall": recall and recall._asdict(),
+            "recall_of": recall and self._recall[0],
+            "calibration": self.calibration and self.calibration.as_json(),
+        }
+
+    def close(self) -> None:
+        """End the connection to Milvus; an index in this process has nothing to end."""
+        if self._remote is not None:
+            self._remote.close()
+
+    def _own_recall(self) -> Recall | None:
+        """Of an approximate index; measured again when it has grown or shrunk by a quarter."""
+        if self._store is None or self._store.exact or len(self) <= 20:
+            return None
+        if self._recall is None or not 0.75 <= len(self) / self._recall[0] <= 1.25:
+            self.recall()
+        return self._recall[1]
+
+    def _write(self, draft: Path) -> None:
+        if self._store is not None and self.engine == FAISS:
+            self._store.write(draft)

@@ -1,0 +1,200 @@
+"""Thresholds: chosen as they say, as sure as they say, and never used with another model."""
+
+import numpy as np
+import pytest
+
+from keras_metric.retrieval import Calibration, Index, calibrate, calibrate_pairs
+from keras_metric.retrieval import calibration as files
+from zoo.datasets import omniglot
+
+
+def population(identities: int, images: int, seed: int, width: int = 8):
+    """Identities that are more or less alike and more or less steady, as real ones are."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(identities, width))
+    spread = rng.uniform(0.2, 0.6, size=(identities, 1, 1))
+    points = centres[:, None] + spread * rng.normal(size=(identities, images, width))
+    return points.reshape(-1, width), np.repeat(np.arange(identities), images)
+
+
+def rates_by_hand(points, labels, threshold):
+    """far, recall, precision, f1 over all pairs, in plain loops."""
+    accepted = {True: 0, False: 0}
+    total = {True: 0, False: 0}
+    for i in range(len(points)):
+        for j in range(i):
+            same = labels[i] == labels[j]
+            total[same] += 1
+            accepted[same] += np.sqrt(((points[i] - points[j]) ** 2).sum()) <= threshold
+    right, wrong = accepted[True], accepted[False]
+    precision, recall = right / max(right + wrong, 1), right / total[True]
+    return {
+        "far": wrong / total[False],
+        "recall": recall,
+        "precision": precision,
+        "f1": 2 * right / (right + wrong + total[True]),
+    }
+
+
+@pytest.mark.parametrize("target", [{"far": 0.05}, {"recall": 0.8}, {"precision": 0.9}, {}])
+def test_the_threshold_reaches_its_target(target):
+    points, labels = population(12, 5, seed=3)
+    found = calibrate(points, labels, distance="euclidean", resamples=20, **target)
+    assert found.rates == pytest.approx(rates_by_hand(points, labels, found.threshold))
+    assert (found.same, found.different, found.identities) == (12 * 10, 60 * 59 // 2 - 120, 12)
+    tighter = rates_by_hand(points, labels, found.threshold - 0.02)
+    looser = rates_by_hand(points, labels, found.threshold + 0.02)
+    if "far" in target:
+        assert found.rates["far"] <= 0.05 < looser["far"]
+    elif "recall" in target:
+        assert found.rates["recall"] >= 0.8 > tighter["recall"]
+    elif "precision" in target:
+        assert found.rates["precision"] >= 0.9 > looser["precision"]
+    else:
+        assert found.rates["f1"] >= max(tighter["f1"], looser["f1"])
+
+
+def test_intervals_are_those_of_redrawing_identities():
+    points, labels = population(6, 3, seed=0)
+    found = calibrate(points, labels, distance="euclidean", recall=0.7, resamples=40, seed=9)
+    rng, drawn = np.random.default_rng(9), {name: [] for name in found.rates}
+    for _ in range(40):
+        chosen = rng.integers(6, size=6)
+        counts = np.zeros((2, 2))
+        for a, one in enumerate(chosen):
+            for b, other in enumerate(chosen):
+                if a < b and one == other:
+                    continue  # one identity drawn twice is no pair of two
+                rows, columns = points[labels == one], points[labels == other]
+                apart = np.sqrt(((rows[:, None] - columns[None]) ** 2).sum(-1))
+                if a == b:
+                    apart = apart[np.triu_indices(3, 1)]
+                if a <= b:
+                    counts[int(a == b)] += [(apart <= found.threshold).sum(), apart.size]
+        (wrong, different), (right, alike) = counts
+        drawn["far"].append(wrong / different)
+        drawn["recall"].append(right / alike)
+        drawn["precision"].append(right / (right + wrong))
+        drawn["f1"].append(2 * right / (right + wrong + alike))
+    for name, values in drawn.items():
+        assert found.intervals[name] == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])))
+
+
+def test_other_identities_fall_into_the_interval_as_often_as_it_says():
+    """The rate of a population of 400 others, for 100 calibrations on 60 identities each."""
+    truth, labels = population(400, 4, seed=10**6)
+    apart = np.sqrt(np.maximum(_squares(truth), 0))
+    different = apart[labels[:, None] != labels]
+    inside = []
+    for seed in range(100):
+        points, mine = population(60, 4, seed)
+        found = calibrate(points, mine, distance="euclidean", far=0.02, resamples=300, seed=seed)
+        low, high = found.intervals["far"]
+        inside.append(low <= (different <= found.threshold).mean() <= high)
+    assert 0.86 <= np.mean(inside) <= 1
+
+
+def _squares(x):
+    lengths = (x**2).sum(1)
+    return lengths[:, None] + lengths - 2 * x @ x.T
+
+
+def test_on_unseen_characters_the_rate_lies_in_its_interval(real_data):
+    """Real handwriting: calibrated on one half of the characters, measured on the other, six times.
+
+    The other half errs as much as the first, so a 95 % interval holds it some five times in six.
+    """
+    letters = omniglot.prepare(omniglot.load("small1", real_data))
+    small = letters.images.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4)).reshape(len(letters), -1)
+    points = small / np.linalg.norm(small, axis=1, keepdims=True)
+    inside = []
+    for seed in range(6):
+        classes = np.random.default_rng(seed).permutation(np.unique(letters.labels))
+        seen = np.isin(letters.labels, classes[: len(classes) // 2])
+        found = calibrate(points[seen], letters.labels[seen], far=0.01, resamples=300, seed=seed)
+        low, high = found.intervals["far"]
+        inside.append(low <= far_at(points[~seen], letters.labels[~seen], found.threshold) <= high)
+    assert sum(inside) >= 5
+
+
+def far_at(points, labels, threshold):
+    different = labels[:, None] != labels
+    return (1 - (points @ points.T)[different] <= threshold).mean()
+
+
+def test_beyond_the_threshold_nothing_matches(tmp_path):
+    pytest.importorskip("faiss")
+    points, labels = population(20, 6, seed=1)
+    index = Index(distance="euclidean")
+    index.add(points, [f"person {label}" for label in labels])
+    index.calibration = calibrate(points, labels, far=0.01, distance="euclidean", resamples=50)
+    strangers = population(5, 2, seed=2)[0] + 10
+    queries = np.concatenate([points[:3], strangers])
+    for candidate in (index, Index.load(index.save(tmp_path / "index"))):
+        for matcher in ("nearest", "vote", "weighted"):
+            found = candidate.match(queries, matcher=matcher)
+            assert found.labels[:3].tolist() == ["person 0"] * 3
+            assert found.labels[3:].tolist() == [None] * 10
+            assert np.isinf(found.distances[3:]).all()
+    index.calibration = None
+    assert None not in index.match(queries).labels
+
+
+def test_another_distance_or_model_is_refused():
+    points, labels = population(5, 4, seed=0)
+    found = calibrate(points, labels, model="aa" * 32, resamples=5)
+    index = Index(distance="euclidean")
+    with pytest.raises(ValueError, match="Expected distance='euclidean'.*Received: 'cosine'"):
+        index.calibration = found
+    index = Index(distance="cosine")
+    index.add(points, model="bb" * 32)
+    with pytest.raises(ValueError, match="What was calibrated is another model.*Received: aaaa"):
+        index.calibration = found
+
+
+def test_written_and_read_it_is_the_same(tmp_path):
+    points, labels = population(5, 4, seed=0)
+    found = calibrate(points, labels, precision=0.5, model="aa" * 32, resamples=5)
+    files.save(found, tmp_path / "calibration.json")
+    assert files.load(tmp_path / "calibration.json") == found
+    assert "precision 0.5" in str(found)
+    assert "5 identities" in str(found)
+    for text, words in (("{", "cannot be read. Expected the JSON"), ("{}", "no calibration")):
+        (tmp_path / "calibration.json").write_text(text)
+        with pytest.raises(ValueError, match=words):
+            files.load(tmp_path / "calibration.json")
+
+
+def test_pairs_alone_have_no_interval():
+    found = calibrate_pairs([0.1, 0.2, 0.3, 0.4], [1, 1, 0, 0], distance="euclidean")
+    assert found.threshold == pytest.approx(0.25)
+    assert (found.rates["f1"], found.intervals, found.identities) == (1, {}, None)
+    assert found.decide([0.25, 0.26, np.inf, np.nan]).tolist() == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"far": 0.1, "recall": 0.5}, "two targets. Expected one of.*Received: far, recall"),
+        ({"far": 0}, "far is out of range. Expected.*Received: far=0"),
+        ({"recall": 1.5}, "recall is out of range"),
+        ({"far": 1e-9}, "at least 1,000,000,000 pairs of two classes. Received: 160"),
+        ({"distance": "cosin"}, "Unknown distance"),
+        ({"confidence": 95}, "interval is not defined"),
+    ],
+)
+def test_refusals(options, words):
+    points, labels = population(5, 4, seed=0)
+    with pytest.raises(ValueError, match=words):
+        calibrate(points, labels, **options)
+
+
+def test_pairs_that_cannot_be_judged_are_refused():
+    with pytest.raises(ValueError, match="No threshold reaches.*at most 0.5000.*precision=0.9"):
+        calibrate_pairs([0.1, 0.1], [1, 0], precision=0.9)
+    with pytest.raises(ValueError, match="identities do not fit"):
+        calibrate_pairs([0.1, 0.2], [1, 0], [[1, 1], [2, 2]])
+    with pytest.raises(ValueError, match="nothing to tell apart"):
+        calibrate(np.eye(3), [1, 1, 1])
+    with pytest.raises(ValueError, match="no calibration. Expected the keys"):
+        Calibration.from_json({"threshold": 1})

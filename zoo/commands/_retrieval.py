@@ -1,0 +1,31 @@
+"""What the commands that search have in common."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+
+TOLD = 20
+
+
+def add_network(parser: ArgumentParser) -> None:
+    """The model, and what a model of any size or of two networks is asked besides."""
+    parser.add_argument("model", metavar="MODEL", help="a .keras file, a run or a SavedModel")
+    parser.add_argument("--size", metavar="HxW", help="for a model that takes images of any size")
+    parser.add_argument("--branch", metavar="NAME", help="which network, of a model of two")
+
+
+def skipped_lines(found) -> list[str]:
+    """What could not be read, a line each, and how many there were."""
+    lines = [f"skipped {one['image']}: {one['reason']}" for one in found.skipped[:TOLD]]
+    total = len(found.files) + len(found.skipped)
+    return [*lines, f"{len(found.skipped)} of {total:,} images skipped"] if lines else []
+
+
+def own_place(out: str, suffix: str, *taken: str) -> Path:
+    """The file to write, refused unless it ends in `suffix` and is none of those `taken`."""
+    place = Path(out)
+    if place.suffix != suffix or place.resolve() in {Path(file).resolve() for file in taken}:
+        raise ValueError(
+            f"The answer needs a place of its own. Expected -o with a file that ends in {suffix} "
+            f"and is none of what is read. Received: {out}."
+        )
+    return place

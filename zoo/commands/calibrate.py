@@ -1,0 +1,80 @@
+"""find from which distance on two images are no longer the same
+
+FOLDER holds images the model was not trained on, a sub-folder for each class (or shards that
+`keras-metric embed` made of them). All pairs are compared. Give one target, or none for the best
+f1; the rates that the threshold has on these pairs come with the interval that another draw of
+classes would give.
+
+  --far        of pairs of two classes, the share taken for the same; the threshold is the largest
+  --precision  of pairs taken for the same, the share that are; the largest
+  --recall     of pairs of one class, the share taken for the same; the least
+
+The threshold is kept beside the model (calibration.json in the folder of a run), and in the index
+of the run if there is one. `search` and the `similarity` signature of `export` use it.
+
+examples:
+  keras-metric calibrate out/digits-triplet validation/ --far 0.01
+  keras-metric calibrate encoder.keras validation/ --precision 0.95 -o threshold.json
+  keras-metric calibrate encoder.keras shards/ --recall 0.9 --distance cosine --json
+
+exit codes: 0 calibrated, 3 calibrated but for images that could not be read (they are listed), 1
+no threshold
+"""
+
+from argparse import ArgumentParser, Namespace
+
+from zoo.commands import Answer
+from zoo.commands._pictures import SKIPPED, height_and_width
+from zoo.commands._retrieval import add_network, skipped_lines
+
+
+def arguments(parser: ArgumentParser) -> None:
+    add_network(parser)
+    parser.add_argument("source", metavar="FOLDER", help="images by class, or shards of them")
+    parser.add_argument("-o", "--out", metavar="JSON", help="the file (default: beside MODEL)")
+    targets = parser.add_mutually_exclusive_group()
+    targets.add_argument("--far", type=float, metavar="F", help="false accept rate, such as 0.01")
+    targets.add_argument("--precision", type=float, metavar="P", help="such as 0.95")
+    targets.add_argument("--recall", type=float, metavar="R", help="such as 0.9")
+    parser.add_argument("--distance", help="of keras_metric.distances (default: the model's)")
+    parser.add_argument("--seed", type=int, default=0, help="of the intervals (default: 0)")
+
+
+def run(options: Namespace) -> Answer:
+    from keras_metric.retrieval import Index, calibrate
+    from zoo.collecting import collect
+    from zoo.files import write_json
+    from zoo.runs import Run
+    from zoo.searchable import calibration_place
+
+    place = calibration_place(options.model, options.out)
+    found = collect(
+        options.model,
+        options.source,
+        size=height_and_width(options.size, "--size"),
+        branch=options.branch,
+    )
+    rows, numbers, _ = found.labelled()
+    calibration = calibrate(
+        found.embeddings[rows],
+        numbers,
+        far=options.far,
+        precision=options.precision,
+        recall=options.recall,
+        distance=options.distance or found.network.distance,
+        model=found.network.fingerprint,
+        seed=options.seed,
+    )
+    write_json(place, calibration.as_json())
+    lines = [str(calibration), f"{place}: the threshold"]
+    beside = Run(place.parent).index
+    if (beside / "index.json").is_file():
+        index = Index.load(beside)
+        if index.distance == calibration.distance:
+            index.calibration = calibration
+            index.save(beside)
+            lines.append(f"{beside}: has it, too")
+        index.close()
+    content = {"calibration": str(place), **calibration.as_json(), "skipped": found.skipped}
+    lines += skipped_lines(found)
+    return Answer(content, "\n".join(lines), SKIPPED if found.skipped else 0)

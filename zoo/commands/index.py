@@ -1,0 +1,114 @@
+"""make a searchable index of a folder of images
+
+SOURCE is a folder of images, or the shards that `keras-metric embed` made of one. The label of an
+image is the sub-folder it lies in; its file is kept as the metadata `path`. The index knows the
+weights of MODEL: searching with another model is refused.
+
+Without -o the index of a run lies in the run's own folder, and travels with the model. Saving is
+whole or not at all: killed at any moment, what was there before stays. A calibration beside the
+model (`keras-metric calibrate`) goes into the index.
+
+--kind ivf and hnsw are faster and approximate; the index says the recall it has measured.
+--engine keeps the records in Milvus: a file that ends in .db, or the address of a server.
+
+examples:
+  keras-metric index out/digits-triplet photos/
+  keras-metric index out/digits-triplet shards/ -o birds.index
+  keras-metric index encoder.keras photos/ -o birds.index --distance cosine --kind hnsw
+  keras-metric index encoder.keras photos/ -o birds.index --kind ivf --option nprobe=32
+  keras-metric index encoder.keras photos/ -o birds.index --engine http://localhost:19530
+
+exit codes: 0 all images are in the index, 3 some could not be read and were skipped (they are
+listed), 1 no index
+"""
+
+from argparse import ArgumentParser, Namespace
+
+from zoo.commands import Answer
+from zoo.commands._pictures import SKIPPED, height_and_width
+from zoo.commands._retrieval import add_network, skipped_lines
+
+
+def arguments(parser: ArgumentParser) -> None:
+    add_network(parser)
+    parser.add_argument("source", metavar="SOURCE", help="a folder of images, or of shards")
+    parser.add_argument(
+        "-o", "--out", metavar="INDEX", help="folder of the index (default: in that of the run)"
+    )
+    parser.add_argument(
+        "--distance", help="cosine, euclidean, squared_euclidean (default: the model's)"
+    )
+    parser.add_argument("--kind", default="exact", help="exact, ivf or hnsw (default: exact)")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=N",
+        help="of the kind: nlist, nprobe; m, ef_construction, ef_search. May be repeated",
+    )
+    parser.add_argument(
+        "--engine", default="faiss", metavar="ADDRESS", help="of a Milvus (default: faiss, here)"
+    )
+
+
+def run(options: Namespace) -> Answer:
+    from keras_metric.retrieval import Index
+    from keras_metric.retrieval.generations import check_place
+    from zoo.collecting import collect
+    from zoo.searchable import calibration_of, index_place
+
+    place = index_place(options.model, options.out)
+    check_place(place)
+    found = collect(
+        options.model,
+        options.source,
+        size=height_and_width(options.size, "--size"),
+        branch=options.branch,
+    )
+    index = Index(
+        distance=options.distance or found.network.distance,
+        kind=options.kind,
+        options=_numbers(options.option),
+        engine=options.engine,
+    )
+    model = found.network.fingerprint
+    if len(index):
+        raise FileExistsError(
+            f"There is an index at {options.engine}. Expected a Milvus without the collection that "
+            f"is to be made. Received: one of {len(index):,} records."
+        )
+    index.add(found.embeddings, found.labels, {"path": found.files}, model=model)
+    calibration = calibration_of(options.model, model, index.distance)
+    index.calibration = calibration
+    index.save(place)
+    lines = [f"{place}: {index!r}", _sure(calibration), *skipped_lines(found)]
+    content = {
+        "index": str(place),
+        "records": len(index),
+        "distance": index.distance,
+        "kind": index.kind,
+        "fingerprint": model,
+        "threshold": calibration and calibration.threshold,
+        "skipped": found.skipped,
+    }
+    index.close()
+    return Answer(content, "\n".join(lines), SKIPPED if found.skipped else 0)
+
+
+def _sure(calibration) -> str:
+    if calibration is None:
+        return "no threshold: `keras-metric calibrate` says from which distance on nothing matches"
+    return f"threshold {calibration.threshold:.6g}"
+
+
+def _numbers(pairs: list[str]) -> dict[str, int]:
+    found = {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        if not value.isdecimal():
+            raise ValueError(
+                "--option cannot be read. Expected NAME=NUMBER, such as nprobe=32. "
+                f"Received: {pair!r}."
+            )
+        found[name] = int(value)
+    return found

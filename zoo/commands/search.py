@@ -1,0 +1,87 @@
+"""find the images of an index that are nearest to a photograph
+
+PHOTO is an image, or a folder of them. The index is that of the run unless --index names another;
+`keras-metric index` makes it. With a threshold (`keras-metric calibrate`, or --threshold) the last
+column says what the photograph shows, or that nothing in the index matches.
+
+The picture written has a row for each photograph: the photograph, then its neighbours, nearest
+first, green up to the threshold and red beyond it.
+
+examples:
+  keras-metric search out/digits-triplet photo.jpg
+  keras-metric search out/digits-triplet photo.jpg -k 8 -o gallery.png
+  keras-metric search encoder.keras photos/ --index birds.index --matcher vote
+  keras-metric search encoder.keras photo.jpg --index birds.index --label jay --json
+
+exit codes: 0 all photographs searched, 3 some could not be read and were skipped (they are listed),
+1 none at all
+"""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from zoo.commands import Answer, columns
+from zoo.commands._pictures import SKIPPED, height_and_width, sources
+from zoo.commands._retrieval import add_network, own_place
+
+
+def arguments(parser: ArgumentParser) -> None:
+    add_network(parser)
+    parser.add_argument("path", metavar="PHOTO", help="an image, or a folder of images")
+    parser.add_argument(
+        "--index", metavar="INDEX", help="folder of the index (default: in that of the run)"
+    )
+    parser.add_argument("-k", type=int, default=5, metavar="N", help="neighbours (default: 5)")
+    parser.add_argument("-o", "--out", metavar="PNG", help="the picture to write")
+    parser.add_argument("--label", help="only among the images of this label")
+    parser.add_argument(
+        "--matcher", default="nearest", help="nearest, vote or weighted (default: nearest)"
+    )
+    parser.add_argument("--threshold", type=float, metavar="T", help="instead of the calibrated")
+
+
+def run(options: Namespace) -> Answer:
+    from zoo.searching import PhotoSearch
+
+    out = own_place(options.out, ".png", options.path) if options.out else None
+    photos = sources(Path(options.path))
+    search = PhotoSearch(
+        options.model,
+        options.index,
+        threshold=options.threshold,
+        size=height_and_width(options.size, "--size"),
+        branch=options.branch,
+    )
+    chosen = None if options.label is None else {"label": options.label}
+    answers, skipped = search(photos, options.k, options.matcher, chosen)
+    if not answers:
+        raise ValueError(
+            f"No photograph could be read. Expected one at least. Received: {skipped[0]['reason']}"
+        )
+    if out is not None:
+        from keras_metric.plots import png
+        from zoo.files import write
+
+        content = png(search.gallery(answers))
+        write(out, lambda path: path.write_bytes(content))
+    lines = [_table(answers), *(f"{one.photo}: {one.verdict}" for one in answers)]
+    lines += [f"skipped {one['image']}: {one['reason']}" for one in skipped]
+    lines += [f"{out}: the picture"] if out else []
+    content = {
+        "searches": [one.content() for one in answers],
+        "threshold": search.threshold,
+        "skipped": skipped,
+        "picture": out and str(out),
+    }
+    return Answer(content, "\n".join(lines), SKIPPED if skipped else 0)
+
+
+def _table(answers) -> str:
+    rows = [["photo", "", "distance", "label", "image"]]
+    for one in answers:
+        for rank, near in enumerate(one.neighbours, 1):
+            label = "" if near["label"] is None else str(near["label"])
+            shown = one.photo.name if rank == 1 else ""
+            apart = f"{near['distance']:.4f}"
+            rows.append([shown, str(rank), apart, label, near["path"] or str(near["id"])])
+    return columns(rows)

@@ -1,0 +1,133 @@
+"""Photographs looked up in an index: what is nearest, what they show, and a picture of it."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_metric.arguments import number
+from keras_metric.retrieval import Index, calibration
+from keras_metric.retrieval.matchers import matched
+from zoo.bulk import networks
+from zoo.bulk.pipeline import Reader
+from zoo.datasets.fitting import fit
+from zoo.searchable import index_place
+
+SIDE = 96  # pixels of a picture in the gallery
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A photograph, its neighbours (id, distance, label, path), and its label or None."""
+
+    photo: Path
+    neighbours: list[dict[str, Any]]
+    label: Any
+    verdict: str
+
+    def content(self) -> dict[str, Any]:
+        return {**asdict(self), "photo": str(self.photo)}
+
+
+class PhotoSearch:
+    """A model beside its index.
+
+    Raises:
+        FileNotFoundError: no such model or index.
+        ValueError: an index of another model, or a damaged one.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        index: str | Path | None = None,
+        *,
+        threshold: float | None = None,
+        size: tuple[int, int] | None = None,
+        branch: str | None = None,
+    ):
+        self.index = Index.load(index_place(model, index))
+        self.network = networks.load(networks.locate(model, size=size, branch=branch))
+        if threshold is not None:
+            given = number("--threshold", threshold, least=0)
+            self.index.calibration = _by_hand(given, self.index.distance)
+
+    @property
+    def threshold(self) -> float | None:
+        return self.index.calibration and self.index.calibration.threshold
+
+    def __call__(
+        self, photos: list[Path], k: int, matcher: str, filter: dict[str, Any] | None
+    ) -> tuple[list[Answered], list[dict[str, str]]]:
+        """The answers, and which photographs could not be read and why."""
+        reader = Reader(Path(), self.network.shape)
+        read = [(photo, reader.read(str(photo.resolve()))) for photo in photos]
+        skipped = [{"image": str(p), "reason": x} for p, x in read if isinstance(x, str)]
+        good = [(photo, pixels) for photo, pixels in read if not isinstance(pixels, str)]
+        if not good:
+            return [], skipped
+        embeddings = self.network(np.stack([pixels for _, pixels in good]))
+        found = self.index.search(embeddings, k, filter, model=self.network.fingerprint)
+        labels = matched(found, matcher, self.index.calibration).labels
+        answers = []
+        for row, (photo, _) in enumerate(good):
+            near = [
+                {
+                    "id": int(found.ids[row, rank]),
+                    "distance": float(found.distances[row, rank]),
+                    "label": found.labels[row, rank],
+                    "path": found.metadata[row, rank].get("path"),
+                }
+                for rank in np.flatnonzero(found.ids[row] >= 0)
+            ]
+            answers.append(Answered(photo, near, labels[row], self._verdict(labels[row], near)))
+        return answers, skipped
+
+    def gallery(self, answers: list[Answered]):
+        """A figure: each photograph and its neighbours."""
+        from keras_metric import plots
+
+        width = max(1, *(len(one.neighbours) for one in answers))
+        blank = np.full((SIDE, SIDE, 3), 255, np.uint8)
+        rows = [[thumbnail(near["path"]) for near in one.neighbours] for one in answers]
+        near = [[*row, *[blank] * (width - len(row))] for row in rows]
+        limit = np.inf if self.threshold is None else self.threshold
+        inside = [
+            [rank < len(one.neighbours) and one.neighbours[rank]["distance"] <= limit
+             for rank in range(width)]
+            for one in answers
+        ]  # fmt: skip
+        title = "nearest neighbours"
+        if self.threshold is not None:
+            title += f": green up to the threshold {self.threshold:.3g}, red beyond it"
+        return plots.gallery(
+            np.stack([thumbnail(str(one.photo)) for one in answers]),
+            np.array(near),
+            inside,
+            captions=[one.photo.name for one in answers],
+            title=title,
+        )
+
+    def _verdict(self, label, near: list[dict[str, Any]]) -> str:
+        if not near:
+            return "nothing to compare with"
+        if label is not None:
+            return str(label) + ("" if self.threshold is not None else " (no threshold is set)")
+        if all(one["label"] is None for one in near):
+            return "the neighbours have no labels"
+        return f"no match: nothing labelled within {self.threshold:.4g}"
+
+
+def _by_hand(threshold: float, distance: str) -> calibration.Calibration:
+    return calibration.Calibration(
+        threshold, distance, "threshold", threshold, {}, {}, 0.95, None, 0, 0
+    )
+
+
+def thumbnail(file: str | None) -> np.ndarray:
+    """The picture on white, `SIDE` pixels wide and high; a grey field where there is none."""
+    try:
+        return fit(file or "", (SIDE, SIDE), resize="letterbox", fill=255)
+    except ValueError:
+        return np.full((SIDE, SIDE, 3), 200, np.uint8)
