@@ -23,6 +23,8 @@ from make import OURS, default_folder, interpreter
 ROOT = Path(__file__).resolve().parent.parent
 GIB = 2**30
 SMALL = 512  # up to here workers start two at a time
+HERE = (OURS, f"{OURS}-blocks", "floor", "faiss", "scikit-learn", "approximate-ivf",
+        "approximate-hnsw")  # fmt: skip
 LARGE = 3 * GIB  # a contender above this does not stay alive beside the others
 
 
@@ -34,7 +36,7 @@ def environment(contender: str) -> tuple[Path, dict[str, str]]:
     """The Python and the environment variables of a contender, `library` or `library/backend`."""
     library, _, backend = contender.partition("/")
     variables = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", PYTHONWARNINGS="ignore")
-    if library in (OURS, f"{OURS}-blocks", "floor", "faiss"):
+    if library in HERE:
         variables |= {"KERAS_BACKEND": backend or "tensorflow", "PYTHONPATH": str(ROOT)}
         return interpreter(OURS), variables
     if library == "tensorflow-similarity":

@@ -30,8 +30,8 @@ def duration(seconds: float) -> str:
     return f"{seconds * factor:.3g} {unit}" if seconds * factor < 1000 else f"{seconds:.0f} s"
 
 
-def entry(cell: dict | None, floor: dict | None) -> str:
-    """`time · memory (times the floor)`, or why there is none."""
+def entry(cell: dict | None, floor: dict | None, value_name: str | None = None) -> str:
+    """`time · memory (times the floor) · value`, or why there is none."""
     if cell is None:
         return ""
     if "failed" in cell:
@@ -39,11 +39,16 @@ def entry(cell: dict | None, floor: dict | None) -> str:
     text = f"{duration(cell['median'])} · {max(cell['peak'], 0) / MIB:.0f} MiB"
     if floor and "median" in floor and floor is not cell:
         text += f" ({cell['median'] / floor['median']:.1f}x)"
-    return text
+    return text if value_name is None else f"{text} · {value_name} {cell['value']:.3f}"
 
 
-def markdown(cells: list[dict], order: list[str], *, size_name: str) -> str:
-    """A table for each case: a row for each size, a column for each contender."""
+def markdown(
+    cells: list[dict], order: list[str], *, size_name: str, values: dict[str, str] | None = None
+) -> str:
+    """A table for each case: a row for each size, a column for each contender.
+
+    values: by case, what the number is called that a step returns, where the table shows it.
+    """
     found = {(cell["contender"], cell["case"], cell["size"]): cell for cell in cells}
     lines = []
     for case in dict.fromkeys(cell["case"] for cell in cells):
@@ -55,7 +60,8 @@ def markdown(cells: list[dict], order: list[str], *, size_name: str) -> str:
             for name in names:
                 backend = name.partition("/")[2]
                 floor = found.get((f"floor/{backend}", case, size)) if backend else None
-                row.append(entry(found.get((name, case, size)), floor))
+                cell = found.get((name, case, size))
+                row.append(entry(cell, floor, (values or {}).get(case)))
             lines.append(f"| {size:,} | " + " | ".join(row) + " |")
         lines.append("")
     return "\n".join(lines)
