@@ -1,4 +1,4 @@
-"""Every recipe trains, measures itself beside its baseline, saves, loads and leaves a card."""
+"""Every recipe trains, measures itself, saves, loads, and leaves a card and a SavedModel."""
 
 import math
 
@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import zoo
+from keras_metric.export import audit
+from keras_metric.models.branches import BranchNet
 
 pytestmark = pytest.mark.tensorflow
 
@@ -42,10 +44,16 @@ def test_runs(name, tmp_path, real_data):
     assert all(f"]({name})" in card and (tmp_path / "run" / name).exists() for name in pictures)
     assert all(math.isfinite(value) for value in report["results"].values())
     assert zoo.evaluate(tmp_path / "run", data=real_data)["results"] == report["results"]
+    assert all(math.isfinite(logs["loss"]) for logs in report["history"])
     model = zoo.load(tmp_path / "run")
-    image = np.zeros((1, *(side or 64 for side in model.input_shape[1:])), "float32")
-    answers = keras.tree.flatten(model.predict(image, verbose=0))
-    assert all(np.isfinite(answer).all() for answer in answers)
+    for network in model.branches().values() if isinstance(model, BranchNet) else [model]:
+        image = np.zeros((1, *(side or 64 for side in network.input_shape[1:])), "float32")
+        answers = keras.tree.flatten(network.predict(image, verbose=0))
+        assert all(np.isfinite(answer).all() for answer in answers)
+    # compares the answers of every signature with those of Keras, or writes nothing
+    found = audit(zoo.export(tmp_path / "run"))
+    assert found.ok, str(found)
+    assert "serving_default" in found.signatures
 
 
 def test_omniglot_recipes_know_their_backgrounds(tmp_path):

@@ -71,6 +71,12 @@ def pictures(settings, model, split):
     return _maps.pictures(settings, model, cases.where(chosen), bccd.NAMES)
 
 
+def served(settings, model):
+    """A score and a map for each kind, of whole pictures; of files, too."""
+    sides = (side // settings["shrink"] for side in bccd.SIZE)
+    return model, {"labels": list(bccd.NAMES), "image_shape": (*sides, 3)}
+
+
 def _by_kind(found, score, names):
     table = {}
     for name in names:
@@ -100,6 +106,7 @@ RECIPE = Recipe(
     objective=objective,
     measure=measure,
     pictures=pictures,
+    served=served,
     licence="MIT (Shenggan, BCCD Dataset)",
     column="cam",
     protocol="Measured on whole pictures that training never saw, a case for each kind in each "
