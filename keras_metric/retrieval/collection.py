@@ -133,8 +133,12 @@ class Collection:
 
         Raises:
             KeyError: an id that no record has; nothing is removed then.
+            ValueError: no integers.
         """
-        ids = np.unique(np.asarray(ids, np.int64))
+        ids = np.unique(np.asarray(ids))
+        if ids.size and ids.dtype.kind not in "iu":
+            raise ValueError(f"Ids are integers. Expected those of `add`. Received: {ids.dtype}.")
+        ids = ids.astype(np.int64)
         missing = ids if self._store is None else ids[~self._store.held(ids)]
         if len(missing):
             raise KeyError(

@@ -117,7 +117,8 @@ def checked_labels(labels, count: int) -> list:
     """
     if labels is None:
         return [None] * count
-    found = [_plain(label) for label in np.ravel(as_objects(labels))]
+    labels = np.ravel(labels) if hasattr(labels, "shape") else labels
+    found = [_plain(label) for label in as_objects(labels)]
     strange = [x for x in found if x is not None and type(x) not in (int, str)]
     if len(found) != count or strange:
         what = f"{strange[0]!r}" if strange else f"{len(found)} labels"
@@ -144,6 +145,8 @@ def checked_metadata(metadata, count: int) -> list[dict[str, Any]]:
         metadata = [dict(zip(metadata, row, strict=True)) for row in rows]
     if len(metadata) != count:
         raise _no_metadata(count, f"{len(metadata)}")
+    if strange := [record for record in metadata if not isinstance(record, Mapping)]:
+        raise _no_metadata(count, f"{strange[0]!r}")
     found = [{name: _plain(value) for name, value in record.items()} for record in metadata]
     for name, value in ((n, v) for record in found for n, v in record.items()):
         if not isinstance(name, str) or name in RESERVED or type(value) not in SCALARS:

@@ -181,6 +181,7 @@ def test_embeddings_that_cannot_be_compared_are_refused(new, vectors, items, wor
     [
         ({"labels": [1, 2]}, "Expected an integer.* for each of 3 embeddings. Received: 2 labels"),
         ({"labels": [1, 2, 0.5]}, "Received: 0.5"),
+        ({"metadata": ["a", "b", "c"]}, "for each of 3 embeddings a dictionary.*Received: 'a'"),
         ({"metadata": [{}]}, "for each of 3 embeddings a dictionary.*Received: 1"),
         ({"metadata": {"a": [1, 2]}}, "Received: {'a': 2}"),
         ({"metadata": [{"label": 1}] * 3}, "Received: 'label': 1"),
@@ -195,9 +196,17 @@ def test_records_that_do_not_fit_are_refused(new, vectors, options, words):
     assert len(index) == 0
 
 
+def test_a_column_of_labels_is_taken(new, vectors):
+    index = new()
+    index.add(vectors[:3], np.array([[4], [5], [6]]))
+    assert index.search(vectors[:3], k=1).labels.tolist() == [[4], [5], [6]]
+
+
 def test_questions_that_make_no_sense_are_refused(new, vectors):
     index = new()
     index.add(vectors, metadata={"year": range(200)})
+    with pytest.raises(ValueError, match="Ids are integers. Expected.*Received: float64"):
+        index.remove([0.5])
     with pytest.raises(ValueError, match="Expected an integer from 1 on. Received: k=0"):
         index.search(vectors, k=0)
     with pytest.raises(KeyError, match="Expected one of: id, label, year. .*did you mean 'year'"):
