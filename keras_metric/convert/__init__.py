@@ -8,6 +8,7 @@
 Each takes a model, or the path of a saved one where it says so.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -83,7 +84,8 @@ def to_fully_convolutional(
         allow_global: keep layers that look at the whole image (attention, normalization over
             space) instead of refusing them.
         tolerance: largest difference in standard deviations of the output before the conversion
-            is refused; None chooses 1e-5, more for half precision.
+            is refused; None chooses 1e-5, more for half precision and where rounding alone moves
+            the network by more.
         safe_mode: False lets a file bring Python code along (Lambda layers).
         custom_objects: classes that a saved file names.
         name: of the new model.
@@ -116,7 +118,6 @@ def to_fully_convolutional(
         input_shape=input_shape,
         name=name,
     )
-    same_at_original_size(model, fcn, record, limit=tolerance)
-    runs_larger(fcn, record)
-    fcn.conversion = record
+    notes = same_at_original_size(model, fcn, record, limit=tolerance) + runs_larger(fcn, record)
+    fcn.conversion = replace(record, notes=record.notes + notes)
     return fcn

@@ -71,5 +71,10 @@ def feeds_back(graph: Graph, maps: dict[int, tuple], pooled: Step) -> bool:
 
 
 def _leaves_the_grid(step: Step) -> bool:
-    reduces = type(step.op).__name__ in REDUCTIONS and len(step.tensors) == 1
-    return isinstance(step.op, (*GLOBAL_POOLS, layers.Flatten)) or reduces
+    """Pooled away; a reduction over the channels alone keeps its positions."""
+    if isinstance(step.op, (*GLOBAL_POOLS, layers.Flatten)):
+        return True
+    if type(step.op).__name__ not in REDUCTIONS or len(step.tensors) != 1:
+        return False
+    rank = len(step.tensors[0].shape)
+    return step.op.axis is None or {a % rank for a in step.op.axis} not in ({1}, {rank - 1})

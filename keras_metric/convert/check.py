@@ -1,13 +1,19 @@
 """Does the converted model compute what the original computes, at the original size?"""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops, tree
 
 from keras_metric.convert.convert import Conversion
 from keras_metric.convert.errors import ConversionError
+from keras_metric.convert.rounding import rounding
 
 TOLERANCE = {"float64": 1e-5, "float32": 1e-5, "float16": 2e-2, "bfloat16": 1e-1}
+DULL = 1e-7  # spread of an output that does not depend on the image
 
 
 def tolerance(model: keras.Model) -> float:
@@ -55,6 +61,8 @@ def difference(found: np.ndarray, expected: np.ndarray) -> float:
 
 def unit(expected: np.ndarray) -> float:
     """The standard deviation that differences are measured in."""
+    if not expected.size:
+        return 1e-30
     return max(float(expected.std()), 0.1 * float(np.abs(expected).max(initial=0)), 1e-30)
 
 
@@ -76,41 +84,91 @@ def first_cell(y: np.ndarray, expected: np.ndarray, record: Conversion, index: i
 
 def same_at_original_size(
     model: keras.Model, fcn: keras.Model, record: Conversion, *, limit: float | None = None
-) -> float:
-    """The largest difference over all outputs; raises ConversionError above `limit`.
+) -> tuple[str, ...]:
+    """Notes on the check; raises ConversionError if `at_original_size` finds more than allowed."""
+    found, allowed, dull = at_original_size(model, fcn, record, limit=limit)
+    if not found <= allowed:
+        raise ConversionError(
+            f"The outputs of {model.name!r} changed in the conversion, at the original size. "
+            f"Expected a difference of at most {allowed:.1g} of the output's standard deviation. "
+            f"Received: {found:.3g}. The rewrite was:\n{record}"
+        )
+    if not dull:
+        return ()
+    return (
+        f"output {', '.join(map(str, dull))} is the same for all random images, so the check says "
+        "little: compare on images of your own.",
+    )
+
+
+def at_original_size(
+    model: keras.Model, fcn: keras.Model, record: Conversion, *, limit: float | None = None
+) -> tuple[float, float, list[int]]:
+    """The largest difference of an output, in its standard deviations, and what is allowed.
+
+    The third are the outputs that are the same for all images, which no check tells from a wrong
+    one.
 
     On noise around 0 or of 0 to 255, whichever the model tells apart better. The other one is in a
     range it was not made for, where rounding weighs more: it may differ by a hundred limits.
+    Without a `limit` it is `tolerance(model)`, or what rounding alone moves this network by.
     """
-    limit = tolerance(model) if limit is None else limit
     answers = [_answers(model, fcn, record, scale) for scale in (1.0, 255.0)]
-    worst = 0.0
-    for i, pairs in enumerate(zip(*answers, strict=True)):
-        finite = [(found, expected) for found, expected in pairs if np.isfinite(expected).all()]
+    most = tolerance(model) if limit is None else limit
+    judged, dull = [], []
+    for pair in zip(*answers, strict=True):
+        finite = [answer for answer in pair if np.isfinite(answer.expected).all()]
         if not finite:
             raise ConversionError(
                 f"{model.name!r} cannot be checked. Expected finite outputs on random images. "
                 "Received: NaN or infinity."
             )
-        finite.sort(key=lambda pair: -spread(pair[1]))
-        differences = [difference(found, expected) for found, expected in finite]
-        for here, most in zip(differences, (limit, 100 * limit), strict=False):
-            if not here <= most:
-                raise ConversionError(
-                    f"Output {i} of {model.name!r} changed in the conversion, at the original "
-                    f"size. Expected a difference of at most {most:.1g} of the output's standard "
-                    f"deviation. Received: {here:.3g}. The rewrite was:\n{record}"
-                )
-        worst = max(worst, differences[0])
-    return worst
+        finite.sort(key=lambda answer: -spread(answer.expected))
+        if spread(finite[0].expected) < DULL:
+            dull.append(finite[0].index)
+        steps = zip(finite, (most, 100 * most), strict=False)
+        judged.append([(a.difference, _allowed(fcn, a, bar, limit is None)) for a, bar in steps])
+    wrong = [one for results in judged for one in results if not one[0] <= one[1]]
+    return (*(wrong[0] if wrong else max(results[0] for results in judged)), dull)
 
 
-def _answers(model, fcn, record: Conversion, scale: float) -> list[tuple[np.ndarray, np.ndarray]]:
+def _allowed(fcn, answer: "_Answer", limit: float, rounding: bool) -> float:
+    if not rounding or answer.difference <= limit:
+        return limit
+    return with_rounding(limit, fcn, answer.images, answer.read, answer.expected)
+
+
+def with_rounding(limit: float, fcn: keras.Model, images, read, expected: np.ndarray) -> float:
+    """The limit, or what rounding moves this network by if that is more, up to 100 limits."""
+    return min(max(limit, rounding(fcn, images, read) / unit(expected)), 100 * limit)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """One output on random images, and `read`, which takes it from all outputs of the network."""
+
+    images: Any
+    index: int
+    read: Callable[[list], np.ndarray]
+    found: np.ndarray
+    expected: np.ndarray
+
+    @property
+    def difference(self) -> float:
+        return difference(self.found, self.expected)
+
+
+def _answers(model, fcn, record: Conversion, scale: float) -> list[_Answer]:
     """What the network and the model say of random images, output by output."""
     images = random_images(fcn, list(record.windows), scale=scale)
-    pairs = zip(outputs(fcn, images), outputs(model, images), strict=True)
-    first = record.channels_first
-    return [(first_cell(f, e, record, i, first), e) for i, (f, e) in enumerate(pairs)]
+    found, answers = outputs(fcn, images), []
+    for i, expected in enumerate(outputs(model, images)):
+
+        def read(ys, i=i, expected=expected):
+            return first_cell(ys[i], expected, record, i, record.channels_first)
+
+        answers.append(_Answer(images, i, read, read(found), expected))
+    return answers
 
 
 def spread(expected: np.ndarray) -> float:
@@ -121,19 +179,36 @@ def spread(expected: np.ndarray) -> float:
     return float(apart / max(np.abs(expected).max(initial=0), 1e-30))
 
 
-def runs_larger(fcn: keras.Model, record: Conversion) -> None:
-    """One pass over a larger image: what only shows there is found before the model is used."""
-    sizes = [
-        tuple(n + 2 * s - 1 for n, s in zip(window, record.stride, strict=True))
-        for window in record.windows
-    ]
+def runs_larger(fcn: keras.Model, record: Conversion) -> tuple[str, ...]:
+    """One pass over a larger image: what only shows there is found before the model is used.
+
+    A network whose branches are padded by the parity of their maps runs on sizes that keep it:
+    that is a note.
+    """
+    error = _failure(fcn, [_larger(w, [2 * s - 1 for s in record.stride]) for w in record.windows])
+    if error is None:
+        return ()
+    if max(record.stride) > 1:
+        sizes = [_larger(window, record.stride) for window in record.windows]
+        if _failure(fcn, sizes) is None:
+            steps = " x ".join(map(str, record.stride))
+            return (f"runs on images of the training size and multiples of {steps} more only.",)
+    raise ConversionError(
+        f"{fcn.name!r} does not run on an image larger than at training. Expected layers that "
+        f"read maps of one stride and of free size. Received: {_core(error)}"
+    ) from error
+
+
+def _larger(window, by) -> tuple[int, ...]:
+    return tuple(n + more for n, more in zip(window, by, strict=True))
+
+
+def _failure(fcn: keras.Model, sizes) -> Exception | None:
     try:
         outputs(fcn, random_images(fcn, sizes))
     except Exception as error:  # every layer has its own way to refuse a shape
-        raise ConversionError(
-            f"{fcn.name!r} does not run on an image larger than at training. Expected layers that "
-            f"read maps of one stride and of free size. Received: {_core(error)}"
-        ) from error
+        return error
+    return None
 
 
 def _core(error: Exception) -> str:

@@ -49,6 +49,11 @@ def detections(
             f"Received: shape {scores.shape}."
         )
     chosen = list(range(scores.shape[-1])) if labels is None else list(labels)
+    if not all(0 <= label < scores.shape[-1] for label in chosen):
+        raise ValueError(
+            f"labels are no channels of scores. Expected numbers from 0 to {scores.shape[-1] - 1}. "
+            f"Received: {chosen}."
+        )
     boxes = geometry.window_boxes(*scores.shape[:2])
     found: list[Detection] = []
     for label in chosen:

@@ -53,13 +53,26 @@ def finer(op, fields) -> tuple[Field, ...]:
     for f, factor, k in zip(fields, factors, kernels, strict=True):
         step = f.stride * factor
         if isinstance(op, analysis.UPSAMPLING):
-            wide = 1 if op.interpolation == "nearest" else 2
-            reach = (f.stride - step) * wide
-            after.append(Field(f.size + reach + (wide - 1) * step, step, f.offset - reach))
+            bilinear = getattr(op, "interpolation", "nearest") != "nearest"
+            after.append(between(f, int(1 / factor)) if bilinear else repeated(f, step))
         else:
             crop = int((k - 1 / factor) // 2) if op.padding == "same" and k > 1 / factor else 0
             after.append(Field(f.size + (k - 1) * step, step, f.offset + (crop - k + 1) * step))
     return tuple(after)
+
+
+def repeated(f: Field, step) -> Field:
+    return Field(f.size + f.stride - step, step, f.offset - f.stride + step)
+
+
+def between(f: Field, factor: int) -> Field:
+    """Bilinear: the first half of a position's copies reads the one before, the second the next."""
+    if factor == 1:
+        return f
+    step, last, first = f.stride / factor, factor // 2 - 1, (factor + 1) // 2
+    return Field(
+        f.size + 2 * f.stride + (last - first) * step, step, f.offset - f.stride - last * step
+    )
 
 
 def sliced(key, fields, first: bool) -> tuple[Field, ...]:

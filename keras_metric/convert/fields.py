@@ -7,7 +7,9 @@ import keras
 from keras import layers, tree
 
 from keras_metric.convert import analysis, patches, probes, trunk
-from keras_metric.convert.field import WHOLE, Field, each, finer, sliced, union
+from keras_metric.convert.aligned import AddAligned, CropToImage, Stretch
+from keras_metric.convert.errors import ConversionError
+from keras_metric.convert.field import WHOLE, Field, between, each, finer, sliced, union
 from keras_metric.convert.graph import Graph, Step, trace
 from keras_metric.convert.layout import Grid, Plain, Value
 
@@ -33,7 +35,7 @@ REASONS = {
     "whole image": "looks at the whole image (squeeze-excite, global pooling or normalization); a "
     "window alone gives it other values. Crop windows, or train without it",
 }
-_ALIKE = (*trunk.POINTWISE, layers.BatchNormalization, layers.Dense)
+_ALIKE = (*trunk.POINTWISE, layers.BatchNormalization, layers.Dense, AddAligned, CropToImage)
 
 
 def follow(fcn: keras.Model, size: tuple[int, ...], *, gates: bool = True):
@@ -60,7 +62,14 @@ def _sized(fcn: keras.Model, size) -> keras.Model:
         return keras.Input(shape, dtype=x.dtype, name=x.name)
 
     inputs = tree.map_structure(fixed, fcn._inputs_struct)
-    return keras.Model(inputs, fcn(inputs))
+    try:
+        return keras.Model(inputs, fcn(inputs))
+    except Exception as error:  # every layer has its own way to refuse a shape
+        raise ConversionError(
+            f"{fcn.name!r} does not run on images of {' x '.join(map(str, size))} pixels. Expected "
+            "the training size or more, and for a network whose notes say so in steps of its "
+            f"stride. Received: {' '.join(str(error).split())[:200]}"
+        ) from error
 
 
 class Walk:
@@ -136,11 +145,15 @@ class Walk:
         return axes is None or not {a % len(x.shape) for a in axes} <= channel
 
     def _merge(self, step: Step, maps) -> tuple[Field, ...]:
-        merged = self.fields[id(maps[0])]
-        for x in maps[1:]:
-            merged = tuple(
-                union(step.op.name, a, b) for a, b in zip(merged, self.fields[id(x)], strict=True)
-            )
+        fields = [self.fields[id(x)] for x in maps]
+        if isinstance(step.op, (AddAligned, CropToImage)):
+            fields = [
+                tuple(f.through(0, 1, -n) for f, n in zip(map_fields, start, strict=True))
+                for map_fields, start in zip(fields, step.op.starts, strict=False)
+            ]
+        merged = fields[0]
+        for other in fields[1:]:
+            merged = tuple(union(step.op.name, a, b) for a, b in zip(merged, other, strict=True))
         return merged
 
     def _through(self, step: Step, x, fields) -> tuple[Field, ...]:
@@ -155,6 +168,8 @@ class Walk:
             return self._border(step, fields)
         if isinstance(op, (*analysis.TRANSPOSED, *analysis.UPSAMPLING)):
             return finer(op, fields)
+        if isinstance(op, Stretch):
+            return tuple(between(f, n) for f, n in zip(fields, op.factors, strict=True))
         if type(op).__name__ == "GetItem":
             key = step.args[1] if len(step.args) > 1 else step.kwargs["key"]
             return sliced(key, fields, self.first[id(x)])

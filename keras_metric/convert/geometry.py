@@ -118,6 +118,14 @@ def geometry(
     remembered = note.read(fcn)
     window = tuple(window) if window else training_size(fcn)
     size = window if size is None else tuple(size)
+    if len({len(window), len(size), len(_image(fcn).shape) - 2}) > 1 or not 0 <= output < len(
+        fcn.outputs
+    ):
+        raise ValueError(
+            "There is no such map. Expected a window and a size of "
+            f"{len(_image(fcn).shape) - 2} sides, and an output from 0 to {len(fcn.outputs) - 1}. "
+            f"Received: window {window}, size {size}, output {output}."
+        )
     at_window, faults = follow(fcn, window)
     fields = follow(fcn, size)[0][output] if size != window else at_window[output]
     if fields is None:

@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import keras
@@ -152,6 +153,12 @@ def _declared_inputs(model, input_shape):
 
 
 def _sized(x, input_shape) -> tuple:
+    sides = (*x.shape[1:], *(input_shape or ()))
+    if not all(d is None or (isinstance(d, Integral) and d > 0) for d in sides):
+        raise ConversionError(
+            f"Input {x.name!r} has no size. Expected sides of 1 or more. Received: shape "
+            f"{tuple(x.shape)}, input_shape={input_shape!r}."
+        )
     if None not in x.shape[1:]:
         return (None, *x.shape[1:])
     if input_shape is None or len(input_shape) != len(x.shape) - 1:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import product
+from numbers import Integral
 
 import keras
 import numpy as np
@@ -26,7 +27,7 @@ class Scan:
         tile: pixels of a tile; the size of the image where it was scanned whole.
         tiles: how many.
         seam: the largest difference found in the cells that two tiles share, in standard
-            deviations of the scores; 0 for one tile.
+            deviations of the scores (of the tile where they vary most); 0 for one tile.
     """
 
     scores: np.ndarray
@@ -41,7 +42,7 @@ def scan(
     image,
     *,
     tile: int | tuple[int, ...] | None = None,
-    memory: int = 2**30,
+    memory: float = 2**30,
     window: tuple[int, ...] | None = None,
     output: int = 0,
     progress: Callable[[list], Iterable] = iter,
@@ -73,24 +74,27 @@ def scan(
         ConversionError: the image needs tiles and a layer looks at the whole image; tiles that
             disagree.
     """
+    image = image if hasattr(image, "dtype") else np.asarray(image)
     size = _checked(fcn, image, window)
     places = geometry(fcn, window=window, size=size, output=output)
     walk = Walk(fcn, size)
     axes = _axes(walk, places, output)
     sides = _sides(walk, axes, tile, memory)
     cuts = list(product(*(axis.cuts(n) for axis, n in zip(axes, sides, strict=True))))
-    scores, filled, worst = None, np.zeros([axis.cells for axis in axes], bool), 0.0
+    scores, filled = None, np.zeros([axis.cells for axis in axes], bool)
+    apart, unit = 0.0, check.unit(np.zeros(1))
     for cut in progress(cuts):
         found = _run(fcn, image, cut, output)
         if scores is None:
             scores = np.zeros((*filled.shape, found.shape[-1]), "float32")
         part = found[tuple(c.kept for c in cut)]
         place = tuple(c.cells for c in cut)
-        difference = disagreement(scores, filled, part, place) / check.unit(part)
-        worst = max(worst, difference)
-        _check_seam(fcn, difference, cut)
+        unit = max(unit, check.unit(part[np.isfinite(part)]))
+        difference = disagreement(scores, filled, part, place)
+        apart = max(apart, difference)
+        _check_seam(fcn, difference / unit, cut)
         scores[place], filled[place] = part, True
-    return Scan(scores, places, sides, len(cuts), worst)
+    return Scan(scores, places, sides, len(cuts), apart / unit)
 
 
 def _checked(fcn: keras.Model, image, window) -> tuple[int, ...]:
@@ -100,8 +104,15 @@ def _checked(fcn: keras.Model, image, window) -> tuple[int, ...]:
         raise ValueError(
             f"Scanning takes networks of one image. Expected 1 input. Received: {len(inputs)}."
         )
-    shape, first = tuple(np.shape(image)), channels_first(fcn)
-    wanted = tuple(inputs[0].shape[1:])
+    shape, wanted = tuple(image.shape), tuple(inputs[0].shape[1:])
+    if wanted.count(None) != len(wanted) - 1:
+        raise ValueError(
+            "The network has no free size. Expected the result of to_fully_convolutional. "
+            f"Received: input shape {wanted}."
+        )
+    if getattr(image.dtype, "kind", "f") not in "biuf":
+        raise ValueError(f"The image is no numbers. Expected pixels. Received: {image.dtype}.")
+    first = channels_first(fcn)
     channels = 0 if first else -1
     if len(shape) != len(wanted) or shape[channels] != wanted[channels]:
         named = tuple("any" if d is None else d for d in wanted)
@@ -125,7 +136,7 @@ def _axes(walk: Walk, places: Geometry, output: int) -> list[Axis]:
     return [Axis(n, count, f.size, f.offset, f.stride, step) for n, count, f, step in numbers]
 
 
-def _sides(walk: Walk, axes: list[Axis], tile, memory: int) -> tuple[int, ...]:
+def _sides(walk: Walk, axes: list[Axis], tile, memory: float) -> tuple[int, ...]:
     """Of a tile: as asked for, or as large as the memory allows."""
     size = tuple(axis.size for axis in axes)
     if tile is None:
@@ -133,15 +144,20 @@ def _sides(walk: Walk, axes: list[Axis], tile, memory: int) -> tuple[int, ...]:
             return size
         _check_local(walk, axes, f"memory of {walk.bytes():,} bytes")
         return tile_size(axes, side_for(axes, walk.bytes(), memory))
-    wanted = (tile,) * len(axes) if isinstance(tile, int) else tuple(tile)
-    if len(wanted) != len(axes) or min(wanted) < 1:
+    wanted = tuple(tile) if isinstance(tile, (tuple, list)) else (tile,) * len(axes)
+    if len(wanted) != len(axes) or not all(_is_side(n) for n in wanted):
         raise ValueError(
             f"tile is no size of a tile. Expected {len(axes)} positive sides. Received: {tile!r}."
         )
+    wanted = tuple(map(int, wanted))
     if all(w >= n for w, n in zip(wanted, size, strict=True)):
         return size
     _check_local(walk, axes, f"a tile of {' x '.join(map(str, size))} pixels, the whole image")
     return tile_size(axes, tuple(min(w, n) for w, n in zip(wanted, size, strict=True)))
+
+
+def _is_side(n) -> bool:
+    return isinstance(n, Integral) and not isinstance(n, bool) and n > 0
 
 
 def _check_local(walk: Walk, axes: list[Axis], otherwise: str) -> None:

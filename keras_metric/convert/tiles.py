@@ -85,7 +85,7 @@ def tile_size(axes: list[Axis], wanted: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(min(axis.size, axis.fitting(w)) for axis, w in pairs)
 
 
-def side_for(axes: list[Axis], bytes_of_whole: int, memory: int) -> tuple[int, ...]:
+def side_for(axes: list[Axis], bytes_of_whole: int, memory: float) -> tuple[int, ...]:
     """A tile of equal sides whose maps take `memory` bytes, as far as the least tile allows."""
     pixels = math.prod(axis.size for axis in axes)
     side = (pixels * memory / bytes_of_whole) ** (1 / len(axes))
@@ -94,5 +94,6 @@ def side_for(axes: list[Axis], bytes_of_whole: int, memory: int) -> tuple[int, .
 
 def disagreement(scores: np.ndarray, filled: np.ndarray, part: np.ndarray, place) -> float:
     """The largest difference of a tile from the cells that are there already."""
-    there = filled[place]
-    return float(np.abs(scores[place] - part)[there].max(initial=0)) if there.any() else 0.0
+    before, now = scores[place][filled[place]], part[filled[place]]
+    apart = (before != now) & ~(np.isnan(before) & np.isnan(now))  # infinity less itself is none
+    return float(np.abs(before[apart] - now[apart]).max(initial=0))

@@ -36,7 +36,8 @@ def unchanged(site):
 @default(on=Grid)
 def pointwise(site):
     """Runs on any size if a probe finds that it treats every position alike."""
-    if probes.treats_positions_alike(site.step, site.values):
+    on_grid = all(id(ref) in site.build.strides for ref in site.step.outputs)
+    if on_grid and probes.treats_positions_alike(site.step, site.values):
         return site.give_maps(site.replay())
     if not site.build.allow_global:
         raise site.refuse(
@@ -112,9 +113,31 @@ def cropping(site):
 
 @rule(*analysis.TRANSPOSED, *analysis.UPSAMPLING, on=Grid)
 def upsampling(site):
+    """As it is; bilinear in two layers that Keras traces where the size is not known."""
     if max(site.value.layout.rate) > 1:
         raise site.refuse("makes the map finer, after densify removed a stride", "densify=1")
-    return site.give_maps(site.replay())
+    way = getattr(site.op, "interpolation", "nearest")
+    if way not in ("nearest", "bilinear"):
+        raise site.refuse(
+            f"interpolates by {way!r}, which Keras does not trace for images of any size",
+            "interpolation='nearest' or 'bilinear'",
+        )
+    return bilinear(site) if way == "bilinear" else site.give_maps(site.replay())
+
+
+def bilinear(site):
+    """Every position 2 f times, then means of 2 f positions every 2: exact, the edges held."""
+    op, x = site.op, site.value.tensor
+    kept = {"data_format": op.data_format, "dtype": op.dtype_policy}
+    for axis, factor in enumerate(op.size):
+        if factor == 1:
+            continue
+        size, strides = [1, 1], [1, 1]
+        size[axis], strides[axis] = 2 * factor, 2
+        x = layers.UpSampling2D(size, name=site.build.name(f"{op.name}_repeated"), **kept)(x)
+        name = site.build.name(op.name)
+        x = layers.AveragePooling2D(size, strides, padding="same", name=name, **kept)(x)
+    return site.give_maps(x)
 
 
 @rule(*ADAPTIVE, on=Grid)

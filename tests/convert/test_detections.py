@@ -59,3 +59,9 @@ def test_suppression_equals_loops(overlap, rng):
 def test_batches_are_refused():
     with pytest.raises(ValueError, match="one image"):
         km.convert.detections(np.zeros((1, 4, 4, 2)), PLACES)
+
+
+@pytest.mark.parametrize("label", [-1, 2])
+def test_labels_that_are_no_channels_are_refused(label):
+    with pytest.raises(ValueError, match="Expected numbers from 0 to 1"):
+        km.convert.detections(np.zeros((4, 4, 2)), PLACES, labels=[label])

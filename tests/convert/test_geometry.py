@@ -1,11 +1,14 @@
 """Boxes by arithmetic against boxes by experiment: which pixels change a cell."""
 
+from fractions import Fraction
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
 import keras_metric as km
+from keras_metric.convert.field import Field, between
 
 D = layers.Dense
 
@@ -144,3 +147,20 @@ def test_output_without_positions():
     fcn = keras.Model(image, layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3)(image)))
     with pytest.raises(ValueError, match="no positions"):
         km.convert.geometry(fcn, window=(5, 5))
+
+
+@pytest.mark.parametrize("factor", range(1, 8))
+def test_boxes_of_bilinear_upsampling_hold_all_they_read(factor):
+    """Of a map whose positions are 3 pixels apart and have read 5 each."""
+    below = Field(Fraction(5), Fraction(3), Fraction(-1))
+    above = between(below, factor)
+    cells = 6
+    up = keras.layers.UpSampling2D((factor, 1), interpolation="bilinear")
+    for cell in range(cells):
+        one = np.zeros((1, cells, 1, 1), "float32")
+        one[0, cell] = 1
+        reads = keras.ops.convert_to_numpy(up(one)).ravel() > 1e-3
+        for position in np.flatnonzero(reads):
+            start = above.offset + int(position) * above.stride
+            assert start <= below.offset + cell * below.stride
+            assert start + above.size >= below.offset + cell * below.stride + below.size

@@ -1,5 +1,7 @@
 """What a converted layer keeps: precision, constraints, adapters, formats; and how it is saved."""
 
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -186,6 +188,30 @@ def test_saves_and_reloads(head, net, trunk, array, rng, tmp_path):
     again = keras.saving.load_model(tmp_path / "fcn.keras")
     np.testing.assert_array_equal(array(again(x)), array(fcn(x)))
     assert km.convert.verify(model, again, window=(14, 12)).exact
+
+
+@pytest.mark.parametrize("factors", [2, (3, 1), (4, 5)])
+def test_bilinear_upsampling(factors, net, exact, array, rng, tmp_path):
+    """Keras traces it for images of one size only; what it becomes runs on any, in any process."""
+
+    def build(x):
+        x = layers.UpSampling2D(factors, interpolation="bilinear", name="up")(x)
+        return flat(D(3))(layers.Conv2D(4, 3, activation="relu")(x))
+
+    model = net(build, (6, 5, 3))
+    fcn = km.convert.to_fully_convolutional(model)
+    x = rng.standard_normal((2, 6, 5, 3)).astype("float32")
+    np.testing.assert_allclose(array(fcn(x))[:, 0, 0], array(model(x)), atol=1e-5)
+    report = km.convert.verify(model, fcn)
+    assert report.equal
+    assert {fault.layer.split("_")[0] for fault in report.faults} == {"up"}
+    fcn.save(tmp_path / "fcn.keras")
+    with zipfile.ZipFile(tmp_path / "fcn.keras") as saved:
+        assert b'registered_name": "keras_metric' not in saved.read("config.json")
+    again = keras.saving.load_model(tmp_path / "fcn.keras")
+    for size in ((6, 5), (9, 11)):
+        x = rng.standard_normal((1, *size, 3)).astype("float32")
+        np.testing.assert_allclose(again.predict(x, verbose=0), array(fcn(x)), atol=1e-5)
 
 
 @pytest.mark.tensorflow

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from keras import layers
 
@@ -27,7 +27,11 @@ HEAD = st.sampled_from(["flatten", "hidden", "average", "maximum", "folded", "un
 
 
 def stage(x, kind, height, width, stride, active):
+    """The next layers; `x` itself where they are larger than the map."""
     size = (height, width)
+    apart = stride if kind == "dilated" else 1
+    if any((k - 1) * apart >= n for k, n in zip(size, x.shape[1:3], strict=True)):
+        return x
     if kind == "conv":
         x = layers.Conv2D(3, size, stride)(x)
     elif kind == "dilated":
@@ -77,9 +81,32 @@ def check(stages, kind, seed, randomize, densify=1):
     assert report.faults == ()
     assert report.exact, report
     assert report.cells >= 6
-    images = np.random.default_rng(seed).standard_normal((4, 25, 23, 2)).astype("float32")
-    outputs = keras.ops.convert_to_numpy(model(images))
-    assume(np.ptp(outputs, axis=0).max() > 1e-4 * np.abs(outputs).max())  # not a constant
+
+
+# Large terms that cancel: float32 itself differs by 2e-5 between two orders of summation.
+CANCELLING = {
+    "leaky relu of long sums": ([("residual", 1, 1, 1, False)], "hidden", 1),
+    "batch norm, folded": ([("max", 3, 3, 1, True)], "folded", 3),
+    "only on windows": (
+        [
+            ("depthwise", 2, 3, 1, True),
+            ("conv", 1, 1, 1, True),
+            ("conv", 1, 1, 1, False),
+            ("norm", 1, 3, 1, False),
+        ],
+        "flatten",
+        45,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CANCELLING)
+def test_rounding_is_no_difference(name, randomize):
+    check(*CANCELLING[name], randomize)
+
+
+def test_stages_larger_than_the_map_are_left_out(randomize):
+    check([("max", 1, 3, 2, False)] * 4, "folded", 7, randomize)
 
 
 QUICK = settings(

@@ -37,6 +37,8 @@ REFUSED = {
         x
         + layers.UpSampling2D((4, 3))(layers.Reshape((1, 1, 5))(layers.GlobalAveragePooling2D()(x)))
     ),
+    "mean over the batch": lambda x: flat_head(x - ops.mean(x, axis=0, keepdims=True)),
+    "bicubic": lambda x: flat_head(layers.UpSampling2D(2, interpolation="bicubic", name="bad")(x)),
     "join along rows": lambda x: flat_head(layers.Concatenate(axis=1, name="bad")([x, x])),
     "sum over rows": lambda x: flat_head(ops.sum(x, axis=1)),
 }
@@ -125,6 +127,23 @@ def test_an_inexact_rewrite_is_not_returned(net, trunk, monkeypatch):
         km.convert.to_fully_convolutional(net(lambda x: flat_head(trunk(x))))
 
 
+def test_branches_padded_by_parity_run_where_they_keep_it(net, array):
+    """As in NASNet on odd maps: the zeros were chosen for the training size."""
+
+    def build(x):
+        padded = layers.Conv2D(3, 5, 2)(layers.ZeroPadding2D(((1, 2), (1, 2)))(x))
+        pooled = layers.MaxPooling2D(1, 2, padding="same")(x)
+        return flat_head(layers.Add(name="join")([padded, pooled]))
+
+    model = net(build, (10, 10, 3))
+    fcn = km.convert.to_fully_convolutional(model)
+    assert any("training size and multiples of 2 x 2 more only" in n for n in fcn.conversion.notes)
+    assert km.convert.verify(model, fcn).equal
+    assert fcn(np.zeros((1, 14, 12, 3))).shape[1:3] == (3, 2)
+    with pytest.raises(ConversionError, match="does not run on images of 13 x 13 pixels. Expected"):
+        km.convert.scan(fcn, np.zeros((13, 13, 3)))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -137,6 +156,13 @@ def test_an_inexact_rewrite_is_not_returned(net, trunk, monkeypatch):
 def test_bad_options(options, message, net, trunk):
     with pytest.raises(ValueError, match=message):
         km.convert.to_fully_convolutional(net(lambda x: flat_head(trunk(x))), **options)
+
+
+@pytest.mark.parametrize("shape", ["8x8", (0, 8, 3), (8, 8)])
+def test_sizes_that_are_none(shape, net):
+    model = net(lambda x: D(2)(layers.GlobalAveragePooling2D()(x)), (None, None, 3))
+    with pytest.raises(ConversionError, match="Expected.*Received: shape"):
+        km.convert.to_fully_convolutional(model, input_shape=shape)
 
 
 def test_no_model_and_no_image():

@@ -107,6 +107,9 @@ HEADS = {
     "shared prelu in the trunk": lambda x: D(3)(
         layers.Flatten()(layers.PReLU(shared_axes=[1, 2])(x))
     ),
+    "norm over the channels": lambda x: D(3)(
+        layers.Flatten()(x / (1 + ops.sum(x * x, axis=-1, keepdims=True)))
+    ),
     "dense on the map": lambda x: D(3)(layers.Flatten()(D(6, activation="relu")(x))),
     "layer norm of channels": lambda x: D(3)(layers.Flatten()(layers.LayerNormalization()(x))),
     "convolution of a transposed map": lambda x: D(3)(

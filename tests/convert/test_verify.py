@@ -111,6 +111,47 @@ def test_a_wrong_model_is_not_equal(net, trunk):
     assert "no layer is known" in str(report)
 
 
+def test_rounding_hides_no_wrong_kernel(net):
+    """Sums of large terms that cancel: rounding is large, one wrong row in 2645 is larger."""
+
+    def build(x):
+        x = layers.Activation("relu")(x + 100)
+        return D(2, name="fc")(layers.Flatten()(x))
+
+    model = net(build, (23, 23, 5))
+    fc = model.get_layer("fc")
+    kernel, bias = fc.get_weights()
+    fc.set_weights([kernel - kernel.mean(0), bias])
+    fcn = km.convert.to_fully_convolutional(model)
+    assert km.convert.verify(model, fcn).exact
+    kernel, bias = fcn.get_layer("fc").get_weights()
+    kernel[3, 4, 1] += 1
+    fcn.get_layer("fc").set_weights([kernel, bias])
+    report = km.convert.verify(model, fcn)
+    assert not report.equal
+    assert not report.exact
+    assert report.tolerance < 0.01
+
+
+def test_a_limit_of_ones_own_is_kept(net, trunk):
+    model = net(lambda x: D(3)(layers.BatchNormalization()(layers.Flatten()(trunk(x)))))
+    fcn = km.convert.to_fully_convolutional(model)
+    report = km.convert.verify(model, fcn, tolerance=1e-12)
+    assert report.tolerance == 1e-12
+    assert not report.exact
+    with pytest.raises(km.convert.ConversionError, match="at most 1e-12"):
+        km.convert.to_fully_convolutional(model, tolerance=1e-12)
+
+
+def test_outputs_that_never_change_are_told(net, trunk):
+    """Dead activations: any kernel would pass the check."""
+    model = net(lambda x: D(3)(layers.ReLU()(layers.Flatten()(trunk(x)) - 100)))
+    fcn = km.convert.to_fully_convolutional(model)
+    assert any("output 0 is the same for all random images" in n for n in fcn.conversion.notes)
+    alive = km.convert.to_fully_convolutional(net(lambda x: D(3)(layers.Flatten()(trunk(x)))))
+    assert alive.conversion.notes == ()
+
+
 def test_more_cells_than_windows(net, trunk, rng):
     """A window larger than the receptive field: cells whose window leaves the image are skipped."""
     model = net(lambda x: D(3)(layers.Flatten()(trunk(x))), (15, 13, 3))
@@ -120,6 +161,28 @@ def test_more_cells_than_windows(net, trunk, rng):
     report = km.convert.verify(model, fcn, images=images)
     assert report.cells == 2 * 3
     assert report.exact
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"images": np.zeros((14, 12, 3))}, "no batch for the network"),
+        (
+            {"images": np.zeros((1, 14, 12, 1))},
+            r"Expected one image or more of shape \('any', 'any'",
+        ),
+        ({"images": np.zeros((0, 14, 12, 3))}, "no batch for the network"),
+        ({"grid": (2,)}, "Expected 2 numbers of cells"),
+        ({"grid": (0, 2)}, "Expected 2 numbers of cells"),
+        ({"batch_size": 0}, "Expected 1 or more. Received: 0"),
+        ({"window": (14,)}, r"a size of 2 sides.*Received: window \(14,\)"),
+    ],
+)
+def test_bad_requests(options, message, net, trunk):
+    model = net(lambda x: D(3)(layers.Flatten()(trunk(x))), (14, 12, 3))
+    fcn = km.convert.to_fully_convolutional(model)
+    with pytest.raises(ValueError, match=message):
+        km.convert.verify(model, fcn, **options)
 
 
 def test_images_smaller_than_a_window(net, trunk):
