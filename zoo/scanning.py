@@ -1,6 +1,7 @@
 """A converted network over large pictures: what it finds, and the picture of it."""
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import keras
@@ -8,6 +9,8 @@ import numpy as np
 
 from keras_metric import convert, plots
 from keras_metric.convert.detections import suppress
+from keras_metric.convert.fields import channels_first
+from keras_metric.convert.geometry import training_size
 from zoo.datasets import photos
 from zoo.progress import shown
 
@@ -35,7 +38,7 @@ class ScanPictures:
     overlap: float = 0.5
     single: bool = False
     tile: int | None = None
-    memory: int = 2**30
+    memory: float = 2**30
     window: tuple[int, int] | None = None
     side: int = 2048
 
@@ -48,16 +51,25 @@ class ScanPictures:
                 f"There is no class to look for. Expected numbers from 0 to {count - 1}, one at "
                 f"least. Received: {wrong or 'all left out'}."
             )
-        if not 0 <= self.overlap <= 1 or self.memory < 1 or self.side < 16:
+        if not 0 <= self.overlap <= 1 or not self.memory >= 1 or self.side < 16:
             raise ValueError(
-                "A value is out of range. Expected an overlap from 0 to 1, memory of 1 MiB or "
-                f"more, a side of 16 pixels or more. Received: {self.overlap}, "
-                f"{self.memory / 2**20:g}, {self.side}."
+                "A value is out of range. Expected an overlap from 0 to 1, memory above 0 MiB, a "
+                f"side of 16 pixels or more. Received: {self.overlap}, {self.memory / 2**20:g}, "
+                f"{self.side}."
             )
+        if self.threshold != self.threshold:
+            raise ValueError("The threshold is no number. Expected a score. Received: nan.")
 
     def read(self, file: Path) -> np.ndarray:
-        """The pixels `(H, W, C)` of a file; `ValueError` for one that is not an image."""
-        return photos.read(file, self.fcn.inputs[0].shape[1 if self._first else -1])
+        """The pixels `(H, W, C)` of a file; `ValueError` for no image, or one below a window."""
+        pixels = photos.read(file, self.fcn.inputs[0].shape[1 if self._first else -1])
+        least = self.window or self._trained_on
+        if pixels.shape[0] < least[0] or pixels.shape[1] < least[1]:
+            raise ValueError(
+                f"The picture {file} is smaller than a window. Expected at least "
+                f"{least[0]} x {least[1]} pixels. Received: {pixels.shape[0]} x {pixels.shape[1]}."
+            )
+        return pixels
 
     def __call__(self, pixels: np.ndarray, title: str) -> "Found":
         """Scan, and what was found; `title` stands before the bar."""
@@ -99,9 +111,13 @@ class ScanPictures:
             captions=[f"{one.label} {one.score:.2f}" for one in found.boxes],
         )
 
+    @cached_property
+    def _trained_on(self) -> tuple[int, ...]:
+        return training_size(self.fcn)
+
     @property
     def _first(self) -> bool:
-        return self.fcn.inputs[0].shape[-1] is None
+        return channels_first(self.fcn)
 
     def _labels(self) -> list[int]:
         count = self.fcn.outputs[0].shape[1 if self._first else -1]

@@ -10,16 +10,29 @@ from pathlib import Path
 import numpy as np
 
 
-def png(picture) -> bytes:
-    """PNG of a picture `(H, W, 3)` of bytes, or of a matplotlib figure; a PNG stays as it is."""
+def png(picture, *, text: dict[str, str] | None = None) -> bytes:
+    """PNG of a picture `(H, W, 3)` of bytes, or of a matplotlib figure; a PNG stays as it is.
+
+    `text` is written into the file, by keyword; not into a PNG that is there already.
+    """
     if isinstance(picture, bytes):
         return picture
     buffer = io.BytesIO()
     if hasattr(picture, "savefig"):
-        picture.savefig(buffer, format="png", dpi=120)
+        picture.savefig(buffer, format="png", dpi=120, metadata=text)
     else:
-        _pillow().fromarray(np.asarray(picture, "uint8")).save(buffer, format="PNG")
+        image = _pillow().fromarray(np.asarray(picture, "uint8"))
+        image.save(buffer, format="PNG", pnginfo=_chunks(text))
     return buffer.getvalue()
+
+
+def _chunks(text: dict[str, str] | None):
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    for keyword, content in (text or {}).items():
+        info.add_text(keyword, content)
+    return info
 
 
 def save_png(picture, path: str | Path) -> Path:

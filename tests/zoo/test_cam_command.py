@@ -90,6 +90,23 @@ def test_what_cannot_be_read_is_skipped_and_told(classifier, photos, tmp_path, c
     assert "No image could be read" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("methods", ["gradcam", "gradcam,layercam"])
+def test_the_same_command_keeps_what_is_whole(methods, classifier, photos, tmp_path, capsys):
+    out, report = tmp_path / "maps", tmp_path / "maps.html"
+    arguments = ["cam", str(classifier), str(photos), "-o", str(out), "--report", str(report)]
+    arguments += ["--method", methods]
+    assert main(arguments) == 3
+    first, page = capsys.readouterr().out, report.read_text()
+    (out / "one.png").unlink()
+    assert main(arguments) == 3
+    again = capsys.readouterr().out
+    assert again.count("(kept: drawn before)") == 1
+    assert again.replace(" (kept: drawn before)", "") == first
+    assert report.read_text() == page
+    assert main([*arguments, "--alpha", "0.3"]) == 3
+    assert "kept" not in capsys.readouterr().out
+
+
 def test_a_report_needs_no_other_place(classifier, photo, tmp_path, capsys):
     report = tmp_path / "maps.html"
     assert main(["cam", str(classifier), str(photo), "--report", str(report), "--json"]) == 0

@@ -80,6 +80,7 @@ def test_folders_arrays_and_small_pictures(network, scene, tmp_path, capsys):
     (tmp_path / "scene.npy").rename(tmp_path / "in" / "deep" / "one.npy")
     scene.rename(tmp_path / "in" / "two.png")
     (tmp_path / "in" / "broken.png").write_text("no picture")
+    keras.utils.array_to_img(np.zeros((15, 40, 3))).save(tmp_path / "in" / "small.png")
     out = tmp_path / "out"
     arguments = ["scan", network, tmp_path / "in", "-o", out, "--side", 32, "--without", 2]
     capsys.readouterr()
@@ -87,9 +88,58 @@ def test_folders_arrays_and_small_pictures(network, scene, tmp_path, capsys):
     text = capsys.readouterr().out
     assert text.count("2 boxes") == 2
     assert f"skipped {tmp_path / 'in' / 'broken.png'}: The picture" in text
+    assert "small.png is smaller than a window. Expected at least 16 x 16" in text
     assert keras.utils.load_img(out / "deep" / "one.png").size == (32, 26)
     assert (out / "two.png").exists()
     assert len(list(out.rglob("*.*"))) == 2
+
+
+def folder_of(scene):
+    folder = scene.parent / "in"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        (folder / name).write_bytes(scene.read_bytes())
+    return folder
+
+
+def test_the_same_command_goes_on_where_it_was(network, scene, tmp_path, capsys):
+    """Whole pictures of the same model, options and image are kept; all others are drawn."""
+    folder, out = folder_of(scene), tmp_path / "out"
+    arguments = ["scan", str(network), str(folder), "-o", str(out), "--without", "2", "--boxes"]
+    assert main(arguments) == 0
+    first = capsys.readouterr().out
+    assert "kept" not in first
+    (out / "a.png").unlink()
+    (out / "b.json").unlink()
+    assert main(arguments) == 0
+    assert "kept" not in capsys.readouterr().out
+    (out / "a.png").write_bytes((out / "a.png").read_bytes()[:100])
+    before = (out / "b.png").stat().st_mtime_ns
+    assert main(arguments) == 0
+    again = capsys.readouterr().out
+    assert again.count("(kept: scanned before)") == 1
+    assert again.replace(" (kept: scanned before)", "") == first
+    assert (out / "b.png").stat().st_mtime_ns == before
+    for changed in (["--threshold", "0.7"], ["--single"]):
+        assert main([*arguments, *changed]) == 0
+        assert "kept" not in capsys.readouterr().out
+    (folder / "b.png").write_bytes((scene.parent / "scene.png").read_bytes() + b"\0")
+    assert main([*arguments, "--single"]) == 0
+    assert capsys.readouterr().out.count("kept") == 1
+
+
+def test_boxes_replace_no_other_file(network, scene, tmp_path, capsys):
+    arguments = ["scan", str(network), str(scene), "-o", str(tmp_path / "found.png"), "--boxes"]
+    labels = tmp_path / "found.json"
+    for content in ('{"labels": [1]}', "[]", "no json"):
+        labels.write_text(content)
+        assert main(arguments) == 1
+        assert "found.json" in capsys.readouterr().err
+        assert labels.read_text() == content
+        assert not (tmp_path / "found.png").exists()
+    labels.unlink()
+    assert main(arguments) == 0
+    assert main([*arguments, "--threshold", "0.9"]) == 0
 
 
 def test_one_class_for_a_place(network, tmp_path, capsys):
@@ -113,6 +163,8 @@ def test_one_class_for_a_place(network, tmp_path, capsys):
         (["--class", "1", "--without", "1"], "Received: all left out"),
         (["--tile", "8"], "tile is too small"),
         (["--overlap", "2"], "overlap from 0 to 1"),
+        (["--memory", "nan"], "memory above 0 MiB"),
+        (["--threshold", "nan"], "threshold is no number"),
         (["--side", "3"], "side of 16 pixels or more"),
         (
             ["--window", "28"],

@@ -7,7 +7,8 @@ a method that works.
 
 One method and one class give the map over the image; several give a grid, a row for each class and
 a column for each method. --signed draws what speaks against the class in blue. With --report all
-pictures are in one HTML file, which needs nothing beside it.
+pictures are in one HTML file, which needs nothing beside it. Pictures that the same command has
+written before are kept: after an interruption it goes on where it was.
 
 examples:
   keras-metric cam classifier.keras photo.jpg -o photo-cam.png
@@ -23,6 +24,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from zoo.commands import Answer
+from zoo.commands._folder import Drawn, drawn, ingredients
 from zoo.commands._pictures import SKIPPED, sources, targets
 
 
@@ -57,11 +59,12 @@ def arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> Answer:
     import zoo
     from zoo.drawing import MapPictures
+    from zoo.progress import shown
 
     images = sources(Path(options.path))
     places = _places(Path(options.path), images, options.out, options.report)
     model = zoo.load(options.model)
-    draw = MapPictures(
+    maps = MapPictures(
         model,
         options.method.split(","),
         layer=options.layer,
@@ -71,37 +74,26 @@ def run(options: Namespace) -> Answer:
         colours=options.colormap,
     )
     root = Path(options.path) if Path(options.path).is_dir() else Path(options.path).parent
-    found, skipped, pages = _drawn(draw, root, images, places, keep=options.report is not None)
+    pairs = shown(list(zip(images, places, strict=True)), "maps")
+    found, skipped = drawn(
+        pairs,
+        maps.read,
+        lambda pixels, *_: _explained(maps, pixels),
+        ingredients(model, options, ("model", "path", "out", "report")),
+    )
     if options.report:
+        names = [str(one.source.relative_to(root)) for one in found]
+        pages = {
+            f"{name}: {_told(one.content['classes'])}": one.picture
+            for name, one in zip(names, found, strict=True)
+        }
         _report(Path(options.report), pages)
-    return _answer(options, draw.layer, found, skipped)
+    return _answer(options, maps.layer, found, skipped)
 
 
-def _drawn(draw, root: Path, images: list[Path], places: list[Path | None], keep: bool):
-    """What was found in each image, what was skipped and why, and the pictures by caption."""
-    from keras_metric.plots import png
-    from zoo.files import write
-    from zoo.progress import shown
-
-    found, skipped, pages = [], [], {}
-    for source, target in shown(list(zip(images, places, strict=True)), "maps"):
-        try:
-            pixels = draw.read(source)
-        except ValueError as error:
-            skipped.append({"image": str(source), "reason": str(error)})
-            continue
-        picture, best = draw(pixels)
-        content = png(picture)
-        if target is not None:
-            write(target, lambda path, content=content: path.write_bytes(content))
-        found.append({"image": str(source), "map": target and str(target), "classes": best})
-        if keep:
-            pages[f"{source.relative_to(root)}: {_told(best)}"] = content
-    if not found:
-        raise ValueError(
-            f"No image could be read. Expected at least one. Received: {skipped[0]['reason']}"
-        )
-    return found, skipped, pages
+def _explained(maps, pixels):
+    picture, best = maps(pixels)
+    return picture, {"classes": best}
 
 
 def _report(path: Path, pages: dict[str, bytes]) -> None:
@@ -111,15 +103,23 @@ def _report(path: Path, pages: dict[str, bytes]) -> None:
     save_report(path, pages)
 
 
-def _answer(options: Namespace, layer: str, found: list[dict], skipped: list[dict]) -> Answer:
-    lines = [f"{one['map'] or one['image']}: {_told(one['classes'])}" for one in found]
+def _answer(options: Namespace, layer: str, found: list[Drawn], skipped: list[dict]) -> Answer:
+    lines = [
+        f"{one.target or one.source}{' (kept: drawn before)' if one.kept else ''}: "
+        f"{_told(one.content['classes'])}"
+        for one in found
+    ]
     lines += [f"skipped {one['image']}: {one['reason']}" for one in skipped]
     lines += [f"layer: {layer}"]
     if skipped:
         lines.append(f"{len(skipped)} of {len(found) + len(skipped)} images skipped")
     if options.report:
         lines.append(f"{options.report}: the report, {len(found)} pictures")
-    content = {"layer": layer, "maps": found, "skipped": skipped, "report": options.report}
+    maps = [
+        {"image": str(one.source), "map": one.target and str(one.target), **one.content}
+        for one in found
+    ]
+    content = {"layer": layer, "maps": maps, "skipped": skipped, "report": options.report}
     return Answer(content, "\n".join(lines), SKIPPED if skipped else 0)
 
 

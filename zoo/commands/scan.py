@@ -5,7 +5,8 @@ is cut into tiles that overlap by what a cell reads: the result is that of the w
 cells at each seam are computed twice to prove it. The picture shows the best score of the classes
 looked for as heat, and boxes where it reaches the threshold.
 
-A .npy array (H, W, C) is read tile by tile and may be larger than memory.
+A .npy array (H, W, C) is read tile by tile and may be larger than memory. Pictures that the same
+command has written before are kept: after an interruption it goes on where it was.
 
 examples:
   keras-metric scan fcn.keras photo.jpg -o scan.png
@@ -21,6 +22,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from zoo.commands import Answer
+from zoo.commands._folder import Drawn, drawn, ingredients
 from zoo.commands._pictures import IMAGES, SKIPPED, height_and_width, sources, targets
 
 
@@ -70,12 +72,15 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> Answer:
     from keras_metric import convert
+    from zoo.files import write_json
     from zoo.scanning import ScanPictures
 
     path, out = Path(options.path), Path(options.out)
     images = sources(path, (*IMAGES, ".npy"))
     places = targets(path, images, out)
-    draw = ScanPictures(
+    beside = (".json",) if options.boxes else ()
+    _check_boxes([place.with_suffix(suffix) for place in places for suffix in beside])
+    pictures = ScanPictures(
         convert.load(options.model),
         classes=tuple(options.classes),
         without=tuple(options.without),
@@ -83,38 +88,45 @@ def run(options: Namespace) -> Answer:
         overlap=options.overlap,
         single=options.single,
         tile=options.tile,
-        memory=int(options.memory * 2**20),
+        memory=options.memory * 2**20,
         window=height_and_width(options.window, "--window"),
         side=options.side,
     )
-    found, skipped, lines = [], [], []
-    for source, target in zip(images, places, strict=True):
-        try:
-            pixels = draw.read(source)
-        except ValueError as error:
-            if not path.is_dir():
-                raise
-            skipped.append({"image": str(source), "reason": str(error)})
+
+    def draw(pixels, source: Path, target: Path):
+        seen = pictures(pixels, source.name)
+        if options.boxes:
+            write_json(target.with_suffix(".json"), seen.content())
+        return pictures.picture(pixels, seen), {"told": str(seen), **seen.content()}
+
+    made_of = ingredients(pictures.fcn, options, ("model", "path", "out", "memory"))
+    pairs = zip(images, places, strict=True)
+    found, skipped = drawn(pairs, pictures.read, draw, made_of, beside)
+    return _answer(found, skipped, beside)
+
+
+def _check_boxes(files: list[Path]) -> None:
+    """Boxes of an earlier scan are replaced; what else has the name is somebody's own."""
+    from zoo.files import read_json
+
+    for file in files:
+        if not file.exists():
             continue
-        seen = draw(pixels, source.name)
-        files = _written(target, draw.picture(pixels, seen), seen.content(), options.boxes)
-        found.append({"image": str(source), "picture": str(target), **seen.content()})
-        lines.append(f"{', '.join(map(str, files))}: {seen}")
-    return _answer(found, skipped, lines)
+        content = read_json(file)
+        if not isinstance(content, dict) or not {"detections", "cells"} <= set(content):
+            raise ValueError(
+                "The boxes have no place: their file exists and is not one of boxes. Expected no "
+                f"file, or one that --boxes wrote. Received: {file}."
+            )
 
 
-def _written(target: Path, picture, content: dict, boxes: bool) -> list[Path]:
-    from keras_metric.plots import png
-    from zoo.files import write, write_json
-
-    files = [write(target, lambda path: path.write_bytes(png(picture)))]
-    return [*files, write_json(target.with_suffix(".json"), content)] if boxes else files
-
-
-def _answer(found: list[dict], skipped: list[dict], lines: list[str]) -> Answer:
-    if not found:
-        raise ValueError(
-            f"No image could be read. Expected one at least. Received: {skipped[0]['reason']}"
-        )
+def _answer(found: list[Drawn], skipped: list[dict], beside: tuple[str, ...]) -> Answer:
+    scans, lines = [], []
+    for one in found:
+        content = dict(one.content)
+        files = [one.target, *(one.target.with_suffix(suffix) for suffix in beside)]
+        kept = " (kept: scanned before)" if one.kept else ""
+        lines.append(f"{', '.join(map(str, files))}{kept}: {content.pop('told')}")
+        scans.append({"image": str(one.source), "picture": str(one.target), **content})
     lines += [f"skipped {one['image']}: {one['reason']}" for one in skipped]
-    return Answer({"scans": found, "skipped": skipped}, "\n".join(lines), SKIPPED if skipped else 0)
+    return Answer({"scans": scans, "skipped": skipped}, "\n".join(lines), SKIPPED if skipped else 0)
