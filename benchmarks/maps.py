@@ -11,13 +11,14 @@ Writes `maps-NET.json`, `.md` and `.png`; a contender that cannot run is a row w
 
 import argparse
 import json
-import os
 import subprocess
 from pathlib import Path
 
 from cells import ROOT, environment
 from maps_contenders import CONTENDERS, ON_TORCH
 from tables import machine
+
+from zoo.files import write, write_json, write_text
 
 NETS = ("small", "MobileNetV2", "ResNet50")
 
@@ -86,7 +87,8 @@ def chart(net: str, found: dict[str, dict], path: Path) -> None:
     axis.set(xscale="log", xlabel="time / time of one forward pass", title=f"A map's cost, {net}")
     axis.margins(x=0.12)
     axis.legend()
-    figure.savefig(path, dpi=120, bbox_inches="tight")
+    write(path, lambda beside: figure.savefig(beside, dpi=120, bbox_inches="tight"))
+    plt.close(figure)
 
 
 def main() -> None:
@@ -104,13 +106,10 @@ def main() -> None:
         for batch in chosen.batches:
             rounds = max(7, chosen.rounds // batch)
             found[contender][batch] = measured(contender, chosen.net, batch, rounds)
-    chosen.out.mkdir(parents=True, exist_ok=True)
     stem = chosen.out / f"maps-{chosen.net}"
     text = table(chosen.net, found)
-    stem.with_suffix(".md").write_text(text)
-    beside = stem.with_suffix(".tmp")
-    beside.write_text(json.dumps({"machine": machine(), "found": found}, indent=1))
-    os.replace(beside, stem.with_suffix(".json"))
+    write_text(stem.with_suffix(".md"), text)
+    write_json(stem.with_suffix(".json"), {"machine": machine(), "found": found})
     chart(chosen.net, found, stem.with_suffix(".png"))
     print(text)
 

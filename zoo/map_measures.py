@@ -47,6 +47,11 @@ def cases_of_boxes(pictures: Boxed, kinds: Sequence[int] | None = None) -> Cases
         for kind in chosen
         if (labels == kind).any()
     ]
+    if not found:
+        raise ValueError(
+            "There is nothing to measure on. Expected pictures that show one of the kinds "
+            f"{', '.join(pictures.names[kind] for kind in chosen)}. Received: {pictures!r}."
+        )
     where, classes, boxes = zip(*found, strict=True)
     masks = np.zeros((len(found), *pictures.shape[:2]), bool)
     for mask, some in zip(masks, boxes, strict=True):

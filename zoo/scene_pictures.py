@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from keras_metric.metrics import Boxes, detected
-from keras_metric.plots.figures import figure, shown
+from keras_metric.plots.figures import figure, outlined, shown
 
 RIGHT, WRONG, MISSED = "#2a9d3a", "#d62728", "#ffb000"
 
@@ -64,11 +64,6 @@ def _is_right(one: Boxes, true: Boxes) -> bool:
 
 
 def _frame(axis, one: Boxes, colour: str, text: str, style: str = "-") -> None:
-    from matplotlib.patches import Rectangle
-
-    left, top, right, bottom = map(float, one.boxes[0])
-    box = Rectangle(
-        (left - 0.5, top - 0.5), right - left, bottom - top, fill=False, ec=colour, ls=style
-    )
-    axis.add_patch(box)
+    left, top, *_ = box = tuple(map(float, one.boxes[0]))
+    outlined(axis, box, colour, style=style)
     axis.text(left, top - 1, text, color=colour, fontsize=9, va="bottom")

@@ -12,7 +12,7 @@ from keras_metric.cam import classes as class_choice
 from keras_metric.cam import methods, rendering, smoothing
 from keras_metric.cam.completeness import Completeness, completeness
 from keras_metric.cam.evidence import plan
-from keras_metric.cam.examples import example_inputs, signature
+from keras_metric.cam.examples import check_fits, check_model, example_inputs, signature
 from keras_metric.cam.kept import Kept
 from keras_metric.cam.logits import look_through_softmax
 from keras_metric.cam.runs import EVERYTHING, MAPS, RAW, Result, Runner
@@ -84,6 +84,7 @@ class CAM:
         noise: float = 0.1,
         seed: int = 0,
     ):
+        check_model(model)
         rendering.check(normalize)
         smoothing.check(smooth, samples, noise)
         self.model = model
@@ -160,6 +161,7 @@ class CAM:
 
     def _runner(self, inputs) -> Runner:
         def build():
+            check_fits(self.model, inputs)
             found = plan(self.model, inputs, self._layer, self._output, look_through_softmax)
             return Runner(found, self.method, self._render)
 

@@ -5,11 +5,46 @@ import numpy as np
 from keras import ops
 
 
-def example_inputs(model: keras.Model):
-    """Two random examples of what the model takes; None when its shapes are not fixed."""
+def check_model(model) -> None:
+    """Refuse what is no Keras model."""
+    if not isinstance(model, keras.Layer):
+        raise ValueError(
+            f"There is no model to explain. Expected a keras.Model. Received: {type(model)}."
+        )
+
+
+def check_fits(model: keras.Model, inputs) -> None:
+    """Refuse inputs that no model takes, or of other shapes than this one declares."""
+    given = [x.shape for x in keras.tree.flatten(inputs)]
+    declared = [x.shape for x in keras.tree.flatten(_declared(model))]
+    fits = len(given) == len(declared) and all(map(_fits, given, declared))
+    if not given or any(not shape for shape in given) or (declared and not fits):
+        told = ", ".join(map(str, declared)) or "at least one image"
+        raise ValueError(
+            f"The images do not fit model {model.name!r}. Expected {told}. "
+            f"Received: {', '.join(str(tuple(shape)) for shape in given) or 'nothing'}."
+        )
+
+
+def _fits(given, declared) -> bool:
+    """Keras adds a last axis of length 1, or takes it away."""
+    trailing = abs(len(given) - len(declared)) == 1 and 1 in (given[-1], declared[-1])
+    same = len(given) == len(declared)
+    pairs = zip(given[1:], declared[1:], strict=False)
+    return (same or trailing) and all(None in (a, b) or a == b for a, b in pairs)
+
+
+def _declared(model: keras.Model):
+    """The model's symbolic inputs as it takes them; None when it was never built on any."""
     struct = getattr(model, "_inputs_struct", None)
     if struct is None and isinstance(model, keras.Sequential) and model.built:
         struct = model.inputs[0]
+    return struct
+
+
+def example_inputs(model: keras.Model):
+    """Two random examples of what the model takes; None when its shapes are not fixed."""
+    struct = _declared(model)
     tensors = keras.tree.flatten(struct) if struct is not None else []
     if not tensors or any(None in t.shape[1:] for t in tensors):
         return None

@@ -88,6 +88,9 @@ def _proved(head: LinearHead, pooled, scores, close) -> LinearHead | Refusal:
     try:
         again = head.apply(pooled)
     except Exception:  # what cannot read one position fails in each backend's own way
+        if len(head.pooled_shape) == 1:
+            names = ", ".join(map(_name, head.steps))
+            return Refusal(f"not all layers after pooling can be applied alone: {names}")
         return Refusal(f"{_name(head.steps[0])} does not average over positions")
     if not close(again, class_scores(scores)):
         return Refusal(f"{_name(head.steps[0])} does not average over positions")

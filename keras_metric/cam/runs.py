@@ -158,7 +158,7 @@ class Runner:
 
     def score(self, classes, target: Callable | None) -> Callable:
         if target is not None:
-            return lambda answer: ops.cast(target(answer), "float32")
+            return partial(_targeted, target)
         rivals = self.method.target == "rivals"
         return lambda answer: (score_against_rivals if rivals else class_score)(answer, classes)
 
@@ -195,6 +195,16 @@ class Runner:
         channels = flat[number].shape[-1]
         found = perturbation.all_ablated(function, inputs, activations, channels, classes)
         return Evidence(flat[number], score, ablated_scores=ops.convert_to_tensor(found))
+
+
+def _targeted(target: Callable, answer):
+    scores = ops.cast(target(answer), "float32")
+    if len(scores.shape) != 1:
+        raise ValueError(
+            "The function explains no score. Expected one number for each image, (B,). "
+            f"Received: {tuple(scores.shape)} of an answer {tuple(answer.shape)}."
+        )
+    return scores
 
 
 def _numbers(found: list, wanted) -> Result:

@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_metric.cam import rendering
 from keras_metric.cam.evidence import Plan, plan
-from keras_metric.cam.examples import example_inputs, signature
+from keras_metric.cam.examples import check_fits, check_model, example_inputs, signature
 from keras_metric.cam.gradients import compiled
 from keras_metric.cam.heads import LinearHead
 from keras_metric.cam.kept import Kept
@@ -87,6 +87,7 @@ class SimilarityCAM:
                 f"Unknown similarity. Expected one of: {', '.join(SIMILARITIES)}; steps at least "
                 f"1. Received similarity={similarity!r}, steps={steps!r}."
             )
+        check_model(encoder)
         self.encoder = encoder
         self.similarity = similarity
         self._layer, self._output, self._steps = layer, output, steps
@@ -145,6 +146,7 @@ class SimilarityCAM:
         """The plan, and whether a scaling to unit length was looked through."""
 
         def build():
+            check_fits(self.encoder, inputs)
             found = plan(self.encoder, inputs, self._layer, self._output, look_through_unit_length)
             if len(found.target.positions) != 1:
                 raise ValueError(

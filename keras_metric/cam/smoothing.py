@@ -10,16 +10,18 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_metric.arguments import whole
 from keras_metric.cam.positions import spatial_inputs
 
 KINDS = (None, "noise", "flips")
 
 
 def check(smooth: str | None, samples: int, noise: float) -> None:
-    if smooth not in KINDS or samples < 1 or noise <= 0:
+    whole("samples", samples)
+    if smooth not in KINDS or noise <= 0:
         raise ValueError(
-            "Unknown smoothing. Expected smooth one of: None, 'noise', 'flips'; samples at least "
-            f"1; noise above 0. Received smooth={smooth!r}, samples={samples!r}, noise={noise!r}."
+            "Unknown smoothing. Expected smooth one of: None, 'noise', 'flips'; noise above 0. "
+            f"Received: smooth={smooth!r}, noise={noise!r}."
         )
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_metric.plots.files import _pillow
-from keras_metric.plots.maps import _picture
+from keras_metric.plots.figures import rgb
+from keras_metric.plots.files import pillow
 
 COLOURS = (
     *("#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#46f0f0", "#f032e6"),
@@ -38,8 +38,7 @@ def boxes(
             "The boxes cannot be drawn. Expected (top, left, bottom, right) for each, and as many "
             f"labels and captions. Received: boxes {np.shape(boxes)}, {[len(x) for x in given]}."
         )
-    pillow = _pillow()
-    picture = pillow.fromarray(np.round(255 * _picture(image)).astype("uint8"))
+    picture = pillow().fromarray(np.round(255 * rgb(image)).astype("uint8"))
     sides = np.abs(corners[:, 2:] - corners[:, :2]).ravel() if len(corners) else np.ones(1)
     pen = _Pen(picture, max(1, round(min(max(picture.size) / 500, np.median(sides) / 20))))
     for i in reversed(range(len(corners))):

@@ -21,7 +21,7 @@ def png(picture, *, text: dict[str, str] | None = None) -> bytes:
     if hasattr(picture, "savefig"):
         picture.savefig(buffer, format="png", dpi=120, metadata=text)
     else:
-        image = _pillow().fromarray(np.asarray(picture, "uint8"))
+        image = pillow().fromarray(np.asarray(picture, "uint8"))
         image.save(buffer, format="PNG", pnginfo=_chunks(text))
     return buffer.getvalue()
 
@@ -79,7 +79,8 @@ def _written(content: bytes, path: Path) -> Path:
     return path
 
 
-def _pillow():
+def pillow():
+    """The module `PIL.Image`."""
     try:
         from PIL import Image
     except ModuleNotFoundError as error:

@@ -9,7 +9,7 @@ from importlib import import_module
 
 import numpy as np
 
-from keras_metric.plots.figures import Figure, figure
+from keras_metric.plots.figures import Figure, figure, rgb
 
 COLOURS = "jet"
 SIGNED_COLOURS = "RdBu_r"
@@ -41,7 +41,7 @@ def overlay(
     Raises:
         ValueError: sizes differ, alpha is out of range, or the colour map is unknown.
     """
-    picture, heat = _picture(image), np.asarray(heat, "float64")
+    picture, heat = rgb(image), np.asarray(heat, "float64")
     if heat.shape != picture.shape[:2] or not 0 <= alpha <= 1:
         raise ValueError(
             "Nothing to lay over. Expected a map of the image's size and alpha from 0 to 1. "
@@ -76,10 +76,10 @@ def comparison(
     limit = max(np.abs(np.asarray(m)).max() for m in maps.values()) if shared else None
     rows, columns = len(images), len(maps) + 1
     height = 1.6 * images.shape[1] / images.shape[2]
-    drawn = figure(1.6 * columns + 1.2, (height + 0.1) * rows + 0.5)
+    drawn = figure(1.65 * columns + 1.2, (height + 0.06) * rows + 0.4)
     axes = drawn.subplots(rows, columns, squeeze=False)
     for row, image in enumerate(images):
-        axes[row, 0].imshow(_picture(image))
+        axes[row, 0].imshow(rgb(image))
         for column, heat in enumerate(maps.values(), start=1):
             axes[row, column].imshow(
                 overlay(image, heat[row], alpha=alpha, colours=colours, signed=signed, limit=limit)
@@ -93,8 +93,8 @@ def comparison(
     top = 1.0 if limit is None else limit
     norm = _matplotlib("colors").Normalize(-top if signed else 0, top)
     scale = _matplotlib("cm").ScalarMappable(norm, _colour_map(colours, signed))
-    label = "value" if shared else "share of each map's largest value"
-    drawn.colorbar(scale, ax=axes, label=label, shrink=0.8)
+    bar = drawn.colorbar(scale, ax=axes, fraction=0.2 / columns, pad=0.01, aspect=30)
+    bar.set_label("value" if shared else "share of each\nmap's largest value", fontsize=8)
     return drawn
 
 
@@ -116,7 +116,7 @@ def similarity_lines(image, other, pairs, *, top: int = 10, colours: str = "viri
     patch_class = _matplotlib("patches").ConnectionPatch
     drawn = figure(7, 3.6)
     left, right = drawn.subplots(1, 2)
-    pictures = [_picture(image), _picture(other)]
+    pictures = [rgb(image), rgb(other)]
     for axis, picture in zip((left, right), pictures, strict=True):
         axis.imshow(picture)
         axis.set(xticks=[], yticks=[])
@@ -147,25 +147,6 @@ def similarity_lines(image, other, pairs, *, top: int = 10, colours: str = "viri
     scale = _matplotlib("cm").ScalarMappable(norm, shades)
     drawn.colorbar(scale, ax=[left, right], label="share of the similarity", shrink=0.8)
     return drawn
-
-
-def _picture(image) -> np.ndarray:
-    """`(H, W, 3)` floats from 0 to 1."""
-    image = np.asarray(image)
-    if image.ndim == 2:
-        image = image[..., None]
-    if image.ndim != 3 or image.shape[-1] not in (1, 3):
-        raise ValueError(
-            f"Not an image. Expected (H, W), (H, W, 1) or (H, W, 3). Received shape {image.shape}."
-        )
-    if image.dtype.kind in "iu":
-        picture = image / 255.0
-    else:
-        picture = image.astype("float64")
-        low, high = picture.min(), picture.max()
-        if low < 0 or high > 1:
-            picture = (picture - low) / max(high - low, 1e-12)
-    return np.broadcast_to(picture, (*picture.shape[:2], 3))
 
 
 def _is_signed(heat: np.ndarray, signed: bool | None) -> bool:

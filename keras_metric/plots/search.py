@@ -1,11 +1,10 @@
 """What was looked for, where it was found, and how alike every place was."""
 
 from collections.abc import Sequence
-from importlib import import_module
 
 import numpy as np
 
-from keras_metric.plots.figures import Figure, figure, shown
+from keras_metric.plots.figures import Figure, figure, outlined, shown
 
 FRAME = "#ff7f0e"
 
@@ -46,10 +45,6 @@ def search(exemplar, scene, boxes: Sequence[Sequence[float]], scores, heat) -> F
 
 
 def _frame(axis, box, text: str, *, strong: bool) -> None:
-    left, top, right, bottom = box
-    corner, sides = (left - 0.5, top - 0.5), (right - left, bottom - top)
-    width = 2.2 if strong else 1.2
-    rectangle = import_module("matplotlib.patches").Rectangle
-    axis.add_patch(rectangle(corner, *sides, fill=False, edgecolor=FRAME, linewidth=width))
+    outlined(axis, box, FRAME, width=2.2 if strong else 1.2)
     label = {"facecolor": FRAME, "edgecolor": "none", "pad": 0.8}
-    axis.text(left, top - 1.5, text, fontsize=7, color="black", bbox=label, va="bottom")
+    axis.text(box[0], box[1] - 1.5, text, fontsize=7, color="black", bbox=label, va="bottom")

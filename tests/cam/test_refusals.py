@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from keras_metric.cam import CAM
+from keras_metric.cam import CAM, SimilarityCAM
 
 SIZE = (12, 10)
 
@@ -145,3 +145,49 @@ def test_class_token_maps_leave_the_token_out(rng):
     raw = cam(draw(rng, *SIZE, 3), raw=True)
     assert cam.layer_name.startswith("sum_0")
     assert raw.shape == (3, 6, 5)
+
+
+def plain():
+    x = keras.Input((12, 10, 3))
+    h = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(x))
+    return keras.Model(x, layers.Dense(3)(h), name="plain")
+
+
+@pytest.mark.parametrize("kind", [CAM, SimilarityCAM])
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [
+        (np.zeros((0, 12, 10, 3)), r"nothing to explain.*Received: \(0, 12, 10, 3\)"),
+        (np.zeros((12, 10, 3)), r"do not fit model 'plain'. Expected \(None, 12, 10, 3\)"),
+        (np.zeros((2, 12, 9, 3)), r"do not fit.*Received: \(2, 12, 9, 3\)"),
+        (np.zeros((2, 12, 10, 1)), r"do not fit.*Received: \(2, 12, 10, 1\)"),
+        ([np.zeros((1, 12, 10, 3))] * 2, r"do not fit.*Received: \(1, 12, 10, 3\), \(1, 12"),
+        ("photo.png", "are no images. Expected arrays. Received: 'photo.png'"),
+        (None, "are no images"),
+    ],
+)
+def test_images_that_the_model_does_not_take_are_refused(kind, images, told):
+    explain = kind(plain())
+    with pytest.raises(ValueError, match=told):
+        explain(*[images] * (1 if kind is CAM else 2))
+
+
+@pytest.mark.parametrize("kind", [CAM, SimilarityCAM])
+def test_what_is_no_model_is_refused(kind):
+    with pytest.raises(ValueError, match=r"no model to explain. Expected a keras.Model. Received"):
+        kind("plain")
+
+
+def test_a_function_must_give_a_number_an_image():
+    cam = CAM(plain(), "gradcam")
+    images = np.zeros((2, 12, 10, 3), "float32")
+    with pytest.raises(ValueError, match=r"Expected one number for each image, \(B,\). Received: "):
+        cam(images, lambda scores: scores)
+
+
+def test_a_temperature_before_softmax_is_named():
+    x = keras.Input((12, 10, 3))
+    h = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(x))
+    model = keras.Model(x, layers.Softmax()(layers.Dense(3)(h) / 0.5))
+    with pytest.raises(ValueError, match="not all layers after pooling can be applied alone: 'den"):
+        CAM(model)

@@ -56,6 +56,12 @@ def test_runs(name, tmp_path, real_data):
     assert "serving_default" in found.signatures
 
 
+def test_cells_are_measured_where_every_kind_is_shown(tmp_path, real_data):
+    with pytest.raises(ValueError, match="'measured' is too small.*measured=1, pictures that show"):
+        zoo.train("bccd-cam", tmp_path / "run", settings={"measured": 1}, data=real_data)
+    assert not (tmp_path / "run").exists()
+
+
 def test_omniglot_recipes_know_their_backgrounds(tmp_path):
     with pytest.raises(ValueError, match="Expected one of: small1, small2. Received: 'small3'"):
         zoo.train("omniglot-triplet", tmp_path / "run", settings={"background": "small3"})

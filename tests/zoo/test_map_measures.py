@@ -50,6 +50,13 @@ def test_a_case_is_one_kind_of_one_picture(rng):
     assert cases.where([3]).masks.sum() == 100
 
 
+def test_nothing_to_measure_on_is_refused(rng):
+    red = pictures(rng, 2)
+    red = Boxed(red.images, [one[:1] for one in red.boxes], [[0], [0]], red.names)
+    with pytest.raises(ValueError, match="Expected pictures that show one of the kinds green. Rec"):
+        map_measures.cases_of_boxes(red, [1])
+
+
 def test_maps_come_in_the_order_of_the_cases_whatever_the_batches(cases, monkeypatch):
     cam = CAM(finder())
     whole = cam(cases[1].images, cases[1].classes)

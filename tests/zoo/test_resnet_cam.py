@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo.encoders.applications import is_offline
 from zoo.files import read_json
 
 pytestmark = pytest.mark.tensorflow
@@ -60,3 +61,14 @@ def test_photographs_are_those_of_the_folder_else_two_that_are_there(photos, mon
     assert np.ptp(recipe.data(recipe.settle(), None).test.images) == 255
     with pytest.raises(FileNotFoundError, match="There are no photographs below"):
         recipe.data(recipe.settle(), photos.parent / "nowhere")
+
+
+def test_a_download_that_fails_is_told_from_other_errors(tmp_path):
+    with pytest.raises(Exception, match="URL fetch failure") as unreachable:
+        keras.utils.get_file("net.h5", "http://127.0.0.1:9/net.h5", cache_dir=tmp_path)
+    assert is_offline(unreachable.value)
+    (tmp_path / "datasets").rmdir()
+    (tmp_path / "datasets").write_text("a file, no folder")
+    with pytest.raises(OSError, match="datasets") as other:
+        keras.utils.get_file("net.h5", "http://127.0.0.1:9/net.h5", cache_dir=tmp_path)
+    assert not is_offline(other.value)

@@ -30,10 +30,10 @@ def fit(
     try:
         with image_module.open(file) as image:
             if sides is None:
-                picture = _upright(image, fill, grey)
+                picture = upright(image, fill, grey)
             else:
                 image.draft("RGB", (4 * sides[1], 4 * sides[0]))
-                picture = _resized(_upright(image, fill, grey), sides, resize, fill)
+                picture = _resized(upright(image, fill, grey), sides, resize, fill)
     except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as error:
         raise ValueError(
             f"The picture {file} is damaged. Expected an image that can be read to its end. "
@@ -42,7 +42,8 @@ def fit(
     return np.asarray(picture).reshape(picture.height, picture.width, -1)
 
 
-def _upright(image, fill: int, grey: bool):
+def upright(image, fill: int, grey: bool):
+    """An image of Pillow as its EXIF data says, in RGB or grey; transparent parts show `fill`."""
     from PIL import Image, ImageOps
 
     image = ImageOps.exif_transpose(image)

@@ -3,13 +3,14 @@
 import numpy as np
 
 from keras_metric.arguments import whole
-from keras_metric.batches.base import MEMBERS, Batches
+from keras_metric.batches.base import MEMBERS
 from zoo.datasets.boxed import Boxed
+from zoo.datasets.drawn_batches import DrawnBatches
 
 TRIES = 30  # places drawn for a patch that shall show a kind
 
 
-class PatchBatches(Batches):
+class PatchBatches(DrawnBatches):
     """`(patches (B, S, S, C) uint8, presence (B, K) float32)`, cut at random, turned and mirrored.
 
     A kind is present when a box of it and the patch share at least `share` of the smaller of the
@@ -19,8 +20,7 @@ class PatchBatches(Batches):
     Args:
         pictures: what is cut; at least as large as a patch.
         side: S, of a patch in pixels.
-        fixed: every epoch sees the patches of the first, for validation.
-        workers: threads that cut.
+        batch_size, batches_per_epoch, seed, fixed, workers: as in `DrawnBatches`.
     """
 
     def __init__(
@@ -42,18 +42,13 @@ class PatchBatches(Batches):
                 f"share above 0, at most 1. Received: {pictures!r}, side={side}, share={share}."
             )
         self.pictures, self.side, self.share = pictures, side, share
-        self.batch_size = whole("batch_size", batch_size)
         super().__init__(
-            batches_per_epoch=batches_per_epoch,
-            images_per_epoch=len(pictures),
-            images_per_batch=self.batch_size,
+            len(pictures),
+            batch_size,
             seed=seed,
-            augment=None,
+            batches_per_epoch=batches_per_epoch,
             fixed=fixed,
-            shard=(0, 1),
             workers=workers,
-            use_multiprocessing=False,
-            max_queue_size=10,
         )
 
     def batch(self, epoch: int, number: int):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo.datasets._extras import need
-from zoo.datasets.fitting import _upright
+from zoo.datasets.fitting import upright
 
 MOST = 400_000_000  # pixels
 
@@ -34,7 +34,7 @@ def read(file: str | Path, channels: int, *, most: int = MOST) -> np.ndarray:
     try:
         with _own_limit(image_module), image_module.open(file) as image:
             _check_size(file, image, most)
-            picture = np.asarray(_upright(image, 0, channels == 1))
+            picture = np.asarray(upright(image, 0, channels == 1))
     except (OSError, SyntaxError) as error:
         raise ValueError(
             f"The picture {file} is damaged. Expected an image that can be read to its end. "

@@ -4,39 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_metric.arguments import whole
-from keras_metric.batches.base import Batches
+from zoo.datasets.drawn_batches import DrawnBatches
 from zoo.datasets.scenes import Scene, Scenes
 
 
-class BatchesOfScenes(Batches):
-    """What is drawn from scenes in batches, with the seed of the scenes."""
-
-    def __init__(
-        self,
-        scenes: Scenes,
-        batch_size: int,
-        *,
-        batches_per_epoch: int | None,
-        fixed: bool,
-        workers: int = 1,
-    ):
-        self.scenes, self.batch_size = scenes, whole("batch_size", batch_size)
-        super().__init__(
-            batches_per_epoch=batches_per_epoch,
-            images_per_epoch=len(scenes),
-            images_per_batch=self.batch_size,
-            seed=scenes.seed,
-            augment=None,
-            fixed=fixed,
-            shard=(0, 1),
-            workers=workers,
-            use_multiprocessing=False,
-            max_queue_size=10,
-        )
-
-
-class SceneBatches(BatchesOfScenes):
+class SceneBatches(DrawnBatches):
     """`(images (B, H, W, 1) uint8, targets)`, drawn when asked for; see `Scenes`.
 
     Epoch after epoch goes on through the scenes and begins anew after the last one, so training
@@ -44,8 +16,7 @@ class SceneBatches(BatchesOfScenes):
 
     - `targets`: what is learnt, a function of the batch's scenes: `label_maps` or `presence` below,
       or one of yours, of arrays or a dictionary of them.
-    - `fixed`: every epoch sees the scenes of the first, for validation.
-    - `workers`: threads that draw.
+    - the others: as in `DrawnBatches`, whose seed is that of the scenes.
     """
 
     def __init__(
@@ -59,9 +30,14 @@ class SceneBatches(BatchesOfScenes):
         workers: int = 1,
     ):
         super().__init__(
-            scenes, batch_size, batches_per_epoch=batches_per_epoch, fixed=fixed, workers=workers
+            len(scenes),
+            batch_size,
+            seed=scenes.seed,
+            batches_per_epoch=batches_per_epoch,
+            fixed=fixed,
+            workers=workers,
         )
-        self.targets = targets
+        self.scenes, self.targets = scenes, targets
 
     def batch(self, epoch: int, number: int):
         first = (epoch * self.batches_per_epoch + number) * self.batch_size

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from zoo.datasets.scene_batches import BatchesOfScenes
+from zoo.datasets.drawn_batches import DrawnBatches
 from zoo.datasets.scenes import Scene, Scenes
 
 WINDOWS = 12  # drawn from each scene
 
 
-class SceneWindows(BatchesOfScenes):
+class SceneWindows(DrawnBatches):
     """`(windows (B, side, side, 1) uint8, labels (B,) int32)`, drawn from scenes of boxes "frame".
 
     Half of a batch have a glyph in their middle, moved by up to `near` pixels along each axis: the
@@ -33,7 +33,14 @@ class SceneWindows(BatchesOfScenes):
                 "No window lies between. Expected 0 <= near < far, in pixels. "
                 f"Received: near={near}, far={far}."
             )
-        super().__init__(scenes, batch_size, batches_per_epoch=batches_per_epoch, fixed=fixed)
+        super().__init__(
+            len(scenes),
+            batch_size,
+            seed=scenes.seed,
+            batches_per_epoch=batches_per_epoch,
+            fixed=fixed,
+        )
+        self.scenes = scenes
         self.side, self.near, self.far = side, near, far
 
     def batch(self, epoch: int, number: int):

@@ -3,6 +3,9 @@
 `weights="imagenet"` downloads the published weights. Grey images are repeated into three channels.
 """
 
+from http.client import HTTPException
+from urllib.error import URLError
+
 import keras
 from keras import layers
 
@@ -73,6 +76,15 @@ def scaling(name: str) -> str | None:
     return next((mode for start, mode in _SCALING.items() if name.startswith(start)), None)
 
 
+def is_offline(error: Exception) -> bool:
+    """Whether Keras raised this because a file could not be downloaded.
+
+    It raises a bare `Exception` while it handles that of urllib.
+    """
+    network = URLError | HTTPException | ConnectionError | TimeoutError
+    return isinstance(error, network) or isinstance(error.__context__, network)
+
+
 def _features(images, name, options):
     name = name.rpartition(".")[-1]
     x = _rgb(images)
@@ -88,7 +100,7 @@ def _features(images, name, options):
             input_shape=tuple(x.shape[1:]),
         ).output
     except Exception as error:
-        if options.weights is None or "URL fetch failure" not in str(error):
+        if not is_offline(error):
             raise
         raise ConnectionError(
             f"The weights of {name} could not be downloaded. Expected a network connection, or "

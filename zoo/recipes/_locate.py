@@ -1,5 +1,7 @@
 """What the recipes that find things in scenes share: training on windows, the measure."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -9,6 +11,7 @@ from keras_metric.losses import InfoNCELoss
 from zoo import encoders, finding
 from zoo.datasets.augment import Warp
 from zoo.datasets.images import Images
+from zoo.datasets.joined_batches import JoinedBatches
 from zoo.datasets.scenes import Scenes
 from zoo.datasets.windows import WindowBatches
 from zoo.experiment import Experiment, Picture, Split
@@ -32,47 +35,43 @@ LIMITS = (
 augment = Warp(rotation=15, scale=0.15, shear=0.15, translation=0.07, elastic=0.02)
 
 
-def search(settings: Settings, exemplars: Images, bank: Images) -> Search:
-    """One exemplar or more of each class, to be found in scenes of other pictures."""
+def search(
+    settings: Settings,
+    exemplars: Images,
+    bank: Images,
+    *,
+    scales: tuple[float, ...] = SCALES,
+    **drawn: Any,
+) -> Search:
+    """One exemplar or more of each class, to be found in scenes of other pictures.
+
+    `drawn` are options of `Scenes`.
+    """
     rng = np.random.default_rng(0)
     chosen = [
         rng.permutation(np.flatnonzero(exemplars.labels == label))[: settings["exemplars"]]
         for label in exemplars.classes
     ]
-    scenes = Scenes(bank, settings["size"], settings["scenes"], 0, boxes="frame")
-    return Search(exemplars.where(np.concatenate(chosen)), scenes, SCALES)
+    scenes = Scenes(bank, settings["size"], settings["scenes"], 0, boxes="frame", **drawn)
+    return Search(exemplars.where(np.concatenate(chosen)), scenes, scales)
 
 
 def build(settings: Settings, split: Split) -> keras.Model:
     return encoders.build(
-        "valid", split.train.shape, embedding=settings["embedding"], normalize=True
+        "valid", split.validation.shape, embedding=settings["embedding"], normalize=True
     )
 
 
 def objective(settings: Settings, encoder: keras.Model, split: Split) -> Experiment:
+    """InfoNCE on windows; where there are several sets to learn from, on some of each."""
     encoder.compile(adam(settings), InfoNCELoss(settings["temperature"]))
-    train, seen = split.train, split.validation
-    options = {
-        "classes_per_batch": min(settings["classes"], len(seen.classes)),
-        "batches_per_epoch": settings["steps"],
-        "seed": settings["seed"],
-    }
+    sources = split.train if isinstance(split.train, tuple) else (split.train,)
+    options = {"images": settings["images"], "steps": settings["steps"], "augment": augment}
+    batches = [_windows(settings, source, **options) for source in sources]
     return Experiment(
         encoder,
-        WindowBatches(
-            train.images,
-            train.labels,
-            images_per_class=settings["images"],
-            augment=augment,
-            **options,
-        ),
-        WindowBatches(
-            seen.images,
-            seen.labels,
-            images_per_class=2,
-            fixed=True,
-            **{**options, "batches_per_epoch": 2},
-        ),
+        batches[0] if len(batches) == 1 else JoinedBatches(batches),
+        _windows(settings, split.validation, images=2, steps=2, fixed=True),
     )
 
 
@@ -97,6 +96,18 @@ def pictures(settings: Settings, encoder: keras.Model, split: Split) -> dict[str
         caption = f"Scene {number} searched for {search.exemplars.names[wanted]}; first is best."
         drawn[f"scene-{number}.png"] = Picture(figure, caption)
     return drawn
+
+
+def _windows(settings, seen: Images, *, images: int, steps: int, **options) -> WindowBatches:
+    return WindowBatches(
+        seen.images,
+        seen.labels,
+        classes_per_batch=min(settings["classes"], len(seen.classes)),
+        images_per_class=images,
+        batches_per_epoch=steps,
+        seed=settings["seed"],
+        **options,
+    )
 
 
 def measure(settings: Settings, encoder: keras.Model, split: Split):

@@ -5,7 +5,7 @@ import keras
 from zoo import protocols
 from zoo.datasets import omniglot
 from zoo.datasets.augment import Warp, rotations_as_classes
-from zoo.datasets.images import Images, stratified_split
+from zoo.datasets.images import Images, joined, stratified_split
 from zoo.experiment import Split
 from zoo.recipe import Settings
 
@@ -34,6 +34,13 @@ def two_backgrounds(settings: Settings, folder) -> tuple[Images, Images]:
     found = _load(others[background], folder, settings)
     unseen = [name for name in found.group_names if name not in seen.group_names]
     return seen, found.of_groups(unseen)
+
+
+def every_alphabet(folder) -> Images:
+    """The drawings of both minimal background sets, as they come: ten alphabets less the shared."""
+    first, second = (omniglot.load(source, folder) for source in ("small1", "small2"))
+    new = second.of_groups([x for x in second.group_names if x not in first.group_names])
+    return joined(first, new.relabelled())
 
 
 def measure(settings: Settings, encoder: keras.Model, split: Split):

@@ -29,11 +29,13 @@ def data(settings, folder):
     order = np.random.default_rng(settings["seed"]).permutation(len(known))
     held_out = len(known) // 5
     test = bccd.load("validation", folder, shrink=settings["shrink"])
-    return Split(
+    split = Split(
         known.where(np.sort(order[held_out:])),
         known.where(np.sort(order[:held_out])),
         test.where(range(min(len(test), settings["measured"]))),
     )
+    _check_kinds(split.test, settings["measured"])
+    return split
 
 
 def build(settings, split):
@@ -67,7 +69,7 @@ def measure(settings, model, split):
 
 def pictures(settings, model, split):
     cases = cases_of_boxes(split.test)
-    chosen = [i for kind in range(KINDS) for i in np.flatnonzero(cases.classes == kind)[3:5]]
+    chosen = [i for kind in range(KINDS) for i in np.flatnonzero(cases.classes == kind)[:5][-2:]]
     return _maps.pictures(settings, model, cases.where(chosen), bccd.NAMES)
 
 
@@ -75,6 +77,17 @@ def served(settings, model):
     """A score and a map for each kind, of whole pictures; of files, too."""
     sides = (side // settings["shrink"] for side in bccd.SIZE)
     return model, {"labels": list(bccd.NAMES), "image_shape": (*sides, 3)}
+
+
+def _check_kinds(measured, count: int) -> None:
+    shown = set(np.concatenate(measured.labels).tolist()) if len(measured) else set()
+    if len(shown) < KINDS:
+        raise ValueError(
+            "Setting 'measured' is too small. Expected pictures that show each of "
+            f"{', '.join(bccd.NAMES)}. "
+            f"Received: measured={count}, pictures that show "
+            f"{', '.join(bccd.NAMES[kind] for kind in sorted(shown)) or 'nothing'}."
+        )
 
 
 def _by_kind(found, score, names):

@@ -20,6 +20,7 @@ from zoo.datasets._extras import need
 from zoo.datasets.fitting import fit
 from zoo.datasets.folders import SUFFIXES
 from zoo.datasets.images import Images
+from zoo.encoders.applications import is_offline
 from zoo.encoders.layers import ImageNetScaling
 from zoo.experiment import Measured, Picture, Split
 from zoo.recipe import Recipe
@@ -51,7 +52,7 @@ def build(settings, split):
         try:
             network = keras.applications.ResNet50(weights="imagenet")
         except Exception as error:
-            if "URL fetch failure" not in str(error):
+            if not is_offline(error):
                 raise
             print(f"resnet50-cam: {error}", file=sys.stderr)
     name = RANDOM if network is None else IMAGENET
@@ -91,7 +92,8 @@ def pictures(settings, model, split):
     photos = split.test.images[:6]
     maps = {name: cam.CAM(model, name)(photos) for name in _maps.methods(settings)}
     best = cam.CAM(model).explain(photos).classes
-    grid = plots.comparison(photos, maps, titles=[f"class {number}" for number in best])
+    first = "" if model.name == IMAGENET else "random weights\n"
+    grid = plots.comparison(photos, maps, titles=[f"{first}class {number}" for number in best])
     caption = "Photographs, and what speaks for the class that the network finds best."
     return {"maps.png": Picture(grid, caption if model.name == IMAGENET else WARNING)}
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from zoo.datasets import Images, split_by_class, stratified_split
+from zoo.datasets.images import joined
 
 
 @pytest.fixture
@@ -29,6 +30,14 @@ def test_classes_and_groups_are_chosen_by_number_or_name(images):
     assert set(images.of_classes(["b", 3]).labels) == {1, 3}
     assert set(images.of_groups(["high"]).labels) == {2, 3}
     assert len(images.where([])) == 0
+
+
+def test_joined_keeps_all_classes_apart(images):
+    both = joined(images, images.of_classes("cd"))
+    assert both.names == tuple("abcdabcd")
+    assert len(both) == 15
+    np.testing.assert_array_equal(np.bincount(both.labels), [5, 4, 2, 1, 0, 0, 2, 1])
+    np.testing.assert_array_equal(both.images[12:], images.of_classes("cd").images)
 
 
 def test_relabelled_keeps_each_pictures_name(images):

@@ -1,0 +1,62 @@
+"""Finds a handwritten digit in a crowded scene from one picture of it; five digits unseen.
+
+    keras-metric train digits-locate --seeds 3
+
+As omniglot-locate, on the digits of scikit-learn, turned and drawn larger or smaller: scenes of 5
+to 9 are searched for each of these, from pictures that are in no scene. Half of each batch are
+windows of the digits 0 to 4, whose turns and mirror images are further classes where they look
+different; half are windows of the alphabets of Omniglot's `images_background_small1` and `small2`,
+which have no digits, drawn as coarsely. Values were chosen with `--set unseen=01234`.
+"""
+
+from zoo.datasets import digits, split_by_class, stratified_split
+from zoo.datasets.augment import rotations_as_classes
+from zoo.datasets.coarse import coarse
+from zoo.datasets.glyphs import resized
+from zoo.experiment import Split
+from zoo.recipe import Recipe
+from zoo.recipes import _digits, _locate, _omniglot
+
+SCENES = {"scale": (0.8, 1.3), "rotation": 20.0}
+SCALES = (0.8, 1.0, 1.25)
+
+
+def data(settings, folder):
+    pictures = resized(digits.load(), settings["side"])
+    seen, unseen = split_by_class(pictures, list(settings["unseen"]))
+    train, validation = stratified_split(seen, 0.1, seed=settings["seed"])
+    bank, exemplars = stratified_split(unseen, 0.5, seed=0)
+    alphabets = coarse(_omniglot.every_alphabet(folder), settings["side"])
+    return Split(
+        (_digits.distinct_symmetries(train), rotations_as_classes(alphabets)),
+        validation,
+        _locate.search(settings, exemplars, bank, scales=SCALES, **SCENES),
+    )
+
+
+RECIPE = Recipe(
+    settings={
+        "seed": 0,
+        "unseen": "56789",
+        "side": 28,
+        "epochs": 40,
+        "steps": 40,
+        "classes": 16,
+        "images": 4,
+        "embedding": 64,
+        "temperature": 0.1,
+        "learning_rate": 2e-3,
+        "exemplars": 6,
+        "scenes": 60,
+        "size": 128,
+        "blur": 1.0,
+    },
+    data=data,
+    build=_locate.build,
+    objective=_locate.objective,
+    measure=_locate.measure,
+    licence=f"digits: {_digits.LICENCE}; alphabets: {_omniglot.LICENCE}",
+    pictures=_locate.pictures,
+    protocol=_locate.PROTOCOL,
+    limits=_locate.LIMITS,
+)
