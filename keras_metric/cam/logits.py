@@ -49,14 +49,19 @@ def _last_calls(calls: list[Call], tensor) -> Iterator[Call]:
 
 
 def _scales_to_unit_length(call: Call) -> bool:
+    """Vectors that happen to have unit length tell nothing: then three times as long ones do."""
     if isinstance(call.input, list) or len(call.input.shape) != 2:
         return False
     before, after = (ops.convert_to_numpy(ops.cast(x, "float32")) for x in call[1:])
     if before.shape != after.shape:
         return False
     length = np.linalg.norm(before, axis=-1, keepdims=True)
-    scaled = np.abs(after * length - before).max() <= 1e-2 * np.abs(before).max()
-    return bool(scaled and np.abs(length - 1).max() > 1e-2)
+    if np.abs(after * length - before).max() > 1e-2 * np.abs(before).max():
+        return False
+    if np.abs(length - 1).max() > 1e-2:
+        return True
+    longer = ops.convert_to_numpy(ops.cast(call.layer(3 * call.input), "float32"))
+    return bool(np.abs(longer - after).max() <= 1e-2)
 
 
 def _is_squashing(function) -> bool:

@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 
 from keras_metric.cam import SimilarityCAM
+from keras_metric.cam.examples import example_inputs
 
 SIZE, GRID = (12, 10), (6, 5)
 
@@ -80,6 +81,20 @@ def test_shares_equal_loops_and_add_up(kind, similarity, images):
         np.testing.assert_allclose(found.second[n], two, atol=1e-5)
         np.testing.assert_allclose(found.similarity[n], total, atol=1e-5)
         np.testing.assert_allclose(found.first[n].sum(), total, atol=1e-5)
+
+
+@pytest.mark.parametrize("last", [layers.UnitNormalization, layers.Identity])
+def test_vectors_that_happen_to_have_unit_length_are_no_scaling(last, images):
+    model = projected(last())
+    inner = keras.Model(model.input, model.layers[-3].output)
+    means = ops.convert_to_numpy(inner(example_inputs(model)))
+    kernel = np.linalg.pinv(means) @ np.eye(2, 5)  # the examples' vectors: length 1
+    model.layers[-2].set_weights([kernel, np.zeros(5)])
+    a, b, _ = images
+    e, other = (ops.convert_to_numpy(model(x)) for x in (a, b))
+    found = SimilarityCAM(model, similarity="dot")(a, b, raw=True)
+    assert found.exact
+    np.testing.assert_allclose(found.first.sum((1, 2)), (e * other).sum(-1), atol=1e-5)
 
 
 def test_similarity_is_that_of_the_model(images):
