@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_metric.arguments import whole
+from keras_metric.arguments import number, whole
 from keras_metric.cam.positions import spatial_inputs
 
 KINDS = (None, "noise", "flips")
@@ -18,10 +18,11 @@ KINDS = (None, "noise", "flips")
 
 def check(smooth: str | None, samples: int, noise: float) -> None:
     whole("samples", samples)
-    if smooth not in KINDS or noise <= 0:
+    number("noise", noise, above=0)
+    if smooth not in KINDS:
         raise ValueError(
-            "Unknown smoothing. Expected smooth one of: None, 'noise', 'flips'; noise above 0. "
-            f"Received: smooth={smooth!r}, noise={noise!r}."
+            "Unknown smoothing. Expected one of: None, 'noise', 'flips'. "
+            f"Received: smooth={smooth!r}."
         )
 
 

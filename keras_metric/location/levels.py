@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
+from keras_metric.arguments import number, whole
 from keras_metric.convert import Geometry, detections
 from keras_metric.convert.detections import suppress
 
@@ -22,6 +23,9 @@ class Location(NamedTuple):
     box: tuple[float, float, float, float]
     score: float
     scale: float
+
+
+MOST = 400_000_000  # pixels of a scene at the finest scale
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def find(
     more than `overlap` (intersection over union), until there are `top`. Of each scale the best
     2 `top` take part.
     """
-    check_choice(top, overlap)
+    check_choice(top, overlap, threshold)
     least = -np.inf if threshold is None else threshold
     found = [
         Location(level.scene_box(one.box), one.score, level.scale)
@@ -98,13 +102,19 @@ def pyramid(
     Scales at which a window is larger than the scene are left out.
 
     Raises:
-        ValueError: none is left.
+        ValueError: none is left, or a scale at which the scene has more than `MOST` pixels.
     """
     relative = [w / e for w, e in zip(window, exemplar, strict=True)]
     made = [
         (scale, tuple(round(n * r / scale) for n, r in zip(scene, relative, strict=True)))
         for scale in scales
     ]
+    pixels, least = max((size[0] * size[1], scale) for scale, size in made)
+    if pixels > MOST:
+        raise ValueError(
+            "The scale is too fine. Expected one at which the resized scene has at most "
+            f"{MOST:,} pixels. Received: {least:g}, {pixels:,} pixels."
+        )
     fitting = [
         (scale, size)
         for scale, size in made
@@ -131,10 +141,9 @@ def resized(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return ops.convert_to_numpy(made)
 
 
-def check_choice(top: int, overlap: float) -> None:
+def check_choice(top: int, overlap: float, threshold: float | None = None) -> None:
     """Refuse what no boxes can be chosen by."""
-    if top < 1 or not 0 <= overlap <= 1:
-        raise ValueError(
-            "The choice of boxes is out of range. Expected top of at least 1 and overlap from 0 "
-            f"to 1. Received: top={top!r}, overlap={overlap!r}."
-        )
+    whole("top", top)
+    number("overlap", overlap, least=0, most=1)
+    if threshold is not None:
+        number("threshold", threshold)

@@ -79,7 +79,7 @@ class Locator:
         combine: str = "best",
     ) -> list[Location] | list[list[Location]]:
         """The places of a scene, or of each of a batch, that look like the exemplar."""
-        check_choice(top, overlap)
+        check_choice(top, overlap, threshold)
         scenes = self._images(scene, "scene")
         levels = self.levels(exemplar, scenes, combine)
         found = [

@@ -65,7 +65,7 @@ def test_boxes_table_and_picture(encoder, pictures, tmp_path, capsys):
         ("scene.png", [], "neither exemplar nor scene"),
         ("found.png", ["--scales", "1;2"], "numbers with commas"),
         ("found.png", ["--scales", "9"], "larger than the scene"),
-        ("found.png", ["--top", "0"], "top of at least 1"),
+        ("found.png", ["--top", "0"], "top is out of range"),
     ],
 )
 def test_refusals(out, more, words, encoder, pictures, tmp_path, capsys):

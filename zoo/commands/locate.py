@@ -56,7 +56,7 @@ def run(options: Namespace) -> Answer:
     from zoo.files import write
 
     out, scales = _place(options), _numbers(options.scales)
-    check_choice(options.top, OVERLAP)
+    check_choice(options.top, OVERLAP, options.threshold)
     locator = Locator(zoo.load(options.model), scales=scales, densify=options.densify)
     exemplar, scene = (read(x, locator.channels) for x in (options.exemplar, options.scene))
     levels = locator.levels(exemplar, scene)
