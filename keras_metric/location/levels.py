@@ -77,21 +77,25 @@ def find(
 
 def heat(levels: Sequence[Level], size: tuple[int, int]) -> np.ndarray:
     """`(H, W)`: for each pixel of a scene of `size` the best score over the scales, each that of
-    the window whose centre is nearest."""
+    the window whose centre is nearest; NaN at the rim, where no window has its centre."""
     best = np.full(size, -np.inf)
     for level in levels:
-        rows, columns = (
+        (rows, high), (columns, wide) = (
             _nearest(level, axis, size[axis], level.values.shape[axis]) for axis in (0, 1)
         )
-        np.maximum(best, level.values[rows[:, None], columns], out=best)
-    return best
+        here = level.values[rows[:, None], columns]
+        np.maximum(best, np.where(high[:, None] & wide, here, -np.inf), out=best)
+    return np.where(best == -np.inf, np.nan, best)
 
 
-def _nearest(level: Level, axis: int, pixels: int, cells: int) -> np.ndarray:
+def _nearest(level: Level, axis: int, pixels: int, cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """The cell nearest to each pixel, and whether it is no further than half a stride."""
     places = level.places
     middle = (np.arange(pixels) + 0.5) / level.ratio[axis]
     first = places.start[axis] + places.window[axis] / 2
-    return np.clip(np.rint((middle - first) / places.stride[axis]), 0, cells - 1).astype(int)
+    place = (middle - first) / places.stride[axis]
+    cell = np.clip(np.rint(place), 0, cells - 1).astype(int)
+    return cell, np.abs(place - cell) <= 0.5
 
 
 def pyramid(

@@ -106,7 +106,7 @@ class Locator:
         return [level for x in scanned for level in self.compare(embeddings, [x], combine)]
 
     def score_map(self, exemplar: np.ndarray, scene: np.ndarray, *, combine: str = "best"):
-        """`(H, W)`, or `(B, H, W)`: the best score of the windows centred on each pixel."""
+        """`(H, W)`, or `(B, H, W)`: best score of the windows around each pixel, NaN at the rim."""
         scenes = self._images(scene, "scene")
         levels = self.levels(exemplar, scenes, combine)
         maps = [

@@ -15,7 +15,7 @@ def search(exemplar, scene, boxes: Sequence[Sequence[float]], scores, heat) -> F
     Args:
         exemplar: image `(h, w, C)`. scene: `(H, W, C)`; uint8 or floats of 0..1.
         boxes: `(left, top, right, bottom)` each, in pixels of the scene. scores: one for each box.
-        heat: `(H, W)`, as `keras_metric.Locator.score_map` gives it.
+        heat: `(H, W)`, as `keras_metric.Locator.score_map` gives it; grey where it is NaN.
 
     Raises:
         ValueError: a map of another size than the scene, or scores that are not one for each box.
@@ -36,6 +36,7 @@ def search(exemplar, scene, boxes: Sequence[Sequence[float]], scores, heat) -> F
     axes[1].set_title(f"found: {len(boxes)}, best first", fontsize=9)
     for number, (box, score) in enumerate(zip(boxes, scores, strict=True), 1):
         _frame(axes[1], box, f"{number}: {score:.2f}", strong=number == 1)
+    axes[2].set_facecolor("lightgrey")
     colours = axes[2].imshow(heat, cmap="viridis")
     axes[2].set_title("score of the window around each pixel", fontsize=9)
     drawn.colorbar(colours, ax=axes[2], shrink=0.8)
