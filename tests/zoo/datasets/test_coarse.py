@@ -18,8 +18,8 @@ def drawn(*boxes, side=64):
 def test_the_ink_fills_the_square_wherever_and_however_large_it_was():
     corner = drawn((0, 0, 2, 16), (0, 0, 16, 2))
     middle = drawn((20, 20, 24, 52), (20, 20, 52, 24))
-    small = coarse(corner, 8).images
-    np.testing.assert_array_equal(small, coarse(middle, 8).images)
+    small = coarse(corner, 8).images.astype(int)
+    np.testing.assert_allclose(small, coarse(middle, 8).images, atol=8)  # the filter's tails
     assert small[0, 0, :, 0].min() > 200
     assert small[0, :, 0, 0].min() > 200
     assert small[0, 3:, 3:].max() == 0
