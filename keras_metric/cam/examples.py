@@ -15,8 +15,11 @@ def check_model(model) -> None:
 
 def check_fits(model: keras.Model, inputs) -> None:
     """Refuse inputs that no model takes, or of other shapes than this one declares."""
+    wanted = _declared(model)
+    if isinstance(inputs, dict) and isinstance(wanted, dict):
+        inputs = {name: inputs[name] for name in wanted if name in inputs}
     given = [x.shape for x in keras.tree.flatten(inputs)]
-    declared = [x.shape for x in keras.tree.flatten(_declared(model))]
+    declared = [x.shape for x in keras.tree.flatten(wanted if wanted is not None else [])]
     fits = len(given) == len(declared) and all(map(_fits, given, declared))
     if not given or any(not shape for shape in given) or (declared and not fits):
         told = ", ".join(map(str, declared)) or "at least one image"
