@@ -12,6 +12,7 @@ import numpy as np
 DIMENSIONS, IMAGES = 128, 4
 MARGIN = 0.2
 ROWS_PER_BLOCK = 1024  # of the contender "keras-metric-blocks"
+SOFTMAX, TWO = "n-pairs, softmax over the row", "n-pairs, two of a class"
 
 OURS = {
     "semi-hard": ("TripletLoss", {"margin": MARGIN, "mining": "semi_hard"}),
@@ -23,6 +24,8 @@ OURS = {
     "circle": ("CircleLoss", {}),
     "lifted structure": ("LiftedStructureLoss", {}),
     "n-pairs": ("NPairsLoss", {}),
+    TWO: ("NPairsLoss", {}),
+    SOFTMAX: ("NpairsLoss", {}),
     "InfoNCE": ("InfoNCELoss", {}),
     "SupCon": ("SupConLoss", {}),
 }
@@ -31,6 +34,7 @@ ADDONS = {
     "hard": ("TripletHardLoss", {"margin": MARGIN}),
     "lifted structure": ("LiftedStructLoss", {}),
     "n-pairs": ("NpairsLoss", {}),
+    SOFTMAX: ("NpairsLoss", {}),
 }
 SIMILARITY = {
     "semi-hard of the hardest": ("TripletLoss", {"distance": "L2", "margin": MARGIN}),
@@ -50,6 +54,7 @@ PYTORCH = {
     "circle": ("CircleLoss", {}),
     "lifted structure": ("LiftedStructureLoss", {}),
     "n-pairs": ("NPairsLoss", {}),
+    TWO: ("NPairsLoss", {}),
     "InfoNCE": ("NTXentLoss", {}),
     "SupCon": ("SupConLoss", {}),
 }
@@ -61,23 +66,23 @@ CONTENDERS = {
     "keras-metric/tensorflow": OURS,
     "keras-metric/torch": OURS,
     "keras-metric/jax": OURS,
-    "keras-metric-blocks/tensorflow": OURS,
+    "keras-metric-blocks/tensorflow": {case: OURS[case] for case in OURS if case != SOFTMAX},
     "floor/tensorflow": OURS,
     "floor/torch": OURS,
     "floor/jax": OURS,
 }
 
 
-def batch(size: int) -> tuple[np.ndarray, np.ndarray]:
+def batch(size: int, images: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(size)
     points = rng.normal(size=(size, DIMENSIONS)).astype("float32")
     points /= np.linalg.norm(points, axis=1, keepdims=True)
-    return rng.permutation(np.arange(size) // IMAGES), points
+    return rng.permutation(np.arange(size) // images), points
 
 
 def build(contender: str, case: str, size: int):
     """A step of `case` at batch `size`: does loss and gradient, returns the loss."""
-    labels, points = batch(size)
+    labels, points = batch(size, 2 if case == TWO else IMAGES)
     name, arguments = CONTENDERS[contender][case]
     library, _, backend = contender.partition("/")
     if library == "tensorflow-addons":
@@ -88,16 +93,32 @@ def build(contender: str, case: str, size: int):
         return _torch_step(_pytorch(case, name, arguments), labels, points)
     step = {"tensorflow": _tensorflow_step, "torch": _torch_step, "jax": _jax_step}[backend]
     if library == "floor":
-        return step(None, labels, points)
+        return step(None, labels, points[::2] if case == TWO else points)
     if library == "keras-metric-blocks":
         arguments = arguments | {"rows_per_block": min(ROWS_PER_BLOCK, size)}
-    return step(_ours(name, arguments), labels, points)
+    return step(_ours(case, name, arguments), labels, points)
 
 
-def _ours(name, arguments):
+def _ours(case, name, arguments):
     import keras_metric as km
+    from keras import ops
+    from keras_metric.kernels import all_products
 
-    return getattr(km.losses, name)(**arguments)
+    if case == SOFTMAX:
+        loss = km.compat.tfa.NpairsLoss(**arguments)
+        return lambda labels, points: loss(labels, all_products(points, points))
+    loss = getattr(km.losses, name)(**arguments)
+    if case != TWO:
+        return loss
+
+    def first_with_second(labels, points):
+        order = ops.argsort(labels)
+        (a, p), rows = (order[::2], order[1::2]), ops.take
+        return loss.loss_against(
+            rows(labels, a, 0), rows(points, a, 0), rows(labels, p, 0), rows(points, p, 0)
+        )
+
+    return first_with_second
 
 
 def _addons(name, arguments):

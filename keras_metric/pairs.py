@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
+from keras_metric.kernels import masked_logsumexp
 from keras_metric.labels import as_labels, same_class
 
 __all__ = [
@@ -88,14 +89,6 @@ def masked_min(values, mask):
     """The smallest chosen value of each row, 0 where none is chosen."""
     smallest = ops.min(ops.where(mask, values, np.inf), axis=-1)
     return ops.where(ops.any(mask, axis=-1), smallest, 0)
-
-
-def masked_logsumexp(values, mask, axis=-1):
-    """log sum exp of the chosen values, -1e37 (in place of minus infinity) where none is chosen."""
-    chosen = ops.where(mask, values, -1e37)
-    peak = ops.stop_gradient(ops.max(chosen, axis=axis, keepdims=True))
-    total = ops.sum(ops.exp(chosen - peak), axis=axis)
-    return ops.log(total) + ops.squeeze(peak, axis=axis)
 
 
 def count_below(in_order, limits, *, strictly: bool):

@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "keras_metric"
 FLOORS = {
     "version": -1,
     "arguments": -1,
+    "kernels": -1,
     "labels": -1,
     "rows": -1,
     "boxes": 0,
@@ -36,7 +37,15 @@ FLOORS = {
 }
 STRANGERS = {"losses", "convert", "cam"}
 BACKENDS = {"tensorflow", "jax", "torch"}
-MEET_A_BACKEND = {"cam/gradients.py", "blocks.py", "replicas.py", "memory", "batches", "export"}
+MEET_A_BACKEND = {
+    "cam/gradients.py",
+    "kernels.py",
+    "blocks.py",
+    "replicas.py",
+    "memory",
+    "batches",
+    "export",
+}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

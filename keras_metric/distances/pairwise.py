@@ -14,6 +14,7 @@ from keras_metric.distances.norms import (
     squared_lengths,
     unit,
 )
+from keras_metric.kernels import all_products
 
 
 def euclidean(anchors, candidates):
@@ -30,7 +31,8 @@ def squared_euclidean(anchors, candidates):
 
 def cosine(anchors, candidates):
     """1 - a·c / (|a| |c|), in [0, 2]; a zero vector is at 1 from everything."""
-    return ops.relu(1 - _cosines(anchors, candidates))
+    anchors, candidates = of_both(unit, anchors, candidates)
+    return ops.relu(all_products(-anchors, candidates) + 1)
 
 
 def angular(anchors, candidates):
@@ -41,7 +43,8 @@ def angular(anchors, candidates):
 
 def negative_dot(anchors, candidates):
     """-a·c: inner products as they are, for embeddings of any length; may be negative."""
-    return -ops.matmul(precise(anchors), ops.transpose(precise(candidates)))
+    anchors, candidates = of_both(precise, anchors, candidates)
+    return all_products(-anchors, candidates)
 
 
 def manhattan(anchors, candidates):
@@ -64,13 +67,13 @@ def signal_to_noise(anchors, candidates):
 def rank_by_squares(anchors, candidates):
     """|c|^2 - 2 a·c: what changes with c in |a - c|^2."""
     (anchors, candidates), _ = scaled(anchors, candidates)
-    return ops.matmul(-2 * anchors, ops.transpose(candidates)) + squared_lengths(candidates)[None]
+    return all_products(-2 * anchors, candidates) + squared_lengths(candidates)[None]
 
 
 def rank_by_cosines(anchors, candidates):
     """-cos(a, c)."""
     anchors, candidates = of_both(unit, anchors, candidates)
-    return ops.matmul(-anchors, ops.transpose(candidates))
+    return all_products(-anchors, candidates)
 
 
 def _squared_differences(anchors, candidates):
@@ -81,10 +84,10 @@ def _squared_differences(anchors, candidates):
 def _expanded(anchors, candidates):
     """|a|^2 + |c|^2 - 2 a·c, which rounding may bring below 0."""
     of_anchors, of_candidates = of_both(squared_lengths, anchors, candidates)
-    products = ops.matmul(-2 * anchors, ops.transpose(candidates))
+    products = all_products(-2 * anchors, candidates)
     return products + of_anchors[:, None] + of_candidates[None]
 
 
 def _cosines(anchors, candidates):
     anchors, candidates = of_both(unit, anchors, candidates)
-    return ops.matmul(anchors, ops.transpose(candidates))
+    return all_products(anchors, candidates)

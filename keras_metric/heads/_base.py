@@ -6,6 +6,7 @@ from keras.backend import standardize_dtype
 
 from keras_metric.arguments import arguments, number, whole
 from keras_metric.distances import precise, unit
+from keras_metric.kernels import all_products
 from keras_metric.labels import as_labels, same_class
 from keras_metric.losses._loss import RowLoss
 from keras_metric.rows import at_least_one
@@ -60,7 +61,7 @@ class Head(keras.layers.Layer):
 
     def cosines(self, embeddings):
         """(B, D) -> (B, classes, centers)."""
-        cosines = ops.matmul(unit(embeddings), ops.transpose(unit(self.class_weights)))
+        cosines = all_products(unit(embeddings), unit(self.class_weights))
         return ops.reshape(cosines, (-1, self.classes, self.centers))
 
     def loss(self, **options):

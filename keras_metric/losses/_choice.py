@@ -4,13 +4,14 @@ A hinge on the hardest pair reads two of a row's C distances. Which two has no g
 distances can be had from the embeddings again, so the backward pass meets nothing of size A x C.
 """
 
+import numpy as np
 from keras import ops
 
 from keras_metric import distances
 from keras_metric.losses._base import PairLoss
 from keras_metric.losses._batch import has_needed
 
-__all__ = ["ChoosingLoss"]
+__all__ = ["ChoosingLoss", "by_mates", "dense", "mates_of"]
 
 
 class ChoosingLoss(PairLoss):
@@ -57,11 +58,7 @@ class ChoosingLoss(PairLoss):
             return self._measured(batch)
         if self.multi_label:
             return every(batch)
-        mates, largest = mates_of(batch, self.tiers[-1])
-        tier = sum(ops.cast(largest > tier, "int32") for tier in self.tiers)
-        few = [batch._replace(mates=mates[:, :tier]) for tier in self.tiers]
-        branches = [lambda rows=rows: self._measured(rows) for rows in few]
-        return ops.switch(tier, [*branches, lambda: every(batch)])
+        return by_mates(batch, self.tiers, self._measured, every)
 
     def _pays(self, batch):
         """Whether measuring the chosen rows again costs less than a gradient through all pairs."""
@@ -75,7 +72,7 @@ class ChoosingLoss(PairLoss):
         """Values and counts (A,), with gradient through the distances of the chosen rows alone."""
         chosen = self._by_rows(self._chosen, _without_gradient(batch), dtype="int32")
         columns, counts = chosen[:, :-1], chosen[:, -1] > 0
-        rows = ops.take(_dense(batch.candidates), ops.maximum(columns, 0), axis=0)
+        rows = ops.take(dense(batch.candidates), ops.maximum(columns, 0), axis=0)
         d = distances.paired(self._distance)(batch.anchors[:, None], rows)
         return ops.where(counts, self.of_distances(d, columns >= 0), 0), counts
 
@@ -85,6 +82,14 @@ class ChoosingLoss(PairLoss):
         pairs = self._pairs(batch, ranked)
         counts = ops.cast(has_needed(pairs, self.needs), "int32")
         return ops.concatenate([self.columns(pairs, batch.mates), counts[:, None]], axis=1)
+
+
+def by_mates(batch, tiers, few, many):
+    """few(batch) with the mates of the least tier that serves every anchor, else many(batch)."""
+    mates, largest = mates_of(batch, tiers[-1])
+    tier = sum(ops.cast(largest > tier, "int32") for tier in tiers)
+    branches = [lambda tier=tier: few(batch._replace(mates=mates[:, :tier])) for tier in tiers]
+    return ops.switch(tier, [*branches, lambda: many(batch)])
 
 
 def mates_of(batch, most):
@@ -111,7 +116,9 @@ def mates_of(batch, most):
 def _without_own(mates, offset):
     """Leave anchor i's own column, offset + i, out of (A, M + 1) columns: (A, M)."""
     own = ops.arange(ops.shape(mates)[0], dtype="int32") + ops.cast(offset, "int32")
-    passed = ops.cumsum(ops.cast(mates == own[:, None], "int32"), axis=1) > 0
+    width = mates.shape[1]
+    until = np.triu(np.ones((width, width), "float32"))  # a product: cumsum takes longer
+    passed = ops.matmul(ops.cast(mates == own[:, None], "float32"), until) > 0
     return ops.where(passed[:, :-1], mates[:, 1:], mates[:, :-1])
 
 
@@ -122,6 +129,6 @@ def _without_gradient(batch):
     return batch._replace(anchors=anchors, candidates=candidates)
 
 
-def _dense(rows):
+def dense(rows):
     """The same rows; TensorFlow's gradient of a reshape is dense, that of a gather is not."""
     return ops.reshape(rows, ops.shape(rows))

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_metric.arguments import number, serializable
 from keras_metric.losses._base import PairLoss
+from keras_metric.losses._few import RestLoss
 from keras_metric.pairs import Pairs, masked_logsumexp, masked_mean, masked_sum
 
 __all__ = [
@@ -22,7 +23,7 @@ __all__ = [
 
 
 @serializable
-class PairwiseContrastiveLoss(PairLoss):
+class PairwiseContrastiveLoss(RestLoss):
     """The contrastive loss over all pairs of a labelled batch.
 
         mean over positives of max(0, d - positive_margin)^e
@@ -41,11 +42,14 @@ class PairwiseContrastiveLoss(PairLoss):
         self.positive_margin = self._place("positive_margin", positive_margin)
         self.squared = squared
 
-    def values(self, pairs):
-        d, positives, negatives = pairs
-        power = ops.square if self.squared else _as_it_is
-        pulled = masked_mean(power(ops.relu(d - self.positive_margin)), positives)
-        return pulled + masked_mean(power(ops.relu(self.margin - d)), negatives)
+    def rest(self, pairs):
+        return masked_mean(self._power(ops.relu(self.margin - pairs.distances)), pairs.negatives)
+
+    def of_positives(self, d, positives, rest):
+        return rest + masked_mean(self._power(ops.relu(d - self.positive_margin)), positives)
+
+    def _power(self, hinges):
+        return ops.square(hinges) if self.squared else hinges
 
 
 @serializable
@@ -74,7 +78,7 @@ class MarginLoss(PairLoss):
 
 
 @serializable
-class MultiSimilarityLoss(PairLoss):
+class MultiSimilarityLoss(RestLoss):
     """Pairs weighted by their own similarity and by that of their neighbours.
 
         log(1 + sum_p exp(-alpha (s - base))) / alpha + log(1 + sum_n exp(beta (s - base))) / beta
@@ -99,15 +103,17 @@ class MultiSimilarityLoss(PairLoss):
         self.beta = number("beta", beta, above=0)
         self.base = number("base", base)
 
-    def values(self, pairs):
-        d, positives, negatives = pairs
-        above = 1 - d - self.base
-        pull = ops.softplus(masked_logsumexp(-self.alpha * above, positives)) / self.alpha
-        return pull + ops.softplus(masked_logsumexp(self.beta * above, negatives)) / self.beta
+    def rest(self, pairs):
+        near = masked_logsumexp(pairs.distances, pairs.negatives, -self.beta)
+        return ops.softplus(near + self.beta * (1 - self.base)) / self.beta
+
+    def of_positives(self, d, positives, rest):
+        far = masked_logsumexp(d, positives, self.alpha)
+        return ops.softplus(far - self.alpha * (1 - self.base)) / self.alpha + rest
 
 
 @serializable
-class CircleLoss(PairLoss):
+class CircleLoss(RestLoss):
     """Each similarity pulled by its own distance from the optimum, on a circle.
 
         log(1 + sum_n exp(gamma [s + m]+ (s - m)) · sum_p exp(-gamma [1 + m - s]+ (s - 1 + m)))
@@ -128,13 +134,14 @@ class CircleLoss(PairLoss):
         self.margin = number("margin", margin, least=0)
         self.gamma = number("gamma", gamma, above=0)
 
-    def values(self, pairs):
-        d, positives, negatives = pairs
-        s, m = 1 - d, self.margin
-        fixed = ops.stop_gradient(s)
-        pull = -self.gamma * ops.relu(1 + m - fixed) * (s - 1 + m)
-        push = self.gamma * ops.relu(fixed + m) * (s - m)
-        return ops.softplus(masked_logsumexp(pull, positives) + masked_logsumexp(push, negatives))
+    def rest(self, pairs):
+        d, m = pairs.distances, self.margin
+        push = ops.relu(1 + m - ops.stop_gradient(d)) * (1 - m - d)
+        return masked_logsumexp(push, pairs.negatives, self.gamma)
+
+    def of_positives(self, d, positives, rest):
+        pull = ops.relu(ops.stop_gradient(d) + self.margin) * (d - self.margin)
+        return ops.softplus(masked_logsumexp(pull, positives, self.gamma) + rest)
 
 
 @serializable
@@ -202,7 +209,3 @@ class IntraPairVarianceLoss(PairLoss):
         highest = (1 + self.epsilon) * masked_mean(s, negatives)[:, None]
         pull = masked_mean(ops.square(ops.relu(lowest - s)), positives)
         return pull + masked_mean(ops.square(ops.relu(s - highest)), negatives)
-
-
-def _as_it_is(x):
-    return x

@@ -9,22 +9,27 @@ from collections.abc import Callable
 from keras import ops
 
 from keras_metric.arguments import number, serializable
-from keras_metric.losses._base import PairLoss
-from keras_metric.pairs import Pairs, masked_logsumexp, masked_mean
+from keras_metric.losses._few import RestLoss
+from keras_metric.pairs import masked_logsumexp, masked_mean
 
 __all__ = ["InfoNCELoss", "NCALoss", "NPairsLoss", "SupConLoss"]
 
 
-def info_nce(pairs: Pairs, temperature: float):
-    """Mean over positives p of -log(e^p / (e^p + sum over negatives of e^n))."""
-    d, positives, negatives = pairs
-    logits = -d / temperature
-    others = masked_logsumexp(logits, negatives)[:, None]
-    return masked_mean(ops.softplus(others - logits), positives)
+class _AgainstNegatives(RestLoss):
+    """Mean over positives p of -log(e^p / (e^p + sum over negatives of e^n)), e^x = exp(-d / t)."""
+
+    temperature = 1.0
+    short = 256  # a softplus for each pair of a row costs most of it
+
+    def rest(self, pairs):
+        return masked_logsumexp(pairs.distances, pairs.negatives, -1 / self.temperature)
+
+    def of_positives(self, d, positives, rest):
+        return masked_mean(ops.softplus(rest[:, None] + d / self.temperature), positives)
 
 
 @serializable
-class InfoNCELoss(PairLoss):
+class InfoNCELoss(_AgainstNegatives):
     """Each positive against all the anchor's negatives: NT-Xent, when a class is two views.
 
         mean over p of -log(exp(-d_p / t) / (exp(-d_p / t) + sum_n exp(-d_n / t)))
@@ -37,12 +42,9 @@ class InfoNCELoss(PairLoss):
         super().__init__(distance=distance, **options)
         self.temperature = number("temperature", temperature, above=0)
 
-    def values(self, pairs):
-        return info_nce(pairs, self.temperature)
-
 
 @serializable
-class NPairsLoss(PairLoss):
+class NPairsLoss(_AgainstNegatives):
     """Each positive against all negatives by inner products, embeddings of any length.
 
         mean over p of log(1 + sum_n exp(a·n - a·p))
@@ -54,12 +56,9 @@ class NPairsLoss(PairLoss):
     def __init__(self, *, distance: str | Callable = "negative_dot", **options):
         super().__init__(distance=distance, **options)
 
-    def values(self, pairs):
-        return info_nce(pairs, 1.0)
-
 
 @serializable
-class SupConLoss(PairLoss):
+class SupConLoss(RestLoss):
     """Each positive against everything else, the other positives included.
 
         mean over p of -log(exp(-d_p / t) / sum over all others of exp(-d / t))
@@ -73,15 +72,16 @@ class SupConLoss(PairLoss):
         super().__init__(distance=distance, **options)
         self.temperature = number("temperature", temperature, above=0)
 
-    def values(self, pairs):
+    def rest(self, pairs):
         d, positives, negatives = pairs
-        logits = -d / self.temperature
-        everyone = masked_logsumexp(logits, ops.logical_or(positives, negatives))[:, None]
-        return masked_mean(everyone - logits, positives)
+        return masked_logsumexp(d, ops.logical_or(positives, negatives), -1 / self.temperature)
+
+    def of_positives(self, d, positives, rest):
+        return rest + masked_mean(d, positives) / self.temperature
 
 
 @serializable
-class NCALoss(PairLoss):
+class NCALoss(RestLoss):
     """The soft nearest neighbour is of the anchor's class.
 
         -log(sum_p exp(-d / t) / sum over all others of exp(-d / t))
@@ -102,9 +102,8 @@ class NCALoss(PairLoss):
         super().__init__(distance=distance, **options)
         self.temperature = number("temperature", temperature, above=0)
 
-    def values(self, pairs):
-        d, positives, negatives = pairs
-        logits = -d / self.temperature
-        return ops.softplus(
-            masked_logsumexp(logits, negatives) - masked_logsumexp(logits, positives)
-        )
+    def rest(self, pairs):
+        return masked_logsumexp(pairs.distances, pairs.negatives, -1 / self.temperature)
+
+    def of_positives(self, d, positives, rest):
+        return ops.softplus(rest - masked_logsumexp(d, positives, -1 / self.temperature))

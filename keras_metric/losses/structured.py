@@ -11,6 +11,7 @@ from keras import ops
 from keras_metric.arguments import number, serializable
 from keras_metric.distances import root
 from keras_metric.losses._base import PairLoss
+from keras_metric.losses._few import RestLoss
 from keras_metric.pairs import Pairs, masked_logsumexp, masked_max, masked_mean, masked_min
 
 __all__ = [
@@ -40,16 +41,19 @@ class LiftedStructureLoss(PairLoss):
 
     def context(self, pairs: Pairs):
         """(C, 1): log sum exp(margin - d) over the candidate's negatives."""
-        return masked_logsumexp(self.margin - pairs.distances, pairs.negatives)[:, None]
+        return self._repulsion(pairs)[:, None]
 
     def values(self, pairs, context):
-        own = masked_logsumexp(self.margin - pairs.distances, pairs.negatives)[:, None]
+        own = self._repulsion(pairs)[:, None]
         lifted = ops.logaddexp(own, context[:, 0][None]) + pairs.distances
         return masked_mean(ops.square(ops.relu(lifted)), pairs.positives) / 2
 
+    def _repulsion(self, pairs):
+        return self.margin + masked_logsumexp(pairs.distances, pairs.negatives, -1)
+
 
 @serializable
-class GeneralizedLiftedStructureLoss(PairLoss):
+class GeneralizedLiftedStructureLoss(RestLoss):
     """All positives of an anchor against all its negatives.
 
         max(0, log sum_p exp(d_p) + log sum_n exp(margin - d_n))
@@ -61,10 +65,11 @@ class GeneralizedLiftedStructureLoss(PairLoss):
         super().__init__(**options)
         self.margin = number("margin", margin, least=0)
 
-    def values(self, pairs):
-        d, positives, negatives = pairs
-        far = masked_logsumexp(d, positives)
-        return ops.relu(far + masked_logsumexp(self.margin - d, negatives))
+    def rest(self, pairs):
+        return self.margin + masked_logsumexp(pairs.distances, pairs.negatives, -1)
+
+    def of_positives(self, d, positives, rest):
+        return ops.relu(masked_logsumexp(d, positives) + rest)
 
 
 @serializable

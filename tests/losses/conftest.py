@@ -1,5 +1,6 @@
 """A batch with everything in it, and the loops that every loss is compared with."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -54,3 +55,17 @@ def loops(labels, embeddings):
         return sum(values) / len(values)
 
     return over_anchors
+
+
+@pytest.fixture
+def after_a_step():
+    """(loss, labels, x) -> the loss, and the weights of a linear encoder after a step down it."""
+
+    def step(loss, labels, x):
+        keras.utils.set_random_seed(3)
+        model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2, use_bias=False)])
+        model.compile(keras.optimizers.SGD(0.1), loss)
+        value = model.train_on_batch(x, labels)
+        return float(value), np.array(model.get_weights()[0])
+
+    return step

@@ -1,6 +1,5 @@
 """Choosing pairs without a gradient and measuring them again is the loss on all pairs."""
 
-import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -16,17 +15,8 @@ CASES = [  # classes of 4 take the first tier, of 7 the second; 15 are more than
 ]
 
 
-def after_a_step(loss, labels, x):
-    """The loss, and the weights of a linear encoder into two dimensions after a step down it."""
-    keras.utils.set_random_seed(3)
-    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2, use_bias=False)])
-    model.compile(keras.optimizers.SGD(0.1), loss)
-    value = model.train_on_batch(x, labels)
-    return float(value), np.array(model.get_weights()[0])
-
-
 @pytest.mark.parametrize(("mining", "size", "options"), CASES)
-def test_value_and_step_are_those_of_all_pairs(mining, size, options, rng):
+def test_value_and_step_are_those_of_all_pairs(mining, size, options, rng, after_a_step):
     labels = rng.permutation(np.arange(30) // size)
     x = rng.normal(size=(30, 5)).astype("float32")
     chosen = losses.TripletLoss(0.3, mining, **options)

@@ -18,6 +18,14 @@ HELD = ("CircleLoss", "RankedListLoss", "SimSiamLoss")  # part of the value carr
 # Keras on JAX takes float64 for float32 in `logaddexp` and `mean`: larger steps there
 COARSE = ("LiftedStructureLoss", "VICRegLoss", "row blocks")
 LABELS = np.array([0, 1, 2, 0, 1, 3, 0, 2, 3, 0, 1, 2, 4])
+
+
+def few(loss):
+    """The loss as it is in batches that are not short."""
+    loss.short = 0
+    return loss
+
+
 VARIANTS = {
     **{name: getattr(losses, name) for name in losses.__all__ if name not in HELD},
     "hard": lambda: losses.TripletLoss(mining="hard", swap=True),
@@ -29,6 +37,8 @@ VARIANTS = {
     "linear": lambda: losses.PairwiseContrastiveLoss(2.0, 0.5, squared=False),
     "mined": lambda: losses.MultiSimilarityLoss(miner="multi_similarity"),
     "row blocks": lambda: losses.LiftedStructureLoss(rows_per_block=4),
+    "few positives": lambda: few(losses.InfoNCELoss()),
+    "few positives in blocks": lambda: few(losses.SupConLoss(rows_per_block=4)),
     "signal": lambda: losses.InfoNCELoss(distance="signal_to_noise"),
 }
 

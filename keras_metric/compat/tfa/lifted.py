@@ -24,7 +24,7 @@ def lifted_struct_loss(labels, embeddings, margin: float = 1.0):
     arXiv:1511.06452, eq. 4
     """
     d, positives, negatives = pairs_of(labels, matrix_of(embeddings, "L2"))
-    repulsion = masked_logsumexp(margin - d, negatives)
+    repulsion = margin + masked_logsumexp(d, negatives, -1)
     joint = ops.logaddexp(repulsion[:, None], repulsion[None]) + d
     total = ops.sum(ops.where(positives, ops.square(ops.relu(joint)), 0))
     count = ops.sum(ops.cast(positives, d.dtype))

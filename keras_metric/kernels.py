@@ -1,0 +1,86 @@
+"""Kernels whose gradients a backend can have for less than `keras.ops`; this file meets backends.
+
+On TensorFlow the gradient of a transpose can take longer than a small product, that of a gather
+writes a whole matrix of zeros, and that of a masked log-sum-exp passes three times over the matrix.
+"""
+
+import keras
+from keras import ops
+
+__all__ = ["all_products", "masked_logsumexp", "with_columns"]
+
+_HUGE = 1e37  # its negative stands in place of minus infinity
+
+
+def all_products(anchors, candidates):
+    """Inner products of all anchors with all candidates, (A, D), (C, D) -> (A, C)."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.matmul(anchors, candidates, transpose_b=True)
+    return ops.matmul(anchors, ops.transpose(candidates))
+
+
+def with_columns(values, columns):
+    """(A, C), (A, S) int32 -> the values as they are, and those in the columns, (A, S).
+
+    What is computed from either reaches the same values: take the first instead of `values`.
+    """
+    if keras.backend.backend() == "tensorflow":
+        return _with_columns(values, columns)
+    return values, ops.take_along_axis(values, columns, axis=1)
+
+
+def masked_logsumexp(values, mask, scale: float = 1.0, *, axis: int = -1):
+    """log sum exp(scale · value) over the chosen values along an axis.
+
+    Where none is chosen it is a huge negative number, with gradient 0.
+    """
+    away = -_HUGE / scale if abs(scale) > 1 else (-_HUGE if scale > 0 else _HUGE)
+    if keras.backend.backend() == "tensorflow":
+        return _masked_logsumexp(values, mask, scale, away, axis)
+    chosen = ops.where(mask, values, away)
+    nearest = (ops.max if scale > 0 else ops.min)(chosen, axis=axis, keepdims=True)
+    peak = ops.stop_gradient(nearest)
+    total = ops.sum(ops.exp(scale * (chosen - peak)), axis=axis)
+    return ops.log(total) + scale * ops.squeeze(peak, axis=axis)
+
+
+def _with_columns(values, columns):
+    import tensorflow as tf
+
+    rows = tf.broadcast_to(tf.range(tf.shape(columns)[0])[:, None], tf.shape(columns))
+    places = tf.stack([rows, columns], axis=-1)
+
+    @tf.custom_gradient
+    def both(values):
+        def gradient(of_all, of_columns):
+            return tf.tensor_scatter_nd_add(of_all, places, of_columns)
+
+        return (tf.identity(values), tf.gather(values, columns, batch_dims=1)), gradient
+
+    return both(values)
+
+
+def _masked_logsumexp(values, mask, scale, away, axis):
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def logsumexp(values):
+        chosen = tf.where(mask, values, tf.constant(away, values.dtype))
+        if scale > 0:
+            peak = tf.reduce_max(chosen, axis=axis, keepdims=True)
+            apart = chosen - peak
+        else:
+            peak = tf.reduce_min(chosen, axis=axis, keepdims=True)
+            apart = peak - chosen
+        powers = tf.exp(apart if abs(scale) == 1 else apart * abs(scale))
+        total = tf.reduce_sum(powers, axis=axis, keepdims=True)
+
+        def gradient(upstream):
+            some = tf.abs(peak) < abs(away)
+            return powers * tf.where(some, scale * tf.expand_dims(upstream, axis) / total, 0)
+
+        return tf.squeeze(tf.math.log(total) + scale * peak, axis=axis), gradient
+
+    return logsumexp(values)

@@ -1,0 +1,94 @@
+"""Kernels and their gradients against plain NumPy."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_metric import kernels
+
+VALUES = np.array([[0.3, -2, 1, 0.5], [2, 1, 0, -1], [4, 3, 2, 1]], "float32")
+CHOSEN = np.array([[1, 0, 1, 1], [0, 1, 0, 0], [0, 0, 0, 0]], bool)
+
+
+def gradient(function, x):
+    """Of the sum of `function(x)`, on any backend."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return np.asarray(jax.grad(lambda x: ops.sum(function(x)))(jax.numpy.asarray(x)))
+    if backend == "torch":
+        x = ops.convert_to_tensor(x).detach().requires_grad_()
+        ops.sum(function(x)).backward()
+        return x.grad.cpu().numpy()
+    import tensorflow as tf
+
+    x = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        total = ops.sum(function(x))
+    return tape.gradient(total, x).numpy()
+
+
+@pytest.mark.parametrize("scale", [1.0, -1.0, 0.5, -20.0])
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_masked_logsumexp_and_its_gradient(scale, axis):
+    mask = CHOSEN if axis == -1 else CHOSEN[:, [0, 1, 1, 2]]  # the last row or column is empty
+    powers = np.where(mask, np.exp(scale * VALUES.astype("float64")), 0)
+    total = powers.sum(axis, keepdims=True)
+    some = total.squeeze(axis) > 0
+    value = kernels.masked_logsumexp(ops.convert_to_tensor(VALUES), mask, scale, axis=axis)
+    value = ops.convert_to_numpy(value)
+    np.testing.assert_allclose(value[some], np.log(total.squeeze(axis)[some]), rtol=1e-5)
+    assert (value[~some] < -1e36).all()
+    found = gradient(lambda x: kernels.masked_logsumexp(x, mask, scale, axis=axis), VALUES)
+    weights = scale * powers / np.where(total > 0, total, 1)
+    np.testing.assert_allclose(found, weights, rtol=1e-5, atol=1e-7)
+
+
+def test_columns_pass_their_gradient_on():
+    columns = np.array([[2, 0], [1, 1], [3, 0]], "int32")
+
+    def function(x):
+        every, some = kernels.with_columns(x, ops.convert_to_tensor(columns))
+        return ops.sum(ops.square(every), axis=1) + ops.sum(3 * some, axis=1)
+
+    expected = 2 * VALUES
+    for row, places in enumerate(columns):
+        for place in places:
+            expected[row, place] += 3
+    np.testing.assert_allclose(gradient(function, VALUES), expected, rtol=1e-6)
+    _, some = kernels.with_columns(ops.convert_to_tensor(VALUES), ops.convert_to_tensor(columns))
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(some), np.take_along_axis(VALUES, columns, 1)
+    )
+
+
+def test_all_products():
+    products = kernels.all_products(ops.convert_to_tensor(VALUES), ops.convert_to_tensor(VALUES))
+    np.testing.assert_allclose(ops.convert_to_numpy(products), VALUES @ VALUES.T, rtol=1e-6)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("graph", [False, True])
+def test_second_derivatives_of_a_masked_logsumexp(graph):
+    """diag(w) - w wT for the softmax w."""
+    import tensorflow as tf
+
+    x, mask = tf.constant(VALUES[:1]), CHOSEN[:1]
+
+    def hessian():
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                total = tf.reduce_sum(kernels.masked_logsumexp(x, mask, -2.0))
+            first = inner.gradient(total, x)
+        return outer.jacobian(first, x)[0, :, 0]
+
+    powers = np.where(mask[0], np.exp(-2 * VALUES[0].astype("float64")), 0)
+    weights = powers / powers.sum()
+    expected = 4 * (np.diag(weights) - np.outer(weights, weights))
+    found = (tf.function(hessian) if graph else hessian)()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
