@@ -100,8 +100,9 @@ def build(contender: str, case: str, size: int):
 
 
 def _ours(case, name, arguments):
-    import keras_metric as km
     from keras import ops
+
+    import keras_metric as km
     from keras_metric.kernels import all_products
 
     if case == SOFTMAX:
@@ -166,7 +167,7 @@ def _tensorflow_step(loss, labels, points):
             else:
                 value = tf.reduce_mean(loss(labels, points))
         gradient = tape.gradient(value, points, output_gradients=value if loss is None else None)
-        return value[0, 0] if loss is None else value, gradient
+        return value[0, 0] if loss is None else value, tf.convert_to_tensor(gradient)
 
     def run():
         value, gradient = step(labels, points)
