@@ -1,13 +1,14 @@
 """Kernels whose gradients a backend can have for less than `keras.ops`; this file meets backends.
 
 On TensorFlow the gradient of a transpose can take longer than a small product, that of a gather
-writes a whole matrix of zeros, and that of a masked log-sum-exp passes three times over the matrix.
+writes a whole matrix of zeros, that of a masked log-sum-exp passes three times over the matrix, and
+softplus takes one number at a time.
 """
 
 import keras
 from keras import ops
 
-__all__ = ["all_products", "masked_logsumexp", "with_columns"]
+__all__ = ["all_products", "masked_logsumexp", "softplus", "with_columns"]
 
 _HUGE = 1e37  # its negative stands in place of minus infinity
 
@@ -44,6 +45,11 @@ def masked_logsumexp(values, mask, scale: float = 1.0, *, axis: int = -1):
     peak = ops.stop_gradient(nearest)
     total = ops.sum(ops.exp(scale * (chosen - peak)), axis=axis)
     return ops.log(total) + scale * ops.squeeze(peak, axis=axis)
+
+
+def softplus(x):
+    """log(1 + exp(x))."""
+    return _softplus(x) if keras.backend.backend() == "tensorflow" else ops.softplus(x)
 
 
 def _with_columns(values, columns):
@@ -84,3 +90,18 @@ def _masked_logsumexp(values, mask, scale, away, axis):
         return tf.squeeze(tf.math.log(total) + scale * peak, axis=axis), gradient
 
     return logsumexp(values)
+
+
+def _softplus(x):
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def value(x):
+        small = tf.exp(tf.minimum(x, -x))
+
+        def gradient(upstream):
+            return upstream * tf.where(x < 0, small, 1) / (1 + small)
+
+        return tf.nn.relu(x) + tf.math.log1p(small), gradient
+
+    return value(x)

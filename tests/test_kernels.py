@@ -65,6 +65,14 @@ def test_columns_pass_their_gradient_on():
     )
 
 
+def test_softplus_and_its_gradient():
+    x = np.array([[-80, -20, -1, 0, 1, 20, 80]], "float32")
+    exact = x.astype("float64")
+    value = ops.convert_to_numpy(kernels.softplus(ops.convert_to_tensor(x)))
+    np.testing.assert_allclose(value, np.log1p(np.exp(exact)), rtol=1e-6)
+    np.testing.assert_allclose(gradient(kernels.softplus, x), 1 / (1 + np.exp(-exact)), rtol=1e-6)
+
+
 def test_all_products():
     products = kernels.all_products(ops.convert_to_tensor(VALUES), ops.convert_to_tensor(VALUES))
     np.testing.assert_allclose(ops.convert_to_numpy(products), VALUES @ VALUES.T, rtol=1e-6)

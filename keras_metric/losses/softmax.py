@@ -9,6 +9,7 @@ from collections.abc import Callable
 from keras import ops
 
 from keras_metric.arguments import number, serializable
+from keras_metric.kernels import softplus
 from keras_metric.losses._few import RestLoss
 from keras_metric.pairs import masked_logsumexp, masked_mean
 
@@ -25,7 +26,7 @@ class _AgainstNegatives(RestLoss):
         return masked_logsumexp(pairs.distances, pairs.negatives, -1 / self.temperature)
 
     def of_positives(self, d, positives, rest):
-        return masked_mean(ops.softplus(rest[:, None] + d / self.temperature), positives)
+        return masked_mean(softplus(rest[:, None] + d / self.temperature), positives)
 
 
 @serializable
