@@ -80,7 +80,7 @@ class Batches(keras.utils.PyDataset):
 
     def batch(self, epoch: int, number: int):
         """Batch `number` of an epoch, counted over all shards."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not implement batch(epoch, number).")
 
     def random(self, epoch: int, stream: int, *key: int) -> np.random.Generator:
         return np.random.default_rng(

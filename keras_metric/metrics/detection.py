@@ -98,9 +98,12 @@ def detected_by_class(
 def mean_average_precision(
     found: Sequence[Boxes], truth: Sequence[Boxes], *, iou: float = 0.5
 ) -> float:
-    """The mean of `average_precision` over the classes that occur in truth ("mAP", AP@IoU)."""
+    """The mean of `average_precision` over the classes that occur in truth ("mAP", AP@IoU).
+
+    NaN without objects.
+    """
     each = detected_by_class(found, truth, iou=iou).values()
-    return float(np.mean([one.average_precision for one in each]))
+    return float(np.mean([one.average_precision for one in each])) if each else float("nan")
 
 
 def _hits(boxes: np.ndarray, true: np.ndarray, iou: float) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Average precision of boxes against plain loops, and what a threshold gives."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -77,6 +79,9 @@ def test_perfect_and_empty(boxes):
     assert detected(nothing, truth).above(0.5) == (1.0, 0.0)
     assert detected(nothing, truth).best_threshold() == float("inf")
     assert np.isnan(detected(nothing, nothing).average_precision)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(mean_average_precision(nothing, nothing))
 
 
 def test_a_second_box_on_an_object_is_a_miss_and_ties_go_against():
