@@ -2,7 +2,8 @@
 
 The files carry hashes, no addresses, so any package index serves them. They are complete: pip
 installs them with `--no-deps`. tf_keras asks for the package `tensorflow`, which owns the same
-files as `tensorflow-cpu`; the override leaves it out.
+files as `tensorflow-cpu`; an override leaves it out. ai-edge-litert asks for backports-strenum,
+whose newest version is for older Pythons only, which uv does not look at.
 """
 
 import subprocess
@@ -11,7 +12,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 DEMO = ["cpu", "plots", "eval"]
-TEST = [*DEMO, "jax", "search", "milvus", "ray", "legacy", "serve", "test"]
+OVERRIDES = "tensorflow ; python_version < '3'\nbackports-strenum < 1.3\n"
+TEST = [*DEMO, "jax", "search", "milvus", "ray", "legacy", "litert", "onnx", "serve", "test"]
 
 
 def pin(extras: list[str], target: Path, override: Path, agree: Path | None = None) -> None:
@@ -27,7 +29,7 @@ def pin(extras: list[str], target: Path, override: Path, agree: Path | None = No
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         override = Path(folder) / "override.txt"
-        override.write_text("tensorflow ; python_version < '3'\n", encoding="utf-8")
+        override.write_text(OVERRIDES, encoding="utf-8")
         pin(DEMO, HERE / "demo.txt", override)
         pin(TEST, HERE / "test.txt", override)
         pin(["docs"], HERE / "docs.txt", override, agree=HERE / "test.txt")

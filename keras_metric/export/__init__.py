@@ -1,15 +1,18 @@
-"""Models leave: SavedModels for TensorFlow's servers, checked as a server loads them."""
+"""Models leave, checked: SavedModels for TensorFlow's servers, files for LiteRT and ONNX."""
 
 from importlib import import_module
 
 _HOMES = {
     "Audit": "audit_report",
+    "Portable": "portable",
     "Runtime": "runtime",
     "RuntimeFault": "runtime",
     "audit": "auditing",
     "latest": "folders",
     "read_metadata": "metadata",
     "saved_model": "writing",
+    "to_litert": "litert",
+    "to_onnx": "onnx_file",
     "versions": "folders",
 }
 

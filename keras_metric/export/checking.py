@@ -59,16 +59,16 @@ def compare(name: str, served: dict, wanted: dict, *, tolerance: float = TOLERAN
         )
     for output, values in wanted.items():
         values, answered = np.asarray(values), np.asarray(served[output])
-        difference = _difference(answered, values)
-        if not difference <= tolerance:
+        differs = difference(answered, values)
+        if not differs <= tolerance:
             raise RuntimeError(
                 f"Output {output!r} of signature {name!r} is not what the Keras model answers. "
                 f"Expected: shape {values.shape}, a difference of at most {tolerance:g}. "
-                f"Received: shape {answered.shape}, a difference of {difference:.3g}."
+                f"Received: shape {answered.shape}, a difference of {differs:.3g}."
             )
 
 
-def _difference(answered: np.ndarray, wanted: np.ndarray) -> float:
+def difference(answered: np.ndarray, wanted: np.ndarray) -> float:
     """The largest difference, relative to the largest value above 1; NaN where a NaN is met."""
     if answered.shape != wanted.shape:
         return np.inf

@@ -45,3 +45,29 @@ def test_output_to_a_reader_that_has_gone():
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+@pytest.mark.filterwarnings("ignore")  # the converters use what numpy and TensorFlow retire
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [(["onnx"], "model.onnx"), (["litert", "--precision", "int8"], "model.tflite")],
+)
+def test_a_file_for_another_runtime(options, name, classifier, tmp_path, capsys):
+    pictures = tmp_path / "pictures"
+    (pictures / "some").mkdir(parents=True)
+    for number in range(5):
+        pixels = np.random.default_rng(number).integers(0, 256, (20, 20, 3))
+        keras.utils.save_img(pictures / "some" / f"{number}.png", pixels)
+    command = ["export", str(classifier), "--out", str(tmp_path / name), "--format", *options]
+    assert main([*command, "--samples", str(pictures), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["path"] == str(tmp_path / name)
+    assert answer["bytes"] == (tmp_path / name).stat().st_size
+    assert answer["difference"] < 0.05
+    assert main(command) == 1
+    assert "never overwritten" in capsys.readouterr().err
+
+
+def test_onnx_has_one_precision(classifier, capsys):
+    assert main(["export", str(classifier), "--format", "onnx", "--precision", "int8"]) == 1
+    assert "Expected: --precision float32. Received: int8" in capsys.readouterr().err

@@ -25,6 +25,8 @@ EXTRAS = {
     "ray": ("ray", "embedding on many machines"),
     "legacy": ("tf_keras", "models saved by Keras 2"),
     "serve": ("starlette", "the local server"),
+    "litert": ("ai_edge_litert", "files for LiteRT"),
+    "onnx": ("tf2onnx", "files for ONNX"),
     "hub": ("huggingface_hub", "models from a hub"),
 }
 

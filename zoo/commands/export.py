@@ -1,16 +1,25 @@
-"""write a model as a SavedModel for TensorFlow Serving
+"""write a model as a SavedModel for TensorFlow Serving, or as a file for LiteRT or ONNX Runtime
 
-The SavedModel gets the next free version number; no version is ever overwritten.
+The SavedModel gets the next free version number; nothing is ever overwritten. A file for another
+runtime holds one signature, and is kept only if that runtime answers as the SavedModel does.
 
 examples:
   keras-metric export out/digits-triplet
   keras-metric export encoder.keras --out served/encoder
+  keras-metric export out/digits-triplet --format onnx
+  keras-metric export out/digits-triplet --format litert --precision int8 --samples photos/
 """
 
+import tempfile
 from argparse import ArgumentParser, Namespace
+from dataclasses import asdict
+from pathlib import Path
 
 import zoo
 from zoo.commands import Answer
+
+SUFFIXES = {"litert": ".tflite", "onnx": ".onnx"}
+PRECISIONS = ("float32", "float16", "dynamic", "int8")
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -18,10 +27,65 @@ def arguments(parser: ArgumentParser) -> None:
         "path", metavar="MODEL", help="folder of a run, a .keras file, or hf://OWNER/NAME"
     )
     parser.add_argument(
-        "--out", metavar="DIR", help="folder of the versions (default: saved_model beside MODEL)"
+        "--out",
+        metavar="PATH",
+        help="folder of the versions (default: saved_model beside MODEL), or the file",
+    )
+    parser.add_argument("--format", choices=["saved_model", *SUFFIXES], default="saved_model")
+    parser.add_argument(
+        "--signature",
+        default="serving_default",
+        help="of LiteRT and ONNX: what the file answers (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="of LiteRT: numbers of the weights; int8 takes the ranges of the rest from --samples",
+    )
+    parser.add_argument(
+        "--samples",
+        metavar="FOLDER",
+        help="of LiteRT and ONNX: pictures to compare the answers on (default: noise)",
     )
 
 
 def run(options: Namespace) -> Answer:
-    path = zoo.export(options.path, options.out)
-    return Answer({"saved_model": str(path)}, f"{path}: the SavedModel")
+    if options.format == "saved_model":
+        path = zoo.export(options.path, options.out)
+        return Answer({"saved_model": str(path)}, f"{path}: the SavedModel")
+    if options.format == "onnx" and options.precision != "float32":
+        raise ValueError(
+            "ONNX files keep the weights as they are. Expected: --precision float32. "
+            f"Received: {options.precision}."
+        )
+    made = _portable(options)
+    return Answer({**asdict(made), "path": str(made.path)}, str(made))
+
+
+def _portable(options: Namespace):
+    """The file for another runtime, written from a SavedModel that is thrown away."""
+    from keras_metric import export
+    from keras_metric.export.portable import free
+
+    source = Path(options.path)
+    home = source if source.is_dir() else source.parent
+    target = Path(options.out) if options.out else home / f"model{SUFFIXES[options.format]}"
+    free(target)
+    with tempfile.TemporaryDirectory() as folder:
+        saved = zoo.export(source, folder)
+        known = {"signature": options.signature, "samples": _samples(options.samples, saved)}
+        if options.format == "onnx":
+            return export.to_onnx(saved, target, **known)
+        return export.to_litert(saved, target, precision=options.precision, **known)
+
+
+def _samples(folder: str | None, saved: Path):
+    if folder is None:
+        return None
+    from keras_metric.export import read_metadata
+    from zoo.datasets import folders
+
+    height, width, channels = read_metadata(saved)["image_shapes"][0]
+    size = (height or 64, width or 64)
+    return folders.load(folder, size, resize="stretch", grey=channels == 1).images

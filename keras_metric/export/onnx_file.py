@@ -1,0 +1,86 @@
+"""SavedModel -> ONNX, for ONNX Runtime and whatever else reads it."""
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_metric.export.portable import Portable, Source, free, keep, open_source
+
+OPSET = 18
+LIMIT = 1e-4
+
+
+def to_onnx(
+    saved: str | Path,
+    path: str | Path,
+    *,
+    signature: str = "serving_default",
+    samples=None,
+    opset: int = OPSET,
+    limit: float = LIMIT,
+) -> Portable:
+    """Writes a signature of a SavedModel as an `.onnx` file, whose answers are compared first.
+
+    The file keeps the names of inputs and outputs, and takes batches (and, for a map, images) of
+    any size. ONNX Runtime runs it on the CPU and is compared with the SavedModel.
+
+    Args:
+        saved: folder of a version, or of versions, as `saved_model` writes it.
+        path: the file to write; nothing may be there.
+        signature: a signature that takes and gives numbers.
+        samples: images as the model takes them, (N, H, W, C), or a dict of them by input; the
+            comparison is made on them. Noise of the model's pixel range when left out.
+        opset: version of the ONNX operators.
+        limit: largest difference that is accepted, relative to the largest answer above 1.
+
+    Raises:
+        FileExistsError: something is at `path`.
+        ImportError: a package of the extra `onnx` is missing.
+        ValueError: the signature or the samples do not fit.
+        RuntimeError: ONNX has no operation for a part of the model, or its answers differ.
+    """
+    free(path)
+    _refuse_missing()
+    source = open_source(saved, signature, samples)
+    content = _converted(source, opset)
+
+    def run(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        import onnxruntime
+
+        opened = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        names = [output.name for output in opened.get_outputs()]
+        return dict(zip(names, opened.run(names, inputs), strict=True))
+
+    return keep(source, path, content, run, limit)
+
+
+def _refuse_missing() -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in ("tf2onnx", "onnx", "onnxruntime") if find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            'ONNX files are written by tf2onnx. Expected: pip install "keras-metric[onnx]". '
+            f"Received: no package {', '.join(missing)}."
+        )
+
+
+def _converted(source: Source, opset: int) -> bytes:
+    import tensorflow as tf
+    import tf2onnx
+
+    names = list(source.specs)
+    wanted = [tf.TensorSpec(source.specs[n].shape, source.specs[n].dtype, name=n) for n in names]
+
+    @tf.function(input_signature=wanted)
+    def answer(*tensors):
+        return source.function(**dict(zip(names, tensors, strict=True)))
+
+    try:
+        model, _ = tf2onnx.convert.from_function(answer, input_signature=wanted, opset=opset)
+    except (ValueError, RuntimeError, NotImplementedError) as error:
+        raise RuntimeError(
+            f"ONNX cannot express the signature {source.signature!r}. Expected: operations that "
+            f"opset {opset} has. Received: {str(error).strip().splitlines()[-1][:200]}"
+        ) from error
+    return model.SerializeToString()
