@@ -31,7 +31,7 @@ def card(recipe: Recipe, report: dict[str, Any]) -> str:
         f"- Trained on: {report['data']['train']}",
         f"- Measured on: {report['data']['test']}",
         f"- Licence of the data: {report['data']['licence']}",
-        f"- {report['training']['epochs']} epochs, {report['training']['seconds']:.0f} s"
+        f"- {report['training']['epochs']} epochs, {_taken(report['training'])}"
         + (" for all runs together" if seeds else "")
         + f"; {report['parameters']:,} parameters; {report['training']['date']}",
         "- Settings: " + ", ".join(f"{k} {v}" for k, v in report["settings"].items()),
@@ -46,6 +46,14 @@ def card(recipe: Recipe, report: dict[str, Any]) -> str:
         for name, caption in report["pictures"].items():
             lines += [f"![{caption}](pictures/{name})", "", caption, ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _taken(training: dict[str, Any]) -> str:
+    """What the training took; runs of before processor time was taken have none of it."""
+    taken = f"{training['seconds']:.0f} s"
+    if training.get("cpu_seconds"):
+        taken += f", {training['cpu_seconds'] / 60:.1f} CPU-minutes"
+    return taken
 
 
 def results_table(report: dict[str, Any]) -> list[str]:

@@ -27,6 +27,7 @@ class Checkpoint(keras.callbacks.Callback):
         epoch: epochs finished so far; the `initial_epoch` of `fit`.
         history: the logs of every finished epoch.
         seconds: wall time of all finished epochs.
+        cpu_seconds: processor time of this process in them, all cores together.
     """
 
     def __init__(self, folder: Path, batches: Any, *, writes: bool = True):
@@ -34,12 +35,13 @@ class Checkpoint(keras.callbacks.Callback):
         self.writes = writes
         self.folder = folder
         self.batches = batches
-        self.epoch, self.history, self.seconds = 0, [], 0.0
+        self.epoch, self.history, self.seconds, self.cpu_seconds = 0, [], 0.0, 0.0
         self._weights, self._random = None, []
         if self._state.exists():
             state = self._read()
             self.epoch, self.history = state["epoch"], state["history"]
-            self.seconds, self._weights = state["seconds"], folder / state["weights"]
+            self.seconds, self.cpu_seconds = state["seconds"], state["cpu_seconds"]
+            self._weights = folder / state["weights"]
             self._random = state["random"]
         batches.epoch = self.epoch
 
@@ -49,7 +51,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _read(self) -> dict[str, Any]:
         state = read_json(self._state)
-        keys = {"epoch", "history", "seconds", "weights", "random"}
+        keys = {"epoch", "history", "seconds", "cpu_seconds", "weights", "random"}
         if not isinstance(state, dict) or state.keys() != keys:
             raise ValueError(
                 f"{self._state} cannot be used. Expected the keys {', '.join(sorted(keys))}; "
@@ -76,7 +78,7 @@ class Checkpoint(keras.callbacks.Callback):
                 ) from error
             for state, value in zip(self._seeds(), self._random, strict=True):
                 state.assign(value)
-        self._began = time.monotonic()
+        self._began, self._cpu_began = time.monotonic(), time.process_time()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None):
         if not all(math.isfinite(value) for value in (logs or {}).values()):
@@ -84,8 +86,10 @@ class Checkpoint(keras.callbacks.Callback):
                 f"Training went astray in epoch {epoch + 1}. Expected finite losses; a smaller "
                 f"learning_rate may help. Received: {logs}."
             )
-        now = time.monotonic()
+        now, cpu_now = time.monotonic(), time.process_time()
         self.seconds, self._began = self.seconds + now - self._began, now
+        self.cpu_seconds += cpu_now - self._cpu_began
+        self._cpu_began = cpu_now
         self.epoch = epoch + 1
         self.history.append({name: float(value) for name, value in (logs or {}).items()})
         if self.writes:
@@ -102,6 +106,7 @@ class Checkpoint(keras.callbacks.Callback):
                 "epoch": self.epoch,
                 "history": self.history,
                 "seconds": self.seconds,
+                "cpu_seconds": self.cpu_seconds,
                 "weights": weights.name,
                 "random": [np.asarray(state).tolist() for state in self._seeds()],
             },

@@ -90,7 +90,7 @@ def summed_up(folder: Path, runs: list[Run]) -> dict[str, Any]:
         "notes": reports[0].get("notes", ()),
         "data": reports[0]["data"],
         "training": {
-            "seconds": round(sum(report["training"]["seconds"] for report in reports), 1),
+            **{key: _total(reports, key) for key in ("seconds", "cpu_seconds")},
             **{key: reports[0]["training"][key] for key in ("epochs", "date", "versions")},
         },
         "parameters": reports[0]["parameters"],
@@ -99,6 +99,11 @@ def summed_up(folder: Path, runs: list[Run]) -> dict[str, Any]:
     write_text(Run(folder).card, cards.card(recipe, report))
     write_json(Run(folder).metrics, report)
     return report
+
+
+def _total(reports: list[dict[str, Any]], key: str) -> float:
+    """Runs of before processor time was taken have none of it."""
+    return round(sum(report["training"].get(key, 0.0) for report in reports), 1)
 
 
 def command(recipe: Recipe, settings: dict[str, Any]) -> str:

@@ -174,6 +174,7 @@ def load(path: str | Path) -> "keras.Model":
     """
     import keras
 
+    import zoo.encoders.committee  # noqa: F401
     import zoo.encoders.layers  # noqa: F401
     from keras_metric import convert, distances, heads, losses, memory, models  # noqa: F401
 

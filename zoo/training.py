@@ -94,7 +94,8 @@ def fitted(
             run.clear()
         run.begin(recipe.name, settled)
     distribution.meet("begun")
-    history, trained = [], {"seconds": 0.0, "epochs": 0, **evaluation.today()}
+    nothing = {"seconds": 0.0, "cpu_seconds": 0.0, "epochs": 0}
+    history, trained = [], {**nothing, **evaluation.today()}
     if experiment is not None:
         history, trained = _fit(run.checkpoint, experiment, settled["epochs"], distribution)
     if recipe.refine is not None:
@@ -104,7 +105,7 @@ def fitted(
         place = run.checkpoint / "refine"
         experiment = distribution.share(experiment)
         history, trained = _fit(place, experiment, settled["refine_epochs"], distribution)
-        trained |= {key: before[key] + trained[key] for key in ("seconds", "epochs")}
+        trained |= {key: before[key] + trained[key] for key in ("seconds", "cpu_seconds", "epochs")}
         trained["first"] = first
     return model, history, trained
 
@@ -155,7 +156,12 @@ def _fit(folder: Path, experiment: Experiment, epochs: int, distribution: Distri
         )
     finally:
         progress.close()
-    trained = {"seconds": round(checkpoint.seconds, 1), "epochs": epochs, **evaluation.today()}
+    trained = {
+        "seconds": round(checkpoint.seconds, 1),
+        "cpu_seconds": round(checkpoint.cpu_seconds, 1),
+        "epochs": epochs,
+        **evaluation.today(),
+    }
     return checkpoint.history, trained
 
 

@@ -77,11 +77,7 @@ class PKBatches(Batches):
         )
 
     def batch(self, epoch: int, number: int):
-        first = self.domains[0]
-        in_a_round = len(first) // self.classes_per_batch
-        turn, place = divmod(number, in_a_round)
-        shuffled = self.random(epoch, CLASSES, turn).permutation(len(first))
-        chosen = shuffled[place * self.classes_per_batch :][: self.classes_per_batch]
+        chosen, turn = self.chosen(epoch, number)
         images = tuple(
             classes.take(np.concatenate([self._deal(epoch, turn, which, name) for name in chosen]))
             for which, classes in enumerate(self.domains)
@@ -89,6 +85,13 @@ class PKBatches(Batches):
         images = self.augmented(epoch, number, images)
         labels = np.repeat(self._labels[chosen], self.images_per_class, axis=0)
         return images[0] if len(images) == 1 else images, labels
+
+    def chosen(self, epoch: int, number: int) -> tuple[np.ndarray, int]:
+        """Numbers of the P classes of a batch, and which appearance of theirs it is."""
+        in_a_round = len(self.domains[0]) // self.classes_per_batch
+        turn, place = divmod(number, in_a_round)
+        shuffled = self.random(epoch, CLASSES, turn).permutation(len(self.domains[0]))
+        return shuffled[place * self.classes_per_batch :][: self.classes_per_batch], turn
 
     def _deal(self, epoch: int, turn: int, which: int, name: int) -> np.ndarray:
         """K row numbers of a class in its `turn`-th appearance, from a shuffled deck."""

@@ -40,6 +40,14 @@ def test_tables_and_words_of_the_recipe_are_on_the_card():
     assert "![A scene.](pictures/scene.png)\n\nA scene.\n" in text
 
 
+def test_the_budget_is_told_in_cpu_minutes():
+    assert "1 epochs, 2 s; 3 parameters" in card(RECIPE, REPORT)
+    training = {**REPORT["training"], "cpu_seconds": 90.0}
+    assert "1 epochs, 2 s, 1.5 CPU-minutes; 3 parameters" in card(
+        RECIPE, {**REPORT, "training": training}
+    )
+
+
 def test_tables_of_several_seeds_have_ranges():
     tables = [{"cam": {"a": 1.0}}, {"cam": {"a": 3.0}}]
     assert _ranges_of_each(tables) == {"cam": {"a": {"mean": 2.0, "min": 1.0, "max": 3.0}}}

@@ -174,6 +174,9 @@ def test_seeds_are_summed_up(tmp_path):
     single = [Run(tmp_path / f"seed-{seed}").report() for seed in (0, 1)]
     values = [run["results"]["map@r"] for run in single]
     assert [run["settings"]["seed"] for run in single] == [0, 1]
+    took = [run["training"]["cpu_seconds"] for run in single]
+    assert min(took) > 0
+    assert report["training"]["cpu_seconds"] == pytest.approx(sum(took), abs=0.11)
     assert values[0] != values[1]
     assert report["results"]["map@r"] == {
         "mean": pytest.approx(sum(values) / 2, abs=1e-6),

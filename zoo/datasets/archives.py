@@ -56,6 +56,14 @@ def read_members(path: str | Path, suffix: str) -> dict[str, bytes]:
         ) from error
 
 
+def files_below(folder: str | Path, suffix: str) -> dict[str, bytes]:
+    """The same of an unpacked archive: names are relative to the folder, hidden files left out."""
+    names = (file.relative_to(folder).as_posix() for file in Path(folder).rglob(f"*{suffix}"))
+    return {
+        name: (Path(folder) / name).read_bytes() for name in sorted(names) if _wanted(name, suffix)
+    }
+
+
 def _wanted(name: str, suffix: str) -> bool:
     hidden = any(part.startswith((".", "__")) for part in PurePosixPath(name).parts)
     return name.endswith(suffix) and not hidden

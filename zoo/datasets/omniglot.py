@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from zoo.datasets.archives import check_sha256, read_members
+from zoo.datasets.archives import check_sha256, files_below, read_members
 from zoo.datasets.downloads import cache_folder, fetch
 from zoo.datasets.images import Images
 from zoo.datasets.ink import decode, prepare
@@ -57,7 +57,8 @@ def load(source: str | Path = "small1", data: str | Path | None = None) -> Image
     """The characters of one archive: `labels` are characters, `groups` alphabets, `drawers` 1..20.
 
     `source` is one of `SOURCES` ("small1", "small2", "background", "evaluation") or the path of any
-    zip file with the same layout, `SET/Alphabet/characterNN/NNNN_DD.png`. A named source is looked
+    zip file or folder with the same layout, `Alphabet/characterNN/NNNN_DD.png`, below any other
+    folder or none. A named source is looked
     for in the folder `data`, else in the one that KERAS_METRIC_DATA names (each may be the folder
     itself or have it as `omniglot/`), else in the cache (KERAS_METRIC_CACHE, else
     ~/.cache/keras-metric), where it is downloaded to.
@@ -74,15 +75,15 @@ def alphabets(images: Images) -> tuple[str, ...]:
 
 
 def _find(source: str | Path, data: str | Path | None) -> Path:
-    if str(source).endswith(".zip"):
-        return Path(source)
-    if source not in SOURCES:
+    if str(source) not in SOURCES:
+        if str(source).endswith(".zip") or Path(source).is_dir():
+            return Path(source)
         raise ValueError(
             f"Unknown part of Omniglot. Expected one of: {', '.join(SOURCES)}, or the path of a "
-            "zip file. "
-            f"Received: {source!r}."
+            "zip file or folder. "
+            f"Received: {str(source)!r}."
         )
-    part = SOURCES[source]
+    part = SOURCES[str(source)]
     given = data if data is not None else os.environ.get("KERAS_METRIC_DATA")
     if given is not None:
         for path in (Path(given) / part.file, Path(given) / "omniglot" / part.file):
@@ -104,11 +105,11 @@ def _find(source: str | Path, data: str | Path | None) -> Path:
 
 
 def _read(path: Path) -> Images:
-    members = read_members(path, ".png")
+    members = files_below(path, ".png") if path.is_dir() else read_members(path, ".png")
     places = [_place(path, name) for name in members]
     if not places:
         raise ValueError(
-            f"The archive {path} has no characters. Expected SET/Alphabet/characterNN/NNNN_DD.png. "
+            f"There are no characters in {path}. Expected Alphabet/characterNN/NNNN_DD.png. "
             "Received: no PNG file."
         )
     group_names, groups = np.unique([alphabet for alphabet, _, _ in places], return_inverse=True)
@@ -126,13 +127,12 @@ def _read(path: Path) -> Images:
 
 
 def _place(path: Path, name: str) -> tuple[str, str, int]:
-    """Alphabet, character and drawer of a member `.../Alphabet/characterNN/NNNN_DD.png`."""
+    """Alphabet, character and drawer of a file `.../Alphabet/characterNN/NNNN_DD.png`."""
     place = PurePosixPath(name)
     _, _, drawer = place.stem.rpartition("_")
     if len(place.parts) < 3 or not drawer.isdigit():
         raise ValueError(
-            f"The archive {path} is no Omniglot. Expected members "
-            "SET/Alphabet/characterNN/NNNN_DD.png. "
+            f"{path} is no Omniglot. Expected files Alphabet/characterNN/NNNN_DD.png. "
             f"Received: {name!r}."
         )
     return place.parts[-3], place.parts[-2], int(drawer)

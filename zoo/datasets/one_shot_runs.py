@@ -24,12 +24,14 @@ class Run:
     - `support`: `(W, 105, 105, 1)` uint8, one drawing of each of W characters.
     - `queries`: `(Q, 105, 105, 1)` uint8, by another drawer.
     - `answers`: `(Q,)` int64, positions in `support`.
+    - `group`: the alphabet, where it is known; the published runs do not say.
     """
 
     name: str
     support: np.ndarray
     queries: np.ndarray
     answers: np.ndarray
+    group: str | None = None
 
     def __repr__(self) -> str:
         return f"Run({self.name}: {len(self.queries)} queries, {len(self.support)} ways)"
@@ -76,7 +78,9 @@ def drawn_runs(images: Images, runs: int = 20, *, ways: int = 20, seed: int = 0)
         )
     rng = np.random.default_rng(seed)
     tables = [
-        table for group in np.unique(images.groups) if (table := _table(images, group)) is not None
+        (images.group_names[group], table)
+        for group in np.unique(images.groups)
+        if (table := _table(images, group)) is not None
     ]
     if not tables or runs < 1 or ways < 2:
         raise ValueError(
@@ -85,7 +89,7 @@ def drawn_runs(images: Images, runs: int = 20, *, ways: int = 20, seed: int = 0)
             f"drew. Received: runs={runs!r}, ways={ways!r}, {images!r}."
         )
     return [
-        _draw(images, tables[number % len(tables)], ways, rng, number) for number in range(runs)
+        _draw(images, *tables[number % len(tables)], ways, rng, number) for number in range(runs)
     ]
 
 
@@ -147,7 +151,12 @@ def _table(images: Images, group: int) -> np.ndarray | None:
 
 
 def _draw(
-    images: Images, table: np.ndarray, ways: int, rng: np.random.Generator, number: int
+    images: Images,
+    group: str,
+    table: np.ndarray,
+    ways: int,
+    rng: np.random.Generator,
+    number: int,
 ) -> Run:
     characters = rng.permutation(len(table))[:ways]
     shown, asked = rng.permutation(table.shape[1])[:2]
@@ -157,4 +166,5 @@ def _draw(
         images.images[table[characters, shown]],
         images.images[table[characters[order], asked]],
         order.astype(np.int64),
+        group,
     )

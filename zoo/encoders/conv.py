@@ -2,24 +2,29 @@
 
 `conv4`: Vinyals et al., "Matching Networks for One Shot Learning", 2016, arXiv:1606.04080, section
 4.1: four blocks of 64 channels; 28 x 28 images become one position. `conv6`: three blocks of two
-convolutions.
+convolutions. `conv5`: 32 channels, twice 64, twice 96, halved after each number of channels; few
+channels where there are many positions make it cheaper than both.
 """
 
 from keras import layers
 
 from zoo.encoders._parts import Family, conv_norm, unit_range
 
-NAMES = ("conv4", "conv6")
+NAMES = ("conv4", "conv5", "conv6")
 
-_CONVOLUTIONS = {"conv4": (1, 1, 1, 1), "conv6": (2, 2, 2)}
+_BLOCKS = {
+    "conv4": ((64,), (64,), (64,), (64,)),
+    "conv5": ((32,), (64, 64), (96, 96)),
+    "conv6": ((64, 64), (64, 64), (64, 64)),
+}
 
 
 def _features(images, name, options):
     x = unit_range(images)
-    for block, convolutions in enumerate(_CONVOLUTIONS[name], 1):
-        for number in range(1, convolutions + 1):
-            suffix = number if convolutions > 1 else ""
-            x = conv_norm(x, options.channels(64), 3, options, f"block{block}", number=suffix)
+    for block, widths in enumerate(_BLOCKS[name], 1):
+        for number, filters in enumerate(widths, 1):
+            suffix = number if len(widths) > 1 else ""
+            x = conv_norm(x, options.channels(filters), 3, options, f"block{block}", number=suffix)
         x = layers.MaxPooling2D(name=f"block{block}_pool")(x)
     return x
 

@@ -36,6 +36,17 @@ def archive(tmp_path):
     return path
 
 
+@pytest.mark.parametrize("below", ["own", "."])
+def test_an_unpacked_archive_is_the_same(archive, tmp_path, below):
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(tmp_path)
+    (tmp_path / "own" / ".hidden.png").write_bytes(b"no picture")
+    folder, zipped = omniglot.load(tmp_path / below), omniglot.load(archive)
+    assert folder.names == zipped.names
+    np.testing.assert_array_equal(folder.images, zipped.images)
+    np.testing.assert_array_equal(folder.drawers, zipped.drawers)
+
+
 @pytest.fixture
 def published(archive, monkeypatch):
     """The made-up archive in the place of small1."""
@@ -104,7 +115,7 @@ def test_an_unknown_part_is_refused():
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({"a/b/c.txt": b""}, "no characters.*Received: no PNG file"),
+        ({"a/b/c.txt": b""}, "no characters in .*Received: no PNG file"),
         ({"b/0001_01.png": page(1, 1)}, "is no Omniglot.*Received: 'b/0001_01.png'"),
         ({"s/a/b/x.png": page(1, 1)}, "is no Omniglot.*Received: 's/a/b/x.png'"),
         ({"s/a/b/1_01.png": b"text"}, "own.zip:s/a/b/1_01.png cannot be read"),

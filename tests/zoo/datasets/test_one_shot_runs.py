@@ -53,6 +53,7 @@ def check(runs):
         assert run.support.shape == run.queries.shape == (12, 105, 105, 1)
         assert run.support.dtype == np.uint8
         assert run.answers.dtype == np.int64
+        assert run.group is None
         for query, answer in zip(run.queries, run.answers, strict=True):
             assert pixel(query) == (2, pixel(run.support[answer])[1])
             assert pixel(run.support[answer])[0] == 1
@@ -134,6 +135,7 @@ def test_drawn_runs_ask_another_drawer_about_one_alphabet(omniglot):
         support, queries = ([pixel(p) for p in part] for part in (run.support, run.queries))
         assert [queries[i][0] for i in range(3)] == [support[a][0] for a in run.answers]
         assert {row >= 4 for row, _ in support} == {number % 2 == 1}
+        assert run.group == "AB"[number % 2]
         assert len({row for row, _ in support}) == 3
         (shown,), (asked,) = {d for _, d in support}, {d for _, d in queries}
         assert shown != asked

@@ -1,0 +1,134 @@
+"""Several encoders and several views of each image, one embedding.
+
+    model = committee([encoder], VIEWS)
+
+The embedding is the mean over the views of all encoders' embeddings, one beside the other, of unit
+length: the cosine of two images is then about the mean of the cosines of all pairs of their views,
+of every encoder. Test-time augmentation, an ensemble, or both, as one Keras model.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from zoo.encoders.layers import UnitLength
+
+View = tuple[float, float, float, float]
+
+AS_IS: tuple[View, ...] = ((0, 1, 0, 0),)
+VIEWS: tuple[View, ...] = (
+    *AS_IS,
+    (8, 1, 0, 0),
+    (-8, 1, 0, 0),
+    (0, 0.9, 0, 0),
+    (0, 1.1, 0, 0),
+    (0, 1, 0.04, 0),
+    (0, 1, -0.04, 0),
+    (0, 1, 0, 0.04),
+    (0, 1, 0, -0.04),
+)
+
+
+@keras.saving.register_keras_serializable("keras_metric")
+class Views(layers.Layer):
+    """`(B, H, W, C) -> (V, B, H, W, C)`: each image turned, resized and moved in V fixed ways.
+
+    A view is (degrees, size, down, right): turned about the middle, `size` times as large, moved by
+    fractions of height and width. What comes in from outside is 0. Bilinear interpolation.
+
+    Raises `ValueError` for no view, or one that has no size.
+    """
+
+    def __init__(self, views: Sequence[View], **options):
+        super().__init__(**options)
+        self.views = [tuple(float(value) for value in view) for view in views]
+        if not self.views or any(len(view) != 4 or view[1] <= 0 for view in self.views):
+            raise ValueError(
+                "The views cannot be drawn. Expected (degrees, size above 0, down, right), once "
+                f"or more. Received: {views!r}."
+            )
+
+    def call(self, images):
+        images = ops.cast(images, self.compute_dtype)
+        height, width = images.shape[1:3]
+        return ops.stack(
+            [
+                images
+                if view == AS_IS[0]
+                else ops.image.affine_transform(images, _inverse(view, height, width))
+                for view in self.views
+            ]
+        )
+
+    def compute_output_shape(self, input_shape):
+        return (len(self.views), *input_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "views": self.views}
+
+
+@keras.saving.register_keras_serializable("keras_metric")
+class MeanOfViews(layers.Layer):
+    """`(V·B, D) -> (B, D)`: the mean over V views, which lie one after the other."""
+
+    def __init__(self, views: int, **options):
+        super().__init__(**options)
+        self.views = views
+
+    def call(self, embeddings):
+        shape = (self.views, -1, embeddings.shape[-1])
+        return ops.mean(ops.reshape(embeddings, shape), axis=0)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "views": self.views}
+
+
+@keras.saving.register_keras_serializable("keras_metric")
+class AllRows(layers.Layer):
+    """`(V, B, ...) -> (V·B, ...)`."""
+
+    def call(self, views):
+        return ops.reshape(views, (-1, *views.shape[2:]))
+
+    def compute_output_shape(self, input_shape):
+        return (None, *input_shape[2:])
+
+
+def committee(encoders: Sequence[keras.Model], views: Sequence[View] = VIEWS) -> keras.Model:
+    """A model `(B, H, W, C) -> (B, members x D)` of unit length; see above.
+
+    The encoders take the same images and give vectors of unit length. `members` gives them back.
+    """
+    images = keras.Input(encoders[0].input_shape[1:], name="images")
+    x = AllRows(name="rows")(Views(views, name="views")(images))
+    x = side_by_side(encoders, x)
+    x = MeanOfViews(len(views), name="mean")(x)
+    return keras.Model(images, UnitLength(name="unit_length")(x), name="committee")
+
+
+def side_by_side(encoders: Sequence[keras.Model], images):
+    """Their embeddings one beside the other, `(B, members x D)`."""
+    found = [encoder(images) for encoder in encoders]
+    return found[0] if len(found) == 1 else layers.Concatenate(name="members")(found)
+
+
+def members(model: keras.Model) -> list[keras.Model]:
+    """The encoders of a committee; a model that is none is its only member."""
+    found = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    return found if model.name == "committee" else [model]
+
+
+def _inverse(view: View, height: int, width: int) -> np.ndarray:
+    """`(8,)`: where each new pixel was, (x, y) = A (new x, new y) + t, as Keras wants it."""
+    degrees, size, down, right = view
+    angle = np.radians(degrees)
+    back = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) / size
+    middle = np.array([width - 1, height - 1]) / 2
+    moved = middle - back @ (middle + np.array([right * width, down * height]))
+    rows = np.concatenate([back, moved[:, None]], axis=1).reshape(-1)
+    return np.concatenate([rows, [0, 0]]).astype("float32")
