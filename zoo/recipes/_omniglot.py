@@ -1,8 +1,5 @@
 """What the Omniglot recipes share: five alphabets to learn from, three unseen ones to choose on."""
 
-from collections.abc import Callable
-from functools import partial
-
 import keras
 
 from keras_metric.losses import InfoNCELoss
@@ -82,9 +79,9 @@ def objective(settings: Settings, model: keras.Model, split: Split) -> Experimen
         images = keras.Input(split.train.shape)
         trained = keras.Model(images, side_by_side(encoders, images))
         loss = EachMember(loss, len(encoders))
-    return objectives.labelled(
-        settings, trained, split, loss, augment=augment, batches=_batches(settings, split)
-    )
+    trained.compile(objectives.adam(settings), loss)
+    _, watched = objectives.labelled_batches(settings, split)
+    return Experiment(trained, _batches(settings, split.train), watched)
 
 
 def measure(settings: Settings, encoder: keras.Model, split: Split):
@@ -104,11 +101,20 @@ def pictures(settings: Settings, model: keras.Model, split: Split) -> dict[str, 
     return {**drawn, **embedding_pictures.pictures(settings, model, split)}
 
 
-def _batches(settings: Settings, split: Split) -> Callable:
-    """Called as `PKBatches`; a share `within` of the batches is of one alphabet, turned alike."""
-    characters = len(split.train.names) // 4
-    groups = split.train.groups * 4 + split.train.labels // characters
-    return partial(GroupBatches, groups=groups, within=settings["within"])
+def _batches(settings: Settings, train: Images) -> GroupBatches:
+    """P classes x K images; a share `within` of the batches is of one alphabet, turned alike."""
+    characters = len(train.names) // 4
+    return GroupBatches(
+        train.images,
+        train.labels,
+        groups=train.groups * 4 + train.labels // characters,
+        within=settings["within"],
+        classes_per_batch=settings["classes"],
+        images_per_class=settings["images"],
+        batches_per_epoch=settings["steps"],
+        seed=settings["seed"],
+        augment=augment,
+    )
 
 
 def _load(source: str, folder, settings: Settings) -> Images:

@@ -9,8 +9,6 @@ the encoder is saved. Encoder, data and measure are those of omniglot-triplet.
 
 from dataclasses import replace
 
-import keras
-
 from keras_metric.heads import ProxyAnchor
 from zoo import objectives
 from zoo.recipes import _omniglot
@@ -19,8 +17,7 @@ from zoo.recipes.omniglot_triplet import RECIPE as TRIPLET
 
 def objective(settings, encoder, split):
     head = ProxyAnchor(len(split.train.names), margin=settings["margin"], scale=settings["scale"])
-    model = keras.Model(encoder.input, head(encoder.output))
-    return objectives.labelled(settings, model, split, head.loss(), augment=_omniglot.augment)
+    return objectives.headed(settings, encoder, split, head, augment=_omniglot.augment)
 
 
 _KEPT = {name: value for name, value in TRIPLET.settings.items() if name != "mining"}
