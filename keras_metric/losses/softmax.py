@@ -16,21 +16,21 @@ from keras_metric.pairs import masked_logsumexp, masked_mean
 __all__ = ["InfoNCELoss", "NCALoss", "NPairsLoss", "SupConLoss"]
 
 
-class _AgainstNegatives(RestLoss):
-    """Mean over positives p of -log(e^p / (e^p + sum over negatives of e^n)), e^x = exp(-d / t)."""
+SHORT = 256  # candidates; the softplus of every pair in rows of more costs most of the loss
 
-    temperature = 1.0
-    short = 256  # a softplus for each pair of a row costs most of it
 
-    def rest(self, pairs):
-        return masked_logsumexp(pairs.distances, pairs.negatives, -1 / self.temperature)
+def of_negatives(pairs, temperature: float):
+    """(A,): log of the sum over negatives of exp(-d / temperature)."""
+    return masked_logsumexp(pairs.distances, pairs.negatives, -1 / temperature)
 
-    def of_positives(self, d, positives, rest):
-        return masked_mean(softplus(rest[:, None] + d / self.temperature), positives)
+
+def against(rest, d, positives, temperature: float):
+    """(A,): mean over positives p of -log(e^p / (e^p + e^rest)), e^p = exp(-d_p / temperature)."""
+    return masked_mean(softplus(rest[:, None] + d / temperature), positives)
 
 
 @serializable
-class InfoNCELoss(_AgainstNegatives):
+class InfoNCELoss(RestLoss):
     """Each positive against all the anchor's negatives: NT-Xent, when a class is two views.
 
         mean over p of -log(exp(-d_p / t) / (exp(-d_p / t) + sum_n exp(-d_n / t)))
@@ -39,13 +39,21 @@ class InfoNCELoss(_AgainstNegatives):
     2020, arXiv:2002.05709, eq. 1.
     """
 
+    short = SHORT
+
     def __init__(self, temperature: float = 0.1, *, distance: str | Callable = "cosine", **options):
         super().__init__(distance=distance, **options)
         self.temperature = number("temperature", temperature, above=0)
 
+    def rest(self, pairs):
+        return of_negatives(pairs, self.temperature)
+
+    def of_positives(self, d, positives, rest):
+        return against(rest, d, positives, self.temperature)
+
 
 @serializable
-class NPairsLoss(_AgainstNegatives):
+class NPairsLoss(RestLoss):
     """Each positive against all negatives by inner products, embeddings of any length.
 
         mean over p of log(1 + sum_n exp(a·n - a·p))
@@ -54,8 +62,16 @@ class NPairsLoss(_AgainstNegatives):
     paper. Sohn, "Improved deep metric learning with multi-class N-pair loss", NIPS 2016.
     """
 
+    short = SHORT
+
     def __init__(self, *, distance: str | Callable = "negative_dot", **options):
         super().__init__(distance=distance, **options)
+
+    def rest(self, pairs):
+        return of_negatives(pairs, 1.0)
+
+    def of_positives(self, d, positives, rest):
+        return against(rest, d, positives, 1.0)
 
 
 @serializable
@@ -104,7 +120,7 @@ class NCALoss(RestLoss):
         self.temperature = number("temperature", temperature, above=0)
 
     def rest(self, pairs):
-        return masked_logsumexp(pairs.distances, pairs.negatives, -1 / self.temperature)
+        return of_negatives(pairs, self.temperature)
 
     def of_positives(self, d, positives, rest):
         return ops.softplus(rest - masked_logsumexp(d, positives, -1 / self.temperature))
