@@ -121,13 +121,13 @@ def through_library(folder: str):
 
 
 def through_server(port: int, name: str):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-
     def ask(signature, inputs):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         body = {"signature_name": signature, "inputs": as_json(inputs)}
         connection.request("POST", f"/v1/models/{name}:predict", json.dumps(body))
         response = connection.getresponse()
         answer = json.loads(response.read())
+        connection.close()
         if response.status == 200:
             outputs = answer["outputs"]
             named = outputs if isinstance(outputs, dict) else {"only": outputs}
