@@ -7,6 +7,7 @@ import pytest
 
 import zoo
 from zoo.cli import parser
+from zoo.commands.evaluate import PROTOCOLS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -40,4 +41,4 @@ def test_linked_files_exist():
 
 def test_recipes_named_in_the_readme_exist():
     named = set(re.findall(r"\b((?:digits|omniglot)-[a-z0-9-]+)\b", README))
-    assert named <= set(zoo.names())
+    assert named <= {*zoo.names(), *PROTOCOLS}

@@ -145,7 +145,7 @@ def test_names_are_listed_without_keras():
     [
         ("resnet81", "resnet18"),
         ("MobilNetV2", "MobileNetV2"),
-        ("conv5", "conv4"),
+        ("cnv4", "conv4"),
         ("VGG61", "VGG16"),
     ],
 )
