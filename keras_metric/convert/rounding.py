@@ -20,7 +20,7 @@ LONGEST = 2**15
 def rounding(fcn: keras.Model, images, read: Callable[[list], np.ndarray]) -> float:
     """Largest change of `read(outputs)` that may be rounding, in the unit of the outputs.
 
-    Ten times the largest of four draws: of 800 random networks none differed by more than nine
+    Ten times the largest of four draws: of 800 measurements on 400 networks none differed by nine
     times one draw from its conversion.
     """
     rng, error = np.random.default_rng(0), _error_of_sums(_longest_sum(fcn))

@@ -1,4 +1,4 @@
-"""One-shot handwritten characters in two CPU-minutes: InfoNCE, hard batches, test-time views.
+"""One-shot handwritten characters in ten short epochs: InfoNCE, hard batches, test-time views.
 
     keras-metric train omniglot-infonce --seeds 3
     keras-metric train omniglot-infonce --seeds 3 --set background=small2
