@@ -83,6 +83,7 @@ def test_shares_equal_loops_and_add_up(kind, similarity, images):
         np.testing.assert_allclose(found.first[n].sum(), total, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:The answers of .* look like probabilities")  # the examples' do
 @pytest.mark.parametrize("last", [layers.UnitNormalization, layers.Identity])
 def test_vectors_that_happen_to_have_unit_length_are_no_scaling(last, images):
     model = projected(last())

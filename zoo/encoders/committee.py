@@ -52,21 +52,21 @@ class Views(layers.Layer):
 
     def call(self, images):
         images = ops.cast(images, self.compute_dtype)
-        height, width = images.shape[1:3]
-        return ops.stack(
-            [
-                images
-                if view == AS_IS[0]
-                else ops.image.affine_transform(images, _inverse(view, height, width))
-                for view in self.views
-            ]
-        )
+        return ops.stack([_seen(images, view) for view in self.views])
 
     def compute_output_shape(self, input_shape):
         return (len(self.views), *input_shape)
 
     def get_config(self):
         return {**super().get_config(), "views": self.views}
+
+
+def _seen(images, view: View):
+    if view == AS_IS[0]:
+        return images
+    inverse = ops.convert_to_tensor(np.asarray(_inverse(view, *images.shape[1:3]), "float32"))
+    one_each = ops.zeros((ops.shape(images)[0], 1)) + inverse  # JAX and torch share none
+    return ops.image.affine_transform(images, one_each)
 
 
 @keras.saving.register_keras_serializable("keras_metric")
