@@ -1,7 +1,6 @@
 """Random valid networks: (a) and (b) hold for every one that can be drawn."""
 
 import keras
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -109,6 +108,12 @@ def test_stages_larger_than_the_map_are_left_out(randomize):
     check([("max", 1, 3, 2, False)] * 4, "folded", 7, randomize)
 
 
+def test_an_untrained_norm_over_the_vector_is_not_elementwise():
+    model = built([("depthwise", 1, 1, 1, False)], "unfolded")
+    fcn = km.convert.to_fully_convolutional(model)
+    assert km.convert.verify(model, fcn).exact
+
+
 QUICK = settings(
     max_examples=6, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -132,5 +137,5 @@ def test_many_random_valid_networks_are_exact(randomize, stages, kind, seed):
 @settings(QUICK, max_examples=60)
 @given(stages=TRUNK, kind=HEAD, seed=st.integers(0, 99))
 def test_densified_random_networks_are_exact(randomize, stages, kind, seed):
-    strides = [s for name, _, _, s, _ in stages if name in ("conv", "max", "average")]
-    check(stages, kind, seed, randomize, densify=int(np.prod(strides)))
+    stride = km.convert.to_fully_convolutional(built(stages, kind)).conversion.stride[0]
+    check(stages, kind, seed, randomize, densify=stride)
