@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import tree
 
+from keras_metric.arguments import whole
 from keras_metric.convert import note
 from keras_metric.convert.fields import follow
 
@@ -112,11 +113,11 @@ def geometry(
 
     Raises:
         ConversionError: branches of different strides meet, so that no box describes a cell.
+        ValueError: `fcn` is no model of images, or `window`, `size` or `output` does not fit it.
 
     Vedaldi and Lenc, "MatConvNet", 2015, "Geometry" (receptive fields of chains and joins).
     """
-    remembered = note.read(fcn)
-    window = tuple(window) if window else training_size(fcn)
+    window = window_of(fcn, window)
     size = window if size is None else tuple(size)
     if len({len(window), len(size), len(_image(fcn).shape) - 2}) > 1 or not 0 <= output < len(
         fcn.outputs
@@ -126,6 +127,7 @@ def geometry(
             f"{len(_image(fcn).shape) - 2} sides, and an output from 0 to {len(fcn.outputs) - 1}. "
             f"Received: window {window}, size {size}, output {output}."
         )
+    remembered = note.read(fcn)
     at_window, faults = follow(fcn, window)
     fields = follow(fcn, size)[0][output] if size != window else at_window[output]
     if fields is None:
@@ -149,6 +151,19 @@ def geometry(
         size_step=tuple(max(1, math.ceil(s)) * finer if phased else 1 for s in strides),
         size=size,
     )
+
+
+def window_of(fcn: keras.Model, window=None) -> tuple[int, ...]:
+    """`window` as integers, one a side of the image; the training size when left out."""
+    sides = len(_image(fcn).shape) - 2
+    if window is None:
+        return training_size(fcn)
+    if isinstance(window, str) or len(window) != sides:
+        raise ValueError(
+            f"The window does not fit. Expected {sides} sides in pixels. "
+            f"Received: window={window!r}."
+        )
+    return tuple(whole("window", side) for side in window)
 
 
 def training_size(fcn: keras.Model) -> tuple[int, ...]:
@@ -202,7 +217,16 @@ def _has_cells(fcn: keras.Model, size) -> bool:
 
 
 def _image(fcn: keras.Model):
-    return next(x for x in fcn.inputs if len(x.shape) > 2)
+    """The first input that is an image; raises ValueError where there is none."""
+    inputs = (fcn.inputs or []) if isinstance(fcn, keras.Model) else []
+    found = next((x for x in inputs if len(x.shape) > 2), None)
+    if found is None:
+        shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
+        raise ValueError(
+            "There are no cells to speak of. Expected a Keras model of images, such as the result "
+            f"of to_fully_convolutional. Received: {f'inputs {shapes}' if shapes else repr(fcn)}."
+        )
+    return found
 
 
 def _by(numbers) -> str:

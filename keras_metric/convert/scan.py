@@ -13,7 +13,7 @@ from keras import tree
 from keras_metric.convert import check
 from keras_metric.convert.errors import ConversionError
 from keras_metric.convert.fields import Walk, channels_first
-from keras_metric.convert.geometry import Geometry, geometry, training_size
+from keras_metric.convert.geometry import Geometry, geometry, window_of
 from keras_metric.convert.tiles import Axis, disagreement, side_for, tile_size
 
 
@@ -121,7 +121,7 @@ def _checked(fcn: keras.Model, image, window) -> tuple[int, ...]:
             f"Received: {shape}."
         )
     size = shape[1:] if first else shape[:-1]
-    least = tuple(window) if window else training_size(fcn)
+    least = window_of(fcn, window)
     if any(n < w for n, w in zip(size, least, strict=True)):
         raise ValueError(
             "The image is smaller than a window. Expected at least "

@@ -98,15 +98,20 @@ def verify(
         batch_size: windows classified at once.
 
     Raises:
-        ValueError: a model with several image inputs, `images` smaller than a window or of another
-            shape, a `grid` or `batch_size` below 1.
+        ValueError: no model, one of other or several inputs, `images` smaller than a window or of
+            another shape, a `grid` or `batch_size` below 1.
     """
+    if not callable(model):
+        raise ValueError(
+            "verify runs the original. Expected a Keras model; `km.convert.load` opens a file. "
+            f"Received: {model!r}."
+        )
     if len(model.inputs if hasattr(model, "inputs") else [0]) != 1:
         raise ValueError(
-            f"verify compares models of one image input. Expected 1. Received: "
-            f"{len(model.inputs)} inputs."
+            f"verify compares models of one image input. Expected 1. Received: {len(model.inputs)}."
         )
     places = geometry(fcn, window=window)
+    _check_original(model, fcn)
     record = _record(model, fcn, places)
     same, allowed, _ = check.at_original_size(model, fcn, record, limit=tolerance)
     if record.pooling == "map":
@@ -132,6 +137,18 @@ def verify(
         cells=len(windows.expected) // len(windows.images),
         pooling="window",
     )
+
+
+def _check_original(model, fcn: keras.Model) -> None:
+    """Both must take the same images, but for their size."""
+    ours = tuple(fcn.inputs[0].shape[1:])
+    theirs = tuple(model.inputs[0].shape[1:]) if getattr(model, "inputs", None) else ours
+    pairs = zip(theirs, ours, strict=False)
+    if len(theirs) != len(ours) or any(a != b for a, b in pairs if None not in (a, b)):
+        raise ValueError(
+            "The two models take different images, so one is no conversion of the other. Expected "
+            f"an original of inputs like {ours}. Received: {theirs}."
+        )
 
 
 def _check_choice(places: Geometry, grid, batch_size: int) -> None:

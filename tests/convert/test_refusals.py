@@ -171,3 +171,30 @@ def test_no_model_and_no_image():
     vector = keras.Input((4,))
     with pytest.raises(ConversionError, match="takes no image"):
         km.convert.to_fully_convolutional(keras.Model(vector, D(2)(vector)))
+
+
+VECTORS = keras.Sequential([keras.Input((7,)), layers.Dense(2)])
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (
+            lambda m, f: km.convert.verify("model.keras", f),
+            "Expected a Keras model; .*'model.keras'",
+        ),
+        (lambda m, f: km.convert.verify(VECTORS, f), r"different images.* Received: \(7,\)"),
+        (lambda m, f: km.convert.geometry(VECTORS), r"model of images.*inputs \(None, 7\)"),
+        (lambda m, f: km.convert.geometry("fcn.keras"), "model of images.* Received: 'fcn.keras'"),
+        (lambda m, f: km.convert.geometry(f, window="ab"), "Expected 2 sides.*window='ab'"),
+        (lambda m, f: km.convert.geometry(f, window=(9.5, 9)), "Expected an integer.*9.5"),
+        (
+            lambda m, f: km.convert.scan(f, np.zeros((40, 40, 3)), window=(16,)),
+            r"Expected 2 sides.*window=\(16,\)",
+        ),
+    ],
+)
+def test_what_is_no_pair_of_models_is_refused(ask, message, net, trunk):
+    model = net(lambda x: layers.Dense(2)(layers.Flatten()(trunk(x))), (16, 16, 3))
+    with pytest.raises(ValueError, match=message):
+        ask(model, km.convert.to_fully_convolutional(model))

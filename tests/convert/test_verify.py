@@ -175,7 +175,7 @@ def test_more_cells_than_windows(net, trunk, rng):
         ({"grid": (2,)}, "Expected 2 numbers of cells"),
         ({"grid": (0, 2)}, "Expected 2 numbers of cells"),
         ({"batch_size": 0}, "Expected 1 or more. Received: 0"),
-        ({"window": (14,)}, r"a size of 2 sides.*Received: window \(14,\)"),
+        ({"window": (14,)}, r"Expected 2 sides.*Received: window=\(14,\)"),
     ],
 )
 def test_bad_requests(options, message, net, trunk):
