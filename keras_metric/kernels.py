@@ -1,16 +1,17 @@
 """Kernels whose gradients a backend can have for less than `keras.ops`; this file meets backends.
 
 On TensorFlow the gradient of a transpose can take longer than a small product, that of a gather
-writes a whole matrix of zeros, that of a masked log-sum-exp passes three times over the matrix, and
-softplus takes one number at a time.
+writes a whole matrix of zeros, that of a masked log-sum-exp passes three times over the matrix,
+that of a row of length 1 takes twice the steps it needs, and softplus takes one number at a time.
 """
 
 import keras
 from keras import ops
 
-__all__ = ["all_products", "masked_logsumexp", "softplus", "with_columns"]
+__all__ = ["all_products", "masked_logsumexp", "softplus", "unit_rows", "with_columns"]
 
 _HUGE = 1e37  # its negative stands in place of minus infinity
+_LEAST = 1e-36  # a float32 at or below it has no inverse and counts as 0
 
 
 def all_products(anchors, candidates):
@@ -50,6 +51,17 @@ def masked_logsumexp(values, mask, scale: float = 1.0, *, axis: int = -1):
 def softplus(x):
     """log(1 + exp(x))."""
     return _softplus(x) if keras.backend.backend() == "tensorflow" else ops.softplus(x)
+
+
+def unit_rows(x):
+    """x / |x| along the last axis, of any norm; a zero row becomes zero, with gradient 0."""
+    if keras.backend.backend() == "tensorflow":
+        return _unit_rows(x)
+    largest = ops.stop_gradient(ops.max(ops.abs(x), axis=-1, keepdims=True))
+    nothing = largest <= _LEAST
+    x = x * ops.where(nothing, 0, ops.reciprocal(largest))
+    squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
+    return x * ops.rsqrt(squares + ops.cast(nothing, x.dtype))
 
 
 def _with_columns(values, columns):
@@ -105,3 +117,25 @@ def _softplus(x):
         return tf.nn.relu(x) + tf.math.log1p(small), gradient
 
     return value(x)
+
+
+def _unit_rows(x):
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def rows(x):
+        largest = tf.reduce_max(tf.abs(x), axis=-1, keepdims=True)
+        nothing = largest <= _LEAST
+        inverse = tf.where(nothing, tf.zeros_like(largest), 1 / largest)
+        x = x * inverse
+        squares = tf.reduce_sum(tf.square(x), axis=-1, keepdims=True)
+        scale = tf.math.rsqrt(squares + tf.cast(nothing, x.dtype))
+        unit = x * scale
+
+        def gradient(upstream):
+            along = tf.reduce_sum(upstream * unit, axis=-1, keepdims=True)
+            return (upstream - along * unit) * (scale * inverse)
+
+        return unit, gradient
+
+    return rows(x)

@@ -100,3 +100,45 @@ def test_second_derivatives_of_a_masked_logsumexp(graph):
     expected = 4 * (np.diag(weights) - np.outer(weights, weights))
     found = (tf.function(hessian) if graph else hessian)()
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-3, 1, 1e30])
+def test_rows_of_length_1_and_their_gradient(size):
+    rows = np.concatenate([VALUES * size, np.zeros((1, 4))]).astype("float32")
+    x = rows[:3].astype("float64")
+    lengths = np.linalg.norm(x, axis=1, keepdims=True)
+    value = ops.convert_to_numpy(kernels.unit_rows(ops.convert_to_tensor(rows)))
+    np.testing.assert_allclose(value[:3], x / lengths, rtol=1e-5)
+    np.testing.assert_array_equal(value[3], 0)
+    weights = np.array([1.0, -2.0, 0.5, 3.0])
+    found = gradient(lambda x: kernels.unit_rows(x) * ops.cast(weights, "float32"), rows)
+    along = (weights * x).sum(1, keepdims=True) * x / lengths**2
+    np.testing.assert_allclose(found[:3], (weights - along) / lengths, rtol=1e-4, atol=1e-5 / size)
+    np.testing.assert_array_equal(found[3], 0)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("graph", [False, True])
+def test_second_derivatives_of_rows_of_length_1(graph):
+    """Of w . x / |x|, by central differences of its gradient, w / |x| - (w . x) x / |x|^3."""
+    import tensorflow as tf
+
+    x, weights = tf.constant(VALUES[:1]), np.array([1, -2, 0.5, 3])
+
+    def hessian():
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                total = tf.reduce_sum(kernels.unit_rows(x) * weights.astype("float32"))
+            first = inner.gradient(total, x)
+        return outer.jacobian(first, x)[0, :, 0]
+
+    def first(x):
+        length = np.linalg.norm(x)
+        return weights / length - (weights @ x) * x / length**3
+
+    place = VALUES[0].astype("float64")
+    expected = [(first(place + step) - first(place - step)) / 2e-6 for step in 1e-6 * np.eye(4)]
+    found = (tf.function(hessian) if graph else hessian)()
+    np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -5,9 +5,11 @@ import math
 from keras import ops
 from keras.backend import standardize_dtype
 
+from keras_metric.kernels import unit_rows
+
 _HUGE = 1e15  # beyond it (or below its inverse) float32 squares leave the range: work on a scale
 _LARGEST = 1e38
-_LEAST = 1e-36  # a float32 at or below it has no inverse and counts as 0
+_LEAST = 1e-36  # its square root is taken in place of that of 0
 
 
 def precise(x):
@@ -23,12 +25,7 @@ def root(squares):
 
 def unit(x):
     """Rows of length 1, of any norm before; a zero row becomes zero, with gradient 0."""
-    x = precise(x)
-    largest = ops.stop_gradient(ops.max(ops.abs(x), axis=-1, keepdims=True))
-    nothing = largest <= _LEAST
-    x = x * ops.where(nothing, 0, ops.reciprocal(largest))
-    squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
-    return x * ops.rsqrt(squares + ops.cast(nothing, x.dtype))
+    return unit_rows(precise(x))
 
 
 def squared_lengths(rows):
