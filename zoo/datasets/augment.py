@@ -63,11 +63,14 @@ class Warp:
                 "These are no images. Expected (B, H, W) or (B, H, W, C). "
                 f"Received: {images.shape}."
             )
-        sides = images.shape[1:3]
-        places = self._affine(len(images), sides, rng)
+        return read(images, self.places(rng, len(images), images.shape[1:3]), self.fill)
+
+    def places(self, rng: np.random.Generator, count: int, sides: tuple[int, int]) -> np.ndarray:
+        """`(count, 2, H * W)`: where each pixel of the new images was, row and column."""
+        places = self._affine(count, sides, rng)
         if self.elastic:
-            places += self._elastic(len(images), sides, rng)
-        return _read(images, places, self.fill)
+            places += self._elastic(count, sides, rng)
+        return places
 
     def _affine(self, count: int, sides: tuple, rng: np.random.Generator) -> np.ndarray:
         """`(B, 2, H * W)`: A new + t + middle, in pixels from the corner."""
@@ -97,12 +100,12 @@ class Warp:
         return (rows @ nodes @ columns.T).reshape(count, 2, math.prod(sides))
 
 
-def rotations_as_classes(images: Images) -> Images:
+def rotations_as_classes(images: Images, *, mirrored: bool = False) -> Images:
     """Each class four times: as it is, and turned by 90, 180 and 270 degrees as three new classes.
 
-    Label c becomes c, c + L, c + 2 L and c + 3 L, with L names before; groups and drawers stay.
-    Santoro et al., "Meta-Learning with Memory-Augmented Neural Networks", 2016. Images must be
-    square.
+    With `mirrored` eight times: the mirror images of these four are classes, too. Label c becomes
+    c, c + L, c + 2 L, ... with L names before; groups and drawers stay. Santoro et al.,
+    "Meta-Learning with Memory-Augmented Neural Networks", 2016. Images must be square.
     """
     height, width, _ = images.shape
     if height != width:
@@ -110,16 +113,20 @@ def rotations_as_classes(images: Images) -> Images:
             "Only square images can be turned by 90 degrees. Expected height = width. "
             f"Received: {height} x {width}."
         )
-    turned = [np.rot90(images.images, turns, axes=(1, 2)) for turns in range(4)]
-    labels = [images.labels + turns * len(images.names) for turns in range(4)]
-    names = [f"{name} turned {90 * turns}" for turns in (1, 2, 3) for name in images.names]
+    sides = [("", images.images)]
+    if mirrored:
+        sides.append((" mirrored", images.images[:, :, ::-1]))
+    ways = [(side, turns, x) for side, x in sides for turns in range(4)]
+    turned = [np.rot90(x, turns, axes=(1, 2)) for _, turns, x in ways]
+    labels = [images.labels + way * len(images.names) for way in range(len(ways))]
+    suffixes = [f"{side} turned {90 * turns}" if turns else side for side, turns, _ in ways]
     return replace(
         images,
         images=np.concatenate(turned),
         labels=np.concatenate(labels),
-        names=(*images.names, *names),
-        groups=None if images.groups is None else np.tile(images.groups, 4),
-        drawers=None if images.drawers is None else np.tile(images.drawers, 4),
+        names=tuple(name + suffix for suffix in suffixes for name in images.names),
+        groups=None if images.groups is None else np.tile(images.groups, len(ways)),
+        drawers=None if images.drawers is None else np.tile(images.drawers, len(ways)),
     )
 
 
@@ -145,7 +152,7 @@ def _spline(length: int, cells: int) -> np.ndarray:
     return weights
 
 
-def _read(images: np.ndarray, places: np.ndarray, fill: float) -> np.ndarray:
+def read(images: np.ndarray, places: np.ndarray, fill: float) -> np.ndarray:
     """Bilinear values of `(B, H, W, ...)` at `(B, 2, H * W)`; beyond the rim, `fill`."""
     count, height, width = images.shape[:3]
     depth = math.prod(images.shape[3:])

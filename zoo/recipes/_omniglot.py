@@ -6,6 +6,7 @@ from keras_metric.losses import InfoNCELoss
 from zoo import embedding_pictures, encoders, objectives, one_shot_pictures, protocols
 from zoo.datasets import omniglot
 from zoo.datasets.augment import Warp, rotations_as_classes
+from zoo.datasets.class_warp import ClassWarp
 from zoo.datasets.group_batches import GroupBatches
 from zoo.datasets.images import Images, joined, stratified_split
 from zoo.each_member import EachMember
@@ -22,6 +23,7 @@ PROTOCOL = (
 )
 
 augment = Warp(rotation=15, scale=0.15, shear=0.2, translation=0.05, elastic=0.02)
+of_classes = Warp(rotation=15, scale=0.3, shear=0.4, translation=0, elastic=0.05)
 
 
 def unseen_alphabets(settings: Settings, folder) -> Split:
@@ -32,9 +34,9 @@ def unseen_alphabets(settings: Settings, folder) -> Split:
 
 
 def every_drawer(settings: Settings, folder) -> Split:
-    """The same, but all drawings are learnt, and the unseen alphabets are the validation."""
+    """All drawings and their mirror images are learnt; the unseen alphabets are the validation."""
     seen, unseen = two_backgrounds(settings, folder)
-    return Split(rotations_as_classes(seen), unseen, unseen)
+    return Split(rotations_as_classes(seen, mirrored=True), unseen, unseen)
 
 
 def two_backgrounds(settings: Settings, folder) -> tuple[Images, Images]:
@@ -60,10 +62,13 @@ def every_alphabet(folder) -> Images:
 
 
 def build(settings: Settings, split: Split) -> keras.Model:
-    """Members of the same kind, and the views of every image that they look at."""
-    shape, width = split.train.shape, settings["embedding"]
+    """Members of the same kind, and the views of every image that they look at.
+
+    The last 3 x 3 positions, one after the other, are the embedding: a dense layer behind them
+    would fit what it was taught, and be wrong more often about new alphabets.
+    """
     made = [
-        encoders.build("conv5", shape, embedding=width, normalize=True)
+        encoders.build("conv5", split.train.shape, embedding=None, normalize=True)
         for _ in range(settings["members"])
     ]
     for number, encoder in enumerate(made):
@@ -102,18 +107,21 @@ def pictures(settings: Settings, model: keras.Model, split: Split) -> dict[str, 
 
 
 def _batches(settings: Settings, train: Images) -> GroupBatches:
-    """P classes x K images; a share `within` of the batches is of one alphabet, turned alike."""
-    characters = len(train.names) // 4
+    """P classes x K images; a share `within` of the batches is of one alphabet, turned alike.
+
+    A share `warped` of the classes in a batch is distorted into characters nobody drew.
+    """
+    characters = len(train.names) // 8
     return GroupBatches(
         train.images,
         train.labels,
-        groups=train.groups * 4 + train.labels // characters,
+        groups=train.groups * 8 + train.labels // characters,
         within=settings["within"],
         classes_per_batch=settings["classes"],
         images_per_class=settings["images"],
         batches_per_epoch=settings["steps"],
         seed=settings["seed"],
-        augment=augment,
+        augment=ClassWarp(augment, of_classes, settings["warped"], settings["images"]),
     )
 
 

@@ -3,12 +3,12 @@
     keras-metric train omniglot-best --seeds 3
     keras-metric train omniglot-best --seeds 3 --set background=small2
 
-Several encoders of omniglot-infonce learn side by side from the same batches, each from weights of
-its own, six times as long as there; the embedding is all of theirs over nine views of an image.
+Three encoders of omniglot-infonce learn side by side from the same batches, each from weights of
+its own, longer than there; the embedding is all of theirs over nine views of an image.
 """
 
 from dataclasses import replace
 
 from zoo.recipes.omniglot_infonce import RECIPE as INFONCE
 
-RECIPE = replace(INFONCE, settings={**INFONCE.settings, "epochs": 60, "members": 4})
+RECIPE = replace(INFONCE, settings={**INFONCE.settings, "epochs": 25, "members": 3})

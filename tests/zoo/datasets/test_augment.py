@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zoo.datasets import Images
-from zoo.datasets.augment import Warp, _read, _spline, rotations_as_classes
+from zoo.datasets.augment import Warp, _spline, read, rotations_as_classes
 
 STILL = {"rotation": 0, "scale": 0, "shear": 0, "translation": 0}
 
@@ -28,11 +28,11 @@ def loops(image, places, fill):
 
 
 @pytest.mark.parametrize("channels", [(), (1,), (3,)])
-def test_reading_equals_loops(rng, channels):
+def testreading_equals_loops(rng, channels):
     images = rng.uniform(0, 255, (3, 5, 7, *channels)).astype(np.float32)
     places = rng.uniform(-3, 9, (3, 2, 35)).astype(np.float32)
     expected = np.stack([loops(i, p, 9) for i, p in zip(images, places, strict=True)])
-    np.testing.assert_allclose(_read(images, places, 9), expected, atol=1e-3)
+    np.testing.assert_allclose(read(images, places, 9), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
@@ -145,6 +145,17 @@ def test_rotations_become_classes_of_their_own(rng):
     assert turned.groups.tolist() == [0] * 12
     for position, (picture, turns) in enumerate((p, t) for t in range(4) for p in pictures):
         np.testing.assert_array_equal(turned.images[position], np.rot90(picture, turns))
+
+
+def test_mirror_images_of_all_turns_become_classes(rng):
+    picture = rng.integers(0, 256, (5, 5, 1), np.uint8)
+    turned = rotations_as_classes(Images(picture[None], [0], ("a",)), mirrored=True)
+    assert turned.labels.tolist() == list(range(8))
+    assert turned.names[:6:2] == ("a", "a turned 180", "a mirrored")
+    assert turned.names[7] == "a mirrored turned 270"
+    for way, image in enumerate(turned.images):
+        mirrored = picture[:, ::-1] if way >= 4 else picture
+        np.testing.assert_array_equal(image, np.rot90(mirrored, way % 4))
 
 
 def test_oblong_images_cannot_be_turned():

@@ -1,0 +1,56 @@
+"""New classes from old ones: in a batch, all images of a class are distorted alike.
+
+A hand writes a character a little differently each time; that is `Warp`, drawn for each image. A
+distortion that all images of a class share makes another character of it, and a network that tells
+classes apart sees more of them than were drawn.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from zoo.datasets.augment import Warp, read
+
+
+@dataclass(frozen=True)
+class ClassWarp:
+    """A warp for each image and, for a share of the classes, one more that its images share.
+
+        old = new + d_image(new) + d_class(new)
+
+    where d is the displacement of a `Warp`. It takes the place of a `Warp` in batches of P classes
+    x K images, one class after another; images are read once.
+
+    - `each`: the warp of an image; its `fill` counts.
+    - `alike`: the warp of a class.
+    - `share`: the probability, 0 to 1, that a class of a batch is warped.
+    - `images_per_class`: K.
+
+    Raises `ValueError` for a share out of range or a batch that is not whole classes.
+    """
+
+    each: Warp
+    alike: Warp
+    share: float
+    images_per_class: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1 or self.images_per_class < 1:
+            raise ValueError(
+                "The warp of classes is out of range. Expected share from 0 to 1 and "
+                f"images_per_class >= 1. Received: {self}."
+            )
+
+    def __call__(self, rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
+        classes, rest = divmod(len(images), self.images_per_class)
+        if rest:
+            raise ValueError(
+                "The batch is not made of whole classes. Expected a multiple of "
+                f"{self.images_per_class} images. Received: {len(images)}."
+            )
+        sides = images.shape[1:3]
+        places = self.each.places(rng, len(images), sides)
+        moved = self.alike.places(rng, classes, sides) - np.indices(sides).reshape(2, -1)
+        moved[rng.random(classes) >= self.share] = 0
+        places += np.repeat(moved, self.images_per_class, axis=0)
+        return read(images, places.astype(np.float32), self.each.fill)
