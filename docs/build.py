@@ -80,18 +80,27 @@ def recipes() -> str:
     rows = ["# Recipes", "", "`keras-metric train NAME` repeats a row.", ""]
     rows += ["| recipe | what | measured | beside it |", "|---|---|---|---|"]
     for name in zoo.names():
-        card = ROOT / "docs" / "cards" / f"{name}.json"
-        if not card.exists():
+        cards = _cards_of(name)
+        if not cards:
             rows.append(f"| `{name}` | {summary(name)} | | |")
-            continue
-        report = json.loads(card.read_text("utf-8"))
-        measured = "; ".join(f"{k} {_number(v)}" for k, v in report["results"].items())
-        beside = "; ".join(
-            f"{other}: " + ", ".join(f"{k} {_number(v)}" for k, v in values.items())
-            for other, values in report["baselines"].items()
-        )
-        rows.append(f"| [`{name}`](cards/{name}.md) | {summary(name)} | {measured} | {beside} |")
+        rows += [_row(card, summary(name)) for card in cards]
     return "\n".join(rows) + "\n"
+
+
+def _cards_of(name: str) -> list[Path]:
+    """The results of a recipe, and those of its runs with other values."""
+    found = sorted((ROOT / "docs" / "cards").glob(f"{name}*.json"))
+    return [card for card in found if json.loads(card.read_text("utf-8"))["recipe"] == name]
+
+
+def _row(card: Path, what: str) -> str:
+    report = json.loads(card.read_text("utf-8"))
+    measured = "; ".join(f"{k} {_number(v)}" for k, v in report["results"].items())
+    beside = "; ".join(
+        f"{other}: " + ", ".join(f"{k} {_number(v)}" for k, v in values.items())
+        for other, values in report["baselines"].items()
+    )
+    return f"| [`{card.stem}`](cards/{card.stem}.md) | {what} | {measured} | {beside} |"
 
 
 def _number(value: Any) -> str:

@@ -4,7 +4,8 @@
 
 Each folder is a run as `keras-metric train` leaves it. `docs/cards` then holds its card, its
 results as JSON, and its pictures (of several seeds, those of the first) as WebP of at most 1,200
-pixels across.
+pixels across. A folder named NAME-something, NAME being its recipe, keeps that name: so runs of
+one recipe with other values have cards of their own.
 """
 
 import json
@@ -29,7 +30,7 @@ def collect(run: Path, target: Path = CARDS) -> Path:
             f"No finished run. Expected a folder with metrics.json. Received: {run}."
         )
     report = _read(run)
-    name = report["recipe"]
+    name = _name(run, report["recipe"])
     shown = run / report["runs"][0] if report.get("runs") else run
     target.mkdir(parents=True, exist_ok=True)
     lines = [(run / "README.md").read_text(encoding="utf-8").partition("\n## Pictures")[0].rstrip()]
@@ -43,6 +44,11 @@ def collect(run: Path, target: Path = CARDS) -> Path:
     card = target / f"{name}.md"
     card.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     return card
+
+
+def _name(run: Path, recipe: str) -> str:
+    folder = run.resolve().name
+    return folder if folder.startswith(f"{recipe}-") else recipe
 
 
 def _read(run: Path) -> dict[str, Any]:

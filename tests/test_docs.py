@@ -62,8 +62,10 @@ def test_the_table_of_recipes_has_every_recipe_and_what_its_card_measured(pages)
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.stem)
 def test_a_card_is_that_of_its_recipe_and_its_pictures_are_there(card):
     text = card.with_suffix(".md").read_text()
-    assert card.stem in zoo.names()
-    assert text.startswith(f"# {card.stem}\n")
+    recipe = json.loads(card.read_text())["recipe"]
+    assert recipe in zoo.names()
+    assert card.stem == recipe or card.stem.startswith(f"{recipe}-")
+    assert text.startswith(f"# {recipe}\n")
     assert all((card.parent / name).exists() for name in re.findall(r"\]\(([^)]+\.webp)\)", text))
 
 
@@ -95,6 +97,9 @@ def test_a_run_is_collected_with_its_card_results_and_pictures(tmp_path):
     shown = re.findall(r"\]\(([^)]+)\)", card.read_text())
     assert shown
     assert all((card.parent / name).exists() for name in shown)
+    (tmp_path / "run").rename(tmp_path / "digits-siamese-short")
+    short = script("collect").collect(tmp_path / "digits-siamese-short", tmp_path / "cards")
+    assert short.name == "digits-siamese-short.md"
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
