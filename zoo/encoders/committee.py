@@ -120,6 +120,8 @@ def side_by_side(encoders: Sequence[keras.Model], images):
 def members(model: keras.Model) -> list[keras.Model]:
     """The encoders of a committee; a model that is none is its only member."""
     found = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    if [layer.name for layer in found] == ["committee"]:
+        return members(found[0])
     return found if model.name == "committee" else [model]
 
 

@@ -1,6 +1,9 @@
 """What the Omniglot recipes share: five alphabets to learn from, three unseen ones to choose on."""
 
+from dataclasses import replace
+
 import keras
+import numpy as np
 
 from keras_metric.losses import InfoNCELoss
 from zoo import embedding_pictures, encoders, objectives, one_shot_pictures, protocols
@@ -11,6 +14,7 @@ from zoo.datasets.group_batches import GroupBatches
 from zoo.datasets.images import Images, joined, stratified_split
 from zoo.each_member import EachMember
 from zoo.encoders.committee import VIEWS, committee, members, side_by_side
+from zoo.encoders.ink_frame import InkFrame, framed
 from zoo.experiment import Experiment, Measured, Picture, Split
 from zoo.recipe import Settings
 
@@ -21,6 +25,8 @@ PROTOCOL = (
     "published runs were not read. A character's drawings are of one drawer each, the query's and "
     "the exemplars' drawers differ."
 )
+
+SIDE = 105  # of a drawing as it comes
 
 augment = Warp(rotation=15, scale=0.15, shear=0.2, translation=0.05, elastic=0.02)
 of_classes = Warp(rotation=15, scale=0.3, shear=0.4, translation=0, elastic=0.05)
@@ -34,9 +40,10 @@ def unseen_alphabets(settings: Settings, folder) -> Split:
 
 
 def every_drawer(settings: Settings, folder) -> Split:
-    """All drawings and their mirror images are learnt; the unseen alphabets are the validation."""
-    seen, unseen = two_backgrounds(settings, folder)
-    return Split(rotations_as_classes(seen, mirrored=True), unseen, unseen)
+    """All drawings and their mirror images are learnt, in frames; whole ones are asked about."""
+    seen, unseen = two_backgrounds({**settings, "side": SIDE}, folder)
+    learnt = rotations_as_classes(_in_frames(seen, settings), mirrored=True)
+    return Split(learnt, _in_frames(unseen, settings), unseen)
 
 
 def two_backgrounds(settings: Settings, folder) -> tuple[Images, Images]:
@@ -62,7 +69,7 @@ def every_alphabet(folder) -> Images:
 
 
 def build(settings: Settings, split: Split) -> keras.Model:
-    """Members of the same kind, and the views of every image that they look at.
+    """Members of the same kind, and the views of every framed drawing that they look at.
 
     The last 3 x 3 positions, one after the other, are the embedding: a dense layer behind them
     would fit what it was taught, and be wrong more often about new alphabets.
@@ -73,7 +80,7 @@ def build(settings: Settings, split: Split) -> keras.Model:
     ]
     for number, encoder in enumerate(made):
         encoder.name = f"member{number}"
-    return committee(made, VIEWS)
+    return framed(committee(made, VIEWS), _frame(settings), split.test.shape)
 
 
 def objective(settings: Settings, model: keras.Model, split: Split) -> Experiment:
@@ -96,13 +103,13 @@ def measure(settings: Settings, encoder: keras.Model, split: Split):
 def measure_views(settings: Settings, model: keras.Model, split: Split) -> Measured:
     """The committee, and in a table what one member makes of one view."""
     results, baselines = measure(settings, model, split)
-    alone, _ = measure(settings, members(model)[0], split)
+    alone, _ = measure(settings, members(model)[0], split._replace(test=split.validation))
     return Measured(results, baselines, {"One member, one view": {"one member, one view": alone}})
 
 
 def pictures(settings: Settings, model: keras.Model, split: Split) -> dict[str, Picture]:
     """The usual pictures, and the errors with their maps."""
-    drawn = one_shot_pictures.errors(members(model)[0], split.test)
+    drawn = one_shot_pictures.errors(members(model)[0], split.validation)
     return {**drawn, **embedding_pictures.pictures(settings, model, split)}
 
 
@@ -123,6 +130,16 @@ def _batches(settings: Settings, train: Images) -> GroupBatches:
         seed=settings["seed"],
         augment=ClassWarp(augment, of_classes, settings["warped"], settings["images"]),
     )
+
+
+def _frame(settings: Settings) -> InkFrame:
+    return InkFrame(settings["side"], strength=settings["framed"], name="frame")
+
+
+def _in_frames(images: Images, settings: Settings) -> Images:
+    seen = keras.Sequential([keras.Input(images.shape), _frame(settings)])
+    pictures = seen.predict(images.images, batch_size=256, verbose=0)
+    return replace(images, images=np.rint(pictures).astype(np.uint8))
 
 
 def _load(source: str, folder, settings: Settings) -> Images:

@@ -6,9 +6,9 @@
 Learns from the five alphabets of one minimal background set of Omniglot (van den Oord et al., 2018,
 arXiv:1807.03748, eq. 4), half of the batches within one alphabet. Quarter turns and mirror images
 count as classes of their own, and half of the classes of a batch are distorted into characters that
-nobody drew. Asked 20-way one-shot within the alphabets that only the other set has. The embedding
-is the last feature map, the mean over nine views of an image: as it is, turned, resized, moved. No
-ensemble.
+nobody drew. Asked 20-way one-shot within the alphabets that only the other set has. Drawings are
+brought to about the same size; the embedding is the last feature map, the mean over nine views of
+an image: as it is, turned, resized, moved. No ensemble.
 """
 
 from zoo.recipe import Recipe
@@ -19,6 +19,7 @@ RECIPE = Recipe(
         "seed": 0,
         "background": "small1",
         "side": 28,
+        "framed": 0.6,
         "epochs": 15,
         "steps": 100,
         "classes": 16,
