@@ -134,14 +134,20 @@ def run_group(module, case, size, contenders, *, rounds, seconds, memory) -> dic
                 waiting[contender] = turns
         except Failed as error:
             cells[contender] = {"failed": str(error)}
-    for _ in range(rounds):
-        for contender in list(waiting):
+    for turn in range(rounds):
+        for contender in _turned(list(waiting), turn):
             try:
                 waiting[contender].take()
             except Failed as error:
                 cells[contender] = {"failed": str(error)}
                 del waiting[contender]
     return cells | {contender: turns.finish() for contender, turns in waiting.items()}
+
+
+def _turned(contenders: list[str], turn: int) -> list[str]:
+    """Another one begins each round: the threads of a step may still spin when the next begins."""
+    first = turn % len(contenders) if contenders else 0
+    return contenders[first:] + contenders[:first]
 
 
 def _started_ahead(module, case, size, contenders, seconds, memory):
