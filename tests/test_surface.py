@@ -70,6 +70,14 @@ def test_importing_loads_keras_and_nothing_heavy_besides():
     assert not extra.intersection(HEAVY)
 
 
+@pytest.mark.parametrize(
+    "module", ["keras_metric.retrieval", "keras_metric.retrieval.shards", "zoo.bulk.on_ray"]
+)
+def test_what_workers_import_loads_no_keras(module):
+    extra = loaded_after(f"import {module}")
+    assert not extra.intersection({"keras", "tensorflow", "jax", "torch"})
+
+
 @pytest.mark.parametrize("arguments", [["list"], ["--help"], ["train", "--help"]])
 def test_listing_and_help_load_no_keras(arguments):
     code = f"""

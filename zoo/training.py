@@ -14,7 +14,7 @@ from zoo.checkpoint import Checkpoint
 from zoo.distribution import ONE_DEVICE, Distribution
 from zoo.experiment import Experiment, Split
 from zoo.files import write
-from zoo.progress import ShowProgress
+from zoo.fit_progress import ShowProgress
 from zoo.recipe import Recipe, get
 from zoo.runs import Run, load
 

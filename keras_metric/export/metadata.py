@@ -34,7 +34,7 @@ def read_metadata(path: str | Path) -> dict:
 
 def describe(subject, served: dict, options) -> dict:
     """The facts to write for a subject and its signatures."""
-    from keras_metric.retrieval.fingerprint import fingerprint_of
+    from keras_metric.retrieval.weights import fingerprint_of
 
     distance = getattr(subject.distance, "__name__", subject.distance)
     return {

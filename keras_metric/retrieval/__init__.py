@@ -1,37 +1,40 @@
 """Embeddings become searchable: an index that is saved whole and knows which weights made it.
 
 `calibrate` says from which distance on two things are no longer the same, `open_set` how often a
-stranger is taken for somebody. `write_shard` and `read_shards` keep embeddings on the disk.
+stranger is taken for somebody. `write_shard` and `read_shards` keep embeddings on the disk, and
+load no Keras.
 """
 
-from keras_metric.retrieval.calibration import Calibration, calibrate, calibrate_pairs
-from keras_metric.retrieval.fingerprint import fingerprint
-from keras_metric.retrieval.found import Found
-from keras_metric.retrieval.index import Index
-from keras_metric.retrieval.matchers import Matches
-from keras_metric.retrieval.open_set import open_set
-from keras_metric.retrieval.recall import Recall
-from keras_metric.retrieval.shards import (
-    Shard,
-    read_manifest,
-    read_shard,
-    read_shards,
-    write_shard,
-)
+from importlib import import_module
 
-__all__ = [
-    "Calibration",
-    "Found",
-    "Index",
-    "Matches",
-    "Recall",
-    "Shard",
-    "calibrate",
-    "calibrate_pairs",
-    "fingerprint",
-    "open_set",
-    "read_manifest",
-    "read_shard",
-    "read_shards",
-    "write_shard",
-]
+_HOMES = {
+    "Calibration": "calibration",
+    "Found": "found",
+    "Index": "index",
+    "Matches": "matchers",
+    "Recall": "recall",
+    "Shard": "shards",
+    "calibrate": "calibration",
+    "calibrate_pairs": "calibration",
+    "fingerprint": "weights",
+    "open_set": "strangers",
+    "read_manifest": "shards",
+    "read_shard": "shards",
+    "read_shards": "shards",
+    "write_shard": "shards",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(
+            f"keras_metric.retrieval has no attribute {name!r}. Expected one of: "
+            f"{', '.join(__all__)}."
+        )
+    return getattr(import_module(f"keras_metric.retrieval.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_metric.retrieval.fingerprint import fingerprint
+from keras_metric.retrieval.weights import fingerprint
 
 
 class Encoder:

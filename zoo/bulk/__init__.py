@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from keras_metric.arguments import whole
 from zoo.bulk import networks, place
 from zoo.bulk.listing import Listing
 from zoo.bulk.networks import Network
@@ -55,6 +54,8 @@ def embed(
         FileExistsError: `out` holds shards of another model or folder, or other files.
         ValueError: no images, not one that can be read, or a model that gives no embeddings.
     """
+    from keras_metric.arguments import whole
+
     whole("batch", batch), whole("shard_size", shard_size)
     workers = whole("workers", workers or os.cpu_count() or 1)
     if engine not in ENGINES:

@@ -79,7 +79,7 @@ def load(source: Source) -> Network:
 def _keras(source: Source) -> Network:
     import zoo
     from keras_metric.export.branches import take_apart
-    from keras_metric.retrieval.fingerprint import fingerprint
+    from keras_metric.retrieval.weights import fingerprint
 
     model = zoo.load(source.path)
     subject = take_apart(model, labels=None, image_shape=None, distance="euclidean")
