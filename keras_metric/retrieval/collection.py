@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_metric.arguments import whole
 from keras_metric.retrieval.encoding import Encoder, made_by, refuse_another
+from keras_metric.retrieval.engines.connection import is_file
 from keras_metric.retrieval.engines.local import Local
 from keras_metric.retrieval.engines.milvus import Milvus
 from keras_metric.retrieval.found import Found, nothing
@@ -33,12 +34,19 @@ class Collection:
         token: str | None = None,
     ):
         self.options, self.kind = checked_kind(kind, options), kind
-        self.engine, self._name = engine, collection
+        if kind != "exact" and is_file(engine):
+            raise ValueError(
+                "milvus-lite builds approximate kinds late, and without their options. Expected "
+                "kind='exact', or the address of a server, or no engine for one in this process. "
+                f"Received: kind={kind!r} in {engine}."
+            )
+        self._name = collection
         self._encoder = None if encoder is None else Encoder(encoder, distance)
         own = None if self._encoder is None else self._encoder.distance
         self._metric = Metric.named(distance or own or "cosine")
         self.fingerprint = None if self._encoder is None else self._encoder.fingerprint
         self._remote = None if engine == FAISS else Milvus(engine, collection, token)
+        self.engine = FAISS if self._remote is None else self._remote.address
         self._store: Local | Milvus | None = None
         if self._remote is not None and self._remote.facts is not None:
             self._attach(self._remote)

@@ -9,6 +9,7 @@ from keras_metric.retrieval import generations
 from keras_metric.retrieval.calibration import Calibration
 from keras_metric.retrieval.collection import FAISS, Collection
 from keras_metric.retrieval.encoding import refuse_another
+from keras_metric.retrieval.engines.connection import is_file
 from keras_metric.retrieval.matchers import Matches, matched
 from keras_metric.retrieval.recall import Recall, measured
 from keras_metric.retrieval.table import Filter
@@ -127,6 +128,9 @@ class Index(Collection):
         """
 
         def read(place: Path, facts: dict[str, Any]) -> "Index":
+            gone = _records_gone(folder, facts)
+            if is_file(facts["engine"]) and not Path(facts["engine"]).exists():
+                raise gone  # before an empty one is made there
             asked = {key: facts[key] for key in ("distance", "kind", "options", "engine")}
             index = cls(encoder, **asked, collection=facts["collection"], token=token)
             refuse_another(facts["fingerprint"], index.fingerprint, "The encoder")
@@ -139,11 +143,8 @@ class Index(Collection):
                 index._store = index._new_store(facts["width"])
                 index._store.read(place, facts["next"])
             elif facts["width"] is not None and index._store is None:
-                raise FileNotFoundError(
-                    f"The records of {folder} are gone. Expected the collection "
-                    f"{facts['collection']!r} in the Milvus at {facts['engine']}. Received: none "
-                    "of that name."
-                )
+                index.close()
+                raise gone
             return index
 
         return generations.load(folder, read)
@@ -182,3 +183,11 @@ class Index(Collection):
     def _write(self, draft: Path) -> None:
         if self._store is not None and self.engine == FAISS:
             self._store.write(draft)
+
+
+def _records_gone(folder: str | Path, facts: dict[str, Any]) -> FileNotFoundError:
+    return FileNotFoundError(
+        f"The records of {folder} are gone. Expected the collection {facts['collection']!r} in the "
+        f"Milvus at {facts['engine']}; of one that was moved make an Index with its new address, "
+        "and save that. Received: none of that name."
+    )

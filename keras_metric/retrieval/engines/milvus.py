@@ -6,11 +6,11 @@ consistent: a record is found as soon as `add` returns. One process may add at a
 
 import json
 from collections.abc import Iterator
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from keras_metric.retrieval.engines.connection import data_types, opened, whole_address
 from keras_metric.retrieval.engines.expressions import expression
 from keras_metric.retrieval.table import Filter, as_objects
 
@@ -30,15 +30,9 @@ class Milvus:
     """
 
     def __init__(self, address: str, collection: str, token: str | None = None):
-        self.address, self.name = address, collection
-        try:
-            self.client = pymilvus().MilvusClient(uri=address, token=token or "")
-        except pymilvus().MilvusException as error:
-            raise ConnectionError(
-                f"There is no Milvus at {address}. Expected a file that ends in .db, or the "
-                f"address of a server that runs. Received: {error.message}."
-            ) from error
-        self.facts = self._read_facts() if self.client.has_collection(collection) else None
+        self.address, self.name = whole_address(address), collection
+        self.client, there = opened(self.address, collection, token)
+        self.facts = self._read_facts() if there else None
 
     @property
     def exact(self) -> bool:
@@ -59,7 +53,7 @@ class Milvus:
     def create(self, facts: dict[str, Any]) -> None:
         """Make the collection; `facts` are its distance, kind, options, fingerprint, width."""
         self.facts = {**facts, "next": 0, "names": []}
-        types, schema = pymilvus().DataType, self.client.create_schema(auto_id=False)
+        types, schema = data_types(), self.client.create_schema(auto_id=False)
         schema.add_field("id", types.INT64, is_primary=True)
         schema.add_field("vector", types.FLOAT_VECTOR, dim=facts["width"])
         schema.add_field("record", types.JSON)
@@ -211,21 +205,6 @@ class Milvus:
                 "properties."
             )
         return json.loads(told)
-
-
-def pymilvus():
-    """The client library.
-
-    Raises:
-        ModuleNotFoundError: it is missing; the message names the command that installs it.
-    """
-    try:
-        return import_module("pymilvus")
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "An index in Milvus needs its client. Expected the extra of that name: "
-            '`pip install "keras-metric[milvus]"`. Received: an environment without it.'
-        ) from error
 
 
 def _told(row: dict[str, Any]) -> dict[str, Any]:
