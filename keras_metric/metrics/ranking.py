@@ -148,14 +148,16 @@ def unit_rows(x: np.ndarray) -> np.ndarray:
 
 def embedding_matrix(embeddings) -> np.ndarray:
     """Embeddings (N, D) in NumPy: float64 when they come so, else float32; NaN is refused."""
-    array = np.asarray(ops.convert_to_numpy(embeddings))
-    array = array if array.dtype == np.float64 else array.astype(np.float32)
+    given = isinstance(embeddings, np.ndarray)
+    array = embeddings if given else np.asarray(ops.convert_to_numpy(embeddings))
+    array = array if array.dtype == np.float64 else array.astype(np.float32, copy=False)
     if array.ndim != 2 or 0 in array.shape:
         raise ValueError(
             f"Embeddings must be a matrix. Expected shape (N, D). Received: {array.shape}."
         )
-    broken = len(array) - int(np.isfinite(array).all(axis=1).sum())
-    if broken:
+    finite = np.isfinite(array)
+    if not finite.all():
+        broken = len(array) - int(finite.all(axis=1).sum())
         raise ValueError(
             "Embeddings cannot be ranked. Expected finite numbers. "
             f"Received: NaN or infinity in {broken} of {len(array)} rows."

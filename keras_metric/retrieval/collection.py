@@ -133,7 +133,8 @@ class Collection:
         if self._store is None or self._store.empty:
             return nothing(len(queries), k)
         found, ids, *records = self._store.search(queries, k, filter)
-        distances = np.where(ids < 0, np.inf, self._metric.distances(found)).astype(np.float32)
+        distances = self._metric.distances(found).astype(np.float32, copy=False)
+        distances[ids < 0] = np.inf
         return Found(ids, distances, *records)
 
     def remove(self, ids) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 from keras_metric.metrics.ranking import embedding_matrix, unit_rows
 
 NAMES = ("cosine", "euclidean", "squared_euclidean")
+ROWS = 4096  # brought to unit length at a time
 LARGEST = 1e15  # beyond it the squares leave the range of float32
 
 
@@ -43,7 +44,10 @@ class Metric:
         """
         array = embedding_matrix(embeddings)
         if self.by_product:
-            return np.ascontiguousarray(unit_rows(array), np.float32)
+            units = np.empty(array.shape, np.float32)
+            for start in range(0, len(array), ROWS):
+                units[start : start + ROWS] = unit_rows(array[start : start + ROWS])
+            return units
         if np.abs(array).max() > LARGEST:
             raise ValueError(
                 f"Embeddings are too large to be compared. Expected numbers up to {LARGEST:g}. "

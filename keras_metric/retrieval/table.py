@@ -43,10 +43,12 @@ class Table:
 
     def rows(self, ids: np.ndarray) -> np.ndarray:
         """The rows of ids, -1 for an id that no record has."""
-        if not len(self):
+        if not len(self.ids):
             return np.full(np.shape(ids), -1)
-        rows = np.minimum(np.searchsorted(self.ids, ids), len(self) - 1)
-        return np.where(self.ids[rows] == ids, rows, -1)
+        rows = self.ids.searchsorted(ids)
+        rows[rows == len(self.ids)] = 0
+        rows[self.ids[rows] != ids] = -1
+        return rows
 
     def record(self, row: int) -> dict[str, Any]:
         """The metadata of a row, without what it has not."""
