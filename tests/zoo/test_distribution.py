@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -25,12 +26,13 @@ SETTINGS = {"epochs": 2, "steps": 2, "classes": 6, "images": 4, "embedding": 16}
 JAX = keras.config.backend() == "jax"
 
 
-def start(folder: Path, **arguments) -> subprocess.Popen:
-    """A short training in a process of its own."""
+def start(folder: Path, *, last_epoch: int | None = None, **arguments) -> subprocess.Popen:
+    """A short training in a process of its own, which may kill itself after an epoch."""
     root = str(SCRIPT.parents[2])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    killed = [] if last_epoch is None else [str(last_epoch)]
     return subprocess.Popen(
-        [sys.executable, SCRIPT, folder, json.dumps(SETTINGS), json.dumps(arguments)],
+        [sys.executable, SCRIPT, folder, json.dumps(SETTINGS), json.dumps(arguments), *killed],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -70,13 +72,33 @@ def test_two_replicas_train_as_one_device(tmp_path):
 
 @pytest.mark.skipif(not JAX, reason="processes are those of JAX")
 def test_two_processes_train_as_one_device(tmp_path):
+    two = two_processes(tmp_path / "two")
+    assert_trained_alike(*finish(start(tmp_path / "one"), *two))
+    assert (tmp_path / "two" / "checkpoint" / "epoch-2.weights.h5").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.config.backend() == "torch", reason="nothing is distributed on torch")
+def test_killed_and_started_again_they_train_as_one_device(tmp_path):
+    def both(**options):
+        if JAX:
+            return two_processes(tmp_path / "run", **options)
+        return [start(tmp_path / "run", way="mirrored", devices=2, **options)]
+
+    for process in both(last_epoch=1):
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    state = json.loads((tmp_path / "run" / "checkpoint" / "state.json").read_text())
+    assert state["epoch"] == 1
+    assert_trained_alike(*finish(start(tmp_path / "one"), *both()))
+
+
+def two_processes(folder: Path, **options) -> list[subprocess.Popen]:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         where = f"localhost:{free.getsockname()[1]}"
-    options = {"way": "processes", "coordinator": where, "processes": 2}
-    two = [start(tmp_path / "two", process=process, **options) for process in (0, 1)]
-    assert_trained_alike(*finish(start(tmp_path / "one"), *two))
-    assert (tmp_path / "two" / "checkpoint" / "epoch-2.weights.h5").exists()
+    options |= {"way": "processes", "coordinator": where, "processes": 2}
+    return [start(folder, process=process, **options) for process in (0, 1)]
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,31 @@
 """Trains digits-triplet over the devices that the arguments name, and prints as JSON.
 
-    python train_apart.py FOLDER '{"epochs": 1}' '{"way": "mirrored", "devices": 2}'
+    python train_apart.py FOLDER '{"epochs": 1}' '{"way": "mirrored", "devices": 2}' [EPOCH]
 
-One strategy, or one process of several, in each process.
+One strategy, or one process of several, in each process. With EPOCH it kills itself in the middle
+of the epoch after that one.
 """
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import zoo
+from zoo.checkpoint import Checkpoint
 from zoo.distribution import Distribution
 from zoo.runs import Run
 from zoo.training import fitted
 
 
-def main(folder: str, settings: str, arguments: str) -> None:
+def main(folder: str, settings: str, arguments: str, last_epoch: str = "") -> None:
+    if last_epoch:
+        Checkpoint.on_train_batch_end = lambda self, batch, logs=None: (
+            self.epoch == int(last_epoch) and os.kill(os.getpid(), signal.SIGKILL)
+        )
     distribution = Distribution(**json.loads(arguments))
     distribution.begin()
     recipe = zoo.get("digits-triplet")
