@@ -23,7 +23,7 @@ from make import OURS, default_folder, interpreter
 ROOT = Path(__file__).resolve().parent.parent
 GIB = 2**30
 SMALL = 512  # up to here workers start two at a time
-HERE = (OURS, f"{OURS}-blocks", "floor", "faiss", "scikit-learn", "approximate-ivf",
+HERE = (OURS, f"{OURS}-blocks", "floor", "antialias", "faiss", "scikit-learn", "approximate-ivf",
         "approximate-hnsw")  # fmt: skip
 LARGE = 3 * GIB  # a contender above this does not stay alive beside the others
 
