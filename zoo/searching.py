@@ -1,5 +1,6 @@
 """Photographs looked up in an index: what is nearest, what they show, and a picture of it."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,11 @@ import numpy as np
 
 from keras_metric.arguments import number
 from keras_metric.retrieval import Index, calibration
+from keras_metric.retrieval.encoding import refuse_another
 from keras_metric.retrieval.matchers import matched
+from keras_metric.retrieval.table import Filter
 from zoo.bulk import networks
+from zoo.bulk.networks import Network
 from zoo.bulk.pipeline import Reader
 from zoo.datasets.fitting import fit
 from zoo.searchable import index_place
@@ -21,7 +25,7 @@ SIDE = 96  # pixels of a picture in the gallery
 class Answered:
     """A photograph, its neighbours (id, distance, label, path), and its label or None."""
 
-    photo: Path
+    photo: str | Path
     neighbours: list[dict[str, Any]]
     label: Any
     verdict: str
@@ -30,8 +34,61 @@ class Answered:
         return {**asdict(self), "photo": str(self.photo)}
 
 
-class PhotoSearch:
-    """A model beside its index.
+class Searcher:
+    """A network beside an index of its embeddings.
+
+    Raises:
+        ValueError: an index of another model, or a threshold below 0.
+    """
+
+    def __init__(self, network: Network, index: Index, threshold: float | None = None):
+        refuse_another(index.fingerprint, network.fingerprint, "The encoder")
+        self.network, self.index = network, index
+        if threshold is not None:
+            given = number("--threshold", threshold, least=0)
+            self.index.calibration = _by_hand(given, self.index.distance)
+
+    @property
+    def threshold(self) -> float | None:
+        return self.index.calibration and self.index.calibration.threshold
+
+    def answers(
+        self,
+        photos: Sequence[str | Path],
+        images: np.ndarray,
+        k: int,
+        matcher: str = "nearest",
+        filter: Filter | None = None,
+    ) -> list[Answered]:
+        """What is near to pictures `(B, H, W, C)` uint8, one of each name in `photos`."""
+        found = self.index.search(self.network(images), k, filter, model=self.network.fingerprint)
+        labels = matched(found, matcher, self.index.calibration).labels
+        answers = []
+        for row, photo in enumerate(photos):
+            near = [
+                {
+                    "id": int(found.ids[row, rank]),
+                    "distance": float(found.distances[row, rank]),
+                    "label": found.labels[row, rank],
+                    "path": found.metadata[row, rank].get("path"),
+                }
+                for rank in np.flatnonzero(found.ids[row] >= 0)
+            ]
+            answers.append(Answered(photo, near, labels[row], self._verdict(labels[row], near)))
+        return answers
+
+    def _verdict(self, label, near: list[dict[str, Any]]) -> str:
+        if not near:
+            return "nothing to compare with"
+        if label is not None:
+            return str(label) + ("" if self.threshold is not None else " (no threshold is set)")
+        if all(one["label"] is None for one in near):
+            return "the neighbours have no labels"
+        return f"no match: nothing labelled within {self.threshold:.4g}"
+
+
+class PhotoSearch(Searcher):
+    """A model beside its index, and photographs in files.
 
     Raises:
         FileNotFoundError: no such model or index.
@@ -47,15 +104,9 @@ class PhotoSearch:
         size: tuple[int, int] | None = None,
         branch: str | None = None,
     ):
-        self.index = Index.load(index_place(model, index))
-        self.network = networks.load(networks.locate(model, size=size, branch=branch))
-        if threshold is not None:
-            given = number("--threshold", threshold, least=0)
-            self.index.calibration = _by_hand(given, self.index.distance)
-
-    @property
-    def threshold(self) -> float | None:
-        return self.index.calibration and self.index.calibration.threshold
+        loaded = Index.load(index_place(model, index))
+        network = networks.load(networks.locate(model, size=size, branch=branch))
+        super().__init__(network, loaded, threshold)
 
     def __call__(
         self, photos: list[Path], k: int, matcher: str, filter: dict[str, Any] | None
@@ -67,22 +118,8 @@ class PhotoSearch:
         good = [(photo, pixels) for photo, pixels in read if not isinstance(pixels, str)]
         if not good:
             return [], skipped
-        embeddings = self.network(np.stack([pixels for _, pixels in good]))
-        found = self.index.search(embeddings, k, filter, model=self.network.fingerprint)
-        labels = matched(found, matcher, self.index.calibration).labels
-        answers = []
-        for row, (photo, _) in enumerate(good):
-            near = [
-                {
-                    "id": int(found.ids[row, rank]),
-                    "distance": float(found.distances[row, rank]),
-                    "label": found.labels[row, rank],
-                    "path": found.metadata[row, rank].get("path"),
-                }
-                for rank in np.flatnonzero(found.ids[row] >= 0)
-            ]
-            answers.append(Answered(photo, near, labels[row], self._verdict(labels[row], near)))
-        return answers, skipped
+        names, images = [photo for photo, _ in good], np.stack([pixels for _, pixels in good])
+        return self.answers(names, images, k, matcher, filter), skipped
 
     def gallery(self, answers: list[Answered]):
         """A figure: each photograph and its neighbours."""
@@ -105,18 +142,9 @@ class PhotoSearch:
             np.stack([thumbnail(str(one.photo)) for one in answers]),
             np.array(near),
             inside,
-            captions=[one.photo.name for one in answers],
+            captions=[Path(one.photo).name for one in answers],
             title=title,
         )
-
-    def _verdict(self, label, near: list[dict[str, Any]]) -> str:
-        if not near:
-            return "nothing to compare with"
-        if label is not None:
-            return str(label) + ("" if self.threshold is not None else " (no threshold is set)")
-        if all(one["label"] is None for one in near):
-            return "the neighbours have no labels"
-        return f"no match: nothing labelled within {self.threshold:.4g}"
 
 
 def _by_hand(threshold: float, distance: str) -> calibration.Calibration:

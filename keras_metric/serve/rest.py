@@ -26,7 +26,7 @@ def application(servable: Servable, *, max_bytes: int) -> Starlette:
     """The web application over a servable. Larger bodies than `max_bytes` are refused unread."""
 
     async def predict(request: Request) -> Response:
-        body = await _body(request, max_bytes)
+        body = await body_of(request, max_bytes)
         return await _answered(lambda: _predict(servable, *_model(request), body))
 
     async def metadata(request: Request) -> Response:
@@ -50,15 +50,19 @@ def _model(request: Request) -> tuple[str, int | None]:
     return request.path_params["name"], request.path_params.get("version")
 
 
-async def _body(request: Request, max_bytes: int) -> bytes:
-    """The body, read as far as the limit and no further."""
+async def body_of(request: Request, max_bytes: int) -> bytes:
+    """The body, read as far as the limit and no further.
+
+    Raises:
+        Refusal: it is larger.
+    """
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > max_bytes:
             raise Refusal(
                 "RESOURCE_EXHAUSTED",
-                f"The request is too large. Expected: at most {max_bytes:,} bytes.",
+                f"The request is too large. Expected: at most {max_bytes:,} bytes. Received: more.",
             )
         chunks.append(chunk)
     return b"".join(chunks)

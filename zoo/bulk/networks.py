@@ -34,12 +34,14 @@ class Network:
     """Images `(B, H, W, C)` uint8, 0 to 255 -> embeddings `(B, D)` float32.
 
     - `shape`: H, W, C. `fingerprint`: of the weights. `distance`: between embeddings.
+    - `encoder`: the `keras.Model` of images as its own type, where it is one.
     """
 
     run: Callable[[np.ndarray], np.ndarray]
     shape: tuple[int, int, int]
     fingerprint: str
     distance: str
+    encoder: Any = None
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         answer = np.asarray(self.run(images))
@@ -97,6 +99,7 @@ def _keras(source: Source) -> Network:
         shape,
         fingerprint(model),
         distance,
+        branch.model,
     )
 
 

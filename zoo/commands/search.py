@@ -81,7 +81,7 @@ def _table(answers) -> str:
     for one in answers:
         for rank, near in enumerate(one.neighbours, 1):
             label = "" if near["label"] is None else str(near["label"])
-            shown = one.photo.name if rank == 1 else ""
+            shown = Path(one.photo).name if rank == 1 else ""
             apart = f"{near['distance']:.4f}"
             rows.append([shown, str(rank), apart, label, near["path"] or str(near["id"])])
     return columns(rows)

@@ -1,6 +1,7 @@
 """One picture from a file, turned upright and brought to a size."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from zoo.datasets._extras import need
 
 
 def fit(
-    file: str | Path,
+    file: str | Path | BinaryIO,
     sides: tuple[int, int] | None,
     *,
     resize: str,

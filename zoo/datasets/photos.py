@@ -1,8 +1,9 @@
 """One large picture from a file at its own size, refused by its header if it is too large."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -30,14 +31,29 @@ def read(file: str | Path, channels: int, *, most: int = MOST) -> np.ndarray:
             f"A picture cannot be what this network takes. Expected a .npy array (H, W, {channels})"
             f". Received: {file}."
         )
+    return decoded(file, file, channels, most=most)
+
+
+def decoded(
+    source: Path | BinaryIO,
+    name: str | Path,
+    channels: int,
+    *,
+    most: int,
+    formats: Sequence[str] | None = None,
+) -> np.ndarray:
+    """The pixels `(H, W, channels)` of a file of `read`, or of an open one, which errors `name`.
+
+    `formats` are those that Pillow may try, all by default.
+    """
     image_module = need("PIL.Image", extra="plots", purpose="Reading image files")
     try:
-        with _own_limit(image_module), image_module.open(file) as image:
-            _check_size(file, image, most)
+        with _own_limit(image_module), image_module.open(source, formats=formats) as image:
+            _check_size(name, image, most)
             picture = np.asarray(upright(image, 0, channels == 1))
     except (OSError, SyntaxError) as error:
         raise ValueError(
-            f"The picture {file} is damaged. Expected an image that can be read to its end. "
+            f"The picture {name} is damaged. Expected an image that can be read to its end. "
             f"Received: {type(error).__name__}: {error}."
         ) from error
     return picture.reshape(*picture.shape[:2], channels)
@@ -70,11 +86,11 @@ def _mapped(file: Path, channels: int) -> np.ndarray:
     return pixels
 
 
-def _check_size(file: Path, image, most: int) -> None:
+def _check_size(name: str | Path, image, most: int) -> None:
     if image.width * image.height > most:
         raise ValueError(
-            f"{file} is too large to decode. Expected at most {most:,} pixels, or a .npy array, "
-            f"which is read tile by tile. Received: {image.width} x {image.height}."
+            f"{name} is too large to decode. Expected at most {most:,} pixels, or as a file a .npy "
+            f"array, which is read tile by tile. Received: {image.width} x {image.height}."
         )
 
 
