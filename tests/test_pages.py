@@ -1,4 +1,4 @@
-"""The pages on maps and on locating tell the truth: their code runs, top to bottom, as written."""
+"""The pages tell the truth: their code runs, top to bottom, as written, and so would commands."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from zoo import encoders
 from zoo.cli import parser
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-PAGES = ("maps", "locate")
+PAGES = ("maps", "locate", "demo")
 
 
 @pytest.fixture

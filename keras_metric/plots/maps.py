@@ -19,7 +19,7 @@ def overlay(
     image,
     heat,
     *,
-    alpha: float = 0.5,
+    alpha: float | np.ndarray = 0.5,
     colours: str | None = None,
     signed: bool | None = None,
     limit: float | None = None,
@@ -31,7 +31,7 @@ def overlay(
     Args:
         image: the image.
         heat: `(H, W)` map of the image's size.
-        alpha: the share of colour, 0 to 1.
+        alpha: the share of colour, 0 to 1; one for all, or `(H, W)`.
         colours: a matplotlib colour map; "jet", or "RdBu_r" (red for, blue against) when signed.
         signed: colour from -limit to limit instead of 0 to limit; by default when the map has
             negative values.
@@ -41,14 +41,17 @@ def overlay(
     Raises:
         ValueError: sizes differ, alpha is out of range, or the colour map is unknown.
     """
-    picture, heat = rgb(image), np.asarray(heat, "float64")
-    if heat.shape != picture.shape[:2] or not 0 <= alpha <= 1:
+    picture, heat, share = rgb(image), np.asarray(heat, "float64"), np.asarray(alpha)
+    fits = heat.shape == picture.shape[:2] and share.shape in ((), heat.shape)
+    if not fits or not (share.min() >= 0 and share.max() <= 1):
+        told = alpha if share.shape == () else f"a map {share.shape}"
         raise ValueError(
-            "Nothing to lay over. Expected a map of the image's size and alpha from 0 to 1. "
-            f"Received map {heat.shape}, image {picture.shape[:2]}, alpha={alpha}."
+            "Nothing to lay over. Expected a map of the image's size and alpha from 0 to 1, one or "
+            f"a map, too. Received map {heat.shape}, image {picture.shape[:2]}, alpha={told}."
         )
+    share = share[..., None]
     shades = _colour_map(colours, _is_signed(heat, signed))(_shade(heat, signed, limit))
-    mixed = alpha * shades[..., :3] + (1 - alpha) * picture
+    mixed = share * shades[..., :3] + (1 - share) * picture
     return np.round(255 * mixed).astype("uint8")
 
 

@@ -31,6 +31,15 @@ def test_overlay_mixes_colour_and_image(image, heat):
     np.testing.assert_array_equal(plots.overlay(image, heat, alpha=0), image)
 
 
+def test_a_share_of_colour_for_each_pixel(image, heat):
+    shares = np.linspace(0, 1, 48).reshape(8, 6)
+    rows = [plots.overlay(image, heat, alpha=share)[y, x]
+            for (y, x), share in np.ndenumerate(shares)]  # fmt: skip
+    np.testing.assert_array_equal(plots.overlay(image, heat, alpha=shares).reshape(-1, 3), rows)
+    with pytest.raises(ValueError, match=r"alpha=a map \(8, 5\)"):
+        plots.overlay(image, heat, alpha=shares[:, :5])
+
+
 def test_signed_maps_are_white_at_nothing(image, heat):
     signed = heat - heat.mean()
     signed[0, 0] = 0

@@ -12,12 +12,16 @@ Analysis", 2003, section 2, at a fraction of its price.
 """
 
 import math
+import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
 from zoo.datasets.images import Images
+
+TURNED = re.compile(r" turned \d+$")  # names of classes made of others
+MIRRORED = " mirrored"
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,12 @@ def rotations_as_classes(images: Images, *, mirrored: bool = False) -> Images:
         groups=None if images.groups is None else np.tile(images.groups, len(ways)),
         drawers=None if images.drawers is None else np.tile(images.drawers, len(ways)),
     )
+
+
+def as_they_come(images: Images) -> Images:
+    """Without the classes that were made of others, by turning or mirroring."""
+    made = [name.endswith(MIRRORED) or bool(TURNED.search(name)) for name in images.names]
+    return images.where(~np.array(made, bool)[images.labels])
 
 
 @lru_cache(maxsize=8)

@@ -49,13 +49,20 @@ def decoded(
     image_module = need("PIL.Image", extra="plots", purpose="Reading image files")
     try:
         with _own_limit(image_module), image_module.open(source, formats=formats) as image:
-            _check_size(name, image, most)
-            picture = np.asarray(upright(image, 0, channels == 1))
-    except (OSError, SyntaxError) as error:
+            size = image.width, image.height
+            small = size[0] * size[1] <= most
+            picture = np.asarray(upright(image, 0, channels == 1)) if small else None
+    except (OSError, SyntaxError, ValueError) as error:
+        told = str(error).replace(repr(source), str(name))
         raise ValueError(
             f"The picture {name} is damaged. Expected an image that can be read to its end. "
-            f"Received: {type(error).__name__}: {error}."
+            f"Received: {type(error).__name__}: {told}."
         ) from error
+    if picture is None:
+        raise ValueError(
+            f"{name} is too large to decode. Expected at most {most:,} pixels, or as a file a .npy "
+            f"array, which is read tile by tile. Received: {size[0]} x {size[1]}."
+        )
     return picture.reshape(*picture.shape[:2], channels)
 
 
@@ -84,14 +91,6 @@ def _mapped(file: Path, channels: int) -> np.ndarray:
             f"Received: {pixels.dtype} {pixels.shape}."
         )
     return pixels
-
-
-def _check_size(name: str | Path, image, most: int) -> None:
-    if image.width * image.height > most:
-        raise ValueError(
-            f"{name} is too large to decode. Expected at most {most:,} pixels, or as a file a .npy "
-            f"array, which is read tile by tile. Received: {image.width} x {image.height}."
-        )
 
 
 @contextmanager

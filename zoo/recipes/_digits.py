@@ -8,7 +8,7 @@ import numpy as np
 
 from zoo import encoders, protocols
 from zoo.datasets import digits
-from zoo.datasets.augment import Warp, rotations_as_classes
+from zoo.datasets.augment import MIRRORED, Warp, rotations_as_classes
 from zoo.datasets.images import Images, split_by_class, stratified_split
 from zoo.experiment import Split
 from zoo.recipe import Recipe, Settings
@@ -51,7 +51,7 @@ def symmetries(images: Images) -> Images:
         turned,
         images=np.concatenate([turned.images, turned.images[:, :, ::-1]]),
         labels=np.concatenate([turned.labels, turned.labels + len(turned.names)]),
-        names=(*turned.names, *(f"{name} mirrored" for name in turned.names)),
+        names=(*turned.names, *(name + MIRRORED for name in turned.names)),
     )
 
 

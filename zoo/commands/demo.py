@@ -1,0 +1,85 @@
+"""open a page on this machine to look at a model: what is similar, why, and where
+
+Drop a picture on the page, or take one of the samples. It shows the nearest pictures of the index
+with their distances, what they say at the threshold ("no match" where nothing is near enough), the
+parts of two pictures that make them alike, and where a picture is found in a larger one.
+
+MODEL is the folder of a run, as `keras-metric train` leaves it, or a .keras file. The index is that
+of the run (`keras-metric index`) unless --index names another; without one the training and
+validation pictures of the run's recipe are embedded, which takes a moment. The threshold is that of
+`keras-metric calibrate`, or --threshold; with neither, that at which 5 % of the recipe's validation
+pictures find somebody once their own class is taken away. An index of other weights is refused.
+
+The page needs nothing from the network, and nobody else on it can open the page: it answers on
+loopback only, until Ctrl-C or SIGTERM. From another machine: ssh -L 8600:127.0.0.1:8600 HOST.
+Uploads of more than 16 MiB or 33,554,432 pixels are refused before they are decoded.
+
+examples:
+  keras-metric demo out/digits-triplet
+  keras-metric demo out/digits-triplet --port 0 --no-browser
+  keras-metric demo encoder.keras --index birds.index --threshold 0.4
+"""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from zoo.commands import Answer, add_data
+from zoo.commands._pictures import height_and_width
+from zoo.commands._retrieval import add_network
+
+
+def arguments(parser: ArgumentParser) -> None:
+    add_network(parser)
+    parser.add_argument(
+        "--index", metavar="INDEX", help="folder of the index (default: in that of the run, if any)"
+    )
+    parser.add_argument("--threshold", type=float, metavar="T", help="instead of the calibrated")
+    parser.add_argument(
+        "--port", type=int, default=8600, metavar="PORT", help="0: any free (default: 8600)"
+    )
+    parser.add_argument(
+        "--no-browser", action="store_true", help="only print the address, open no browser"
+    )
+    add_data(parser)
+
+
+def run(options: Namespace) -> Answer:
+    from zoo.datasets._extras import need
+
+    need("starlette", extra="serve", purpose="A page")
+    from zoo.demo.desk import Desk
+    from zoo.demo.running import serve
+    from zoo.demo.web import application
+
+    app = application(Desk(_gallery(options)), name=Path(options.model).resolve().stem)
+    serve(app, options.port, browser=not options.no_browser, ready=_say)
+    return Answer({"shown": options.model}, "stopped")
+
+
+def _gallery(options: Namespace):
+    from zoo.bulk import networks
+    from zoo.demo.gallery import of_index
+    from zoo.demo.recipe_gallery import of_run
+    from zoo.runs import Run
+
+    size = height_and_width(options.size, "--size")
+    network = networks.load(networks.locate(options.model, size=size, branch=options.branch))
+    if network.encoder is None:
+        raise ValueError(
+            "A SavedModel cannot be explained. Expected: the run or .keras file that it was "
+            f"exported from. Received: {options.model}."
+        )
+    run = Run(Path(options.model))
+    if options.index is not None or (run.index / "index.json").is_file():
+        return of_index(network, Path(options.index or run.index), options.threshold)
+    if not run.finished:
+        raise ValueError(
+            "There is nothing to search in. Expected: --index with what `keras-metric index` made, "
+            f"or the folder of a finished run. Received: {options.model}."
+        )
+    return of_run(run, network, options.threshold, options.data)
+
+
+def _say(address: str) -> None:
+    print(f"{address} shows the model; Ctrl-C stops", file=sys.stderr, flush=True)

@@ -1,0 +1,187 @@
+"""What the page asks of the model: neighbours, why two pictures are alike, where one is found."""
+
+import base64
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from keras_metric import plots
+from keras_metric.cam import SimilarityCAM
+from keras_metric.location import Locator, find, heat
+from keras_metric.location.levels import pyramid, resized
+from keras_metric.serve.refusals import Refusal
+from zoo.demo.gallery import Gallery
+from zoo.demo.picture import Picture, uploaded
+from zoo.demo.shelf import Shelf, record_id
+
+DRAWN = 256  # pixels of the longer side of a map's picture, at least
+STRONGEST = 0.85  # share of colour where a map is at its limit
+OVERLAP = 0.3  # of two boxes that overlap by more, the better stays
+FINEST = 2**22  # pixels of a scene, resized so that what is looked for fills a window
+
+
+class Desk:
+    """Answers one question at a time, in plain values that JSON can say.
+
+    Every method raises `Refusal` for what cannot be answered.
+    """
+
+    def __init__(self, gallery: Gallery):
+        self._gallery, self._searcher = gallery, gallery.searcher
+        self._network = gallery.searcher.network
+        offered = {"sample": gallery.samples, "scene": gallery.scenes}
+        self._offers = {
+            kind: [
+                {"picture": f"{kind}-{number}", "title": title}
+                for number, (title, _) in enumerate(found)
+            ]
+            for kind, found in offered.items()
+        }
+        fixed = {
+            f"{kind}-{n}": x for kind, found in offered.items() for n, (_, x) in enumerate(found)
+        }
+        self._shelf = Shelf(fixed, gallery.record)
+        self._one_at_a_time = threading.Lock()
+
+    def about(self) -> dict[str, Any]:
+        """What the page is about, and what it offers to try."""
+        height, width, channels = self._network.shape
+        return {
+            "source": self._gallery.source,
+            "input": f"{height} x {width} {'grey' if channels == 1 else 'RGB'}",
+            "distance": self._searcher.index.distance,
+            "threshold": self._searcher.threshold,
+            "chosen": self._gallery.chosen,
+            "samples": self._offers["sample"],
+            "scenes": self._offers["scene"],
+        }
+
+    def take(self, content: bytes) -> dict[str, str]:
+        """Keep a picture that was sent, under a name."""
+        with self._one_at_a_time:
+            return {"picture": self._shelf.add(uploaded(content, self._network.shape))}
+
+    def png(self, name: str) -> bytes:
+        """A picture as it is shown."""
+        with self._one_at_a_time:
+            shown = self._shelf[name].shown
+        return plots.png(np.broadcast_to(shown, (*shown.shape[:2], 3)))
+
+    def search(self, name: str, k: int) -> dict[str, Any]:
+        """The `k` nearest records, and what they say. A record does not find itself."""
+        with self._one_at_a_time:
+            fed, own = self._shelf[name].fed, record_id(name)
+            others = None if own is None else (lambda record: record["id"] != own)
+            (found,) = self._searcher.answers([name], fed[None], k, filter=others)
+        limit = self._searcher.threshold
+        near = [
+            {
+                "picture": f"record-{one['id']}",
+                "label": one["label"],
+                "distance": one["distance"],
+                "within": None if limit is None else one["distance"] <= limit,
+            }
+            for one in found.neighbours
+        ]
+        return {"verdict": found.verdict, "label": found.label, "neighbours": near}
+
+    def explain(self, name: str, other: str) -> dict[str, Any]:
+        """Maps of what makes two pictures alike, over both of them, in one scale of colours."""
+        with self._one_at_a_time, _told():
+            pair = self._shelf[name], self._shelf[other]
+            found = self._similarity(*(one.fed[None].astype("float32") for one in pair))
+        maps = found.first[0], found.second[0]
+        limit = max(float(np.abs(one).max()) for one in maps)
+        return {
+            "similarity": float(found.similarity[0]),
+            "sum": float(maps[0].sum()),
+            "exact": found.exact,
+            "maps": [_over(*drawn, limit) for drawn in zip(pair, maps, strict=True)],
+        }
+
+    def locate(self, name: str, scene: str, top: int) -> dict[str, Any]:
+        """The places of a scene that look like a picture, and how alike every place is."""
+        with self._one_at_a_time, _told():
+            exemplar, where = self._shelf[name], self._shelf[scene]
+            looked_for = _to_scale(exemplar, where)
+            self._check_effort(looked_for, where.shown)
+            levels = self._locator.levels(looked_for, where.shown)
+        found = find(levels, threshold=None, overlap=OVERLAP, top=top)
+        scores = heat(levels, where.shown.shape[:2])
+        least, most = float(np.nanmin(scores)), float(np.nanmax(scores))
+        rising = np.nan_to_num((scores - least) / max(most - least, 1e-9))
+        height, width = where.shown.shape[:2]
+        return {
+            "boxes": [
+                {
+                    "box": [x / n for x, n in zip(one.box, (width, height) * 2, strict=True)],
+                    "score": one.score,
+                    "scale": one.scale,
+                }
+                for one in found
+            ],
+            "heat": _data(plots.overlay(where.shown, rising, alpha=0.65, colours="inferno")),
+            "least": least,
+            "most": most,
+        }
+
+    @cached_property
+    def _similarity(self) -> SimilarityCAM:
+        return SimilarityCAM(self._network.encoder)
+
+    @cached_property
+    def _locator(self) -> Locator:
+        return Locator(self._network.encoder, input_shape=self._network.shape)
+
+    def _check_effort(self, exemplar: np.ndarray, scene: np.ndarray) -> None:
+        sizes = pyramid(
+            scene.shape[:2], exemplar.shape[:2], self._locator.window, self._locator.scales
+        )
+        largest = max(height * width for _, (height, width) in sizes)
+        if largest > FINEST:
+            raise ValueError(
+                "The picture to find is too small for this scene. Expected: one for which the "
+                f"scene has at most {FINEST:,} pixels once resized. Received: "
+                f"{exemplar.shape[0]} x {exemplar.shape[1]} in {scene.shape[0]} x "
+                f"{scene.shape[1]}, {largest:,} pixels."
+            )
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What the library refuses is a refusal of the request."""
+    try:
+        yield
+    except ValueError as error:
+        raise Refusal("INVALID_ARGUMENT", str(error)) from error
+
+
+def _to_scale(exemplar: Picture, scene: Picture) -> np.ndarray:
+    """The exemplar with as many of its own pixels in one as the scene has."""
+    if exemplar.factor == scene.factor:
+        return exemplar.shown
+    ratio = exemplar.factor / scene.factor
+    size = tuple(max(1, round(n * ratio)) for n in exemplar.shown.shape[:2])
+    return resized(exemplar.shown[None], size)[0]
+
+
+def _over(picture: Picture, shares: np.ndarray, limit: float) -> str:
+    """A map of the picture as fed, over the picture as shown; small ones are drawn larger.
+
+    Red makes alike and blue sets apart, up to `limit` the stronger the less of the picture is left.
+    """
+    times = max(1, DRAWN // max(picture.shown.shape[:2]))
+    size = tuple(times * n for n in picture.shown.shape[:2])
+    large = np.round(resized(picture.shown[None], size)[0]).astype(np.uint8)
+    wide = resized(shares[None, ..., None], size)[0, ..., 0]
+    strength = STRONGEST * (np.abs(wide) / max(limit, 1e-12)).clip(0, 1)
+    colours = {"colours": "coolwarm", "signed": True, "limit": 1.0}
+    return _data(plots.overlay(large, np.sign(wide), alpha=strength, **colours))
+
+
+def _data(pixels: np.ndarray) -> str:
+    return "data:image/png;base64," + base64.b64encode(plots.png(pixels)).decode()

@@ -1,0 +1,69 @@
+"""The page in service: on loopback, until SIGTERM or Ctrl-C."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable
+
+from zoo.datasets._extras import need
+
+LOOPBACK = "127.0.0.1"
+DRAIN_SECONDS = 10
+
+
+def serve(app, port: int, *, browser: bool, ready: Callable[[str], None]) -> None:
+    """Answer requests until SIGTERM or SIGINT, and finish those that are there.
+
+    Args:
+        app: the application, of `zoo.demo.web`.
+        port: 0 for any free one.
+        browser: open the page in the browser of this machine, if there is a screen.
+        ready: called with the address once requests are answered.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    uvicorn = need("uvicorn", extra="serve", purpose="A page")
+    listening = bound(port)
+    options = {"log_level": "warning", "timeout_graceful_shutdown": DRAIN_SECONDS}
+    web = uvicorn.Server(uvicorn.Config(app, **options))
+
+    def stop(*_) -> None:
+        web.should_exit = True
+
+    before = {sign: signal.signal(sign, stop) for sign in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        address = f"http://{LOOPBACK}:{listening.getsockname()[1]}/"
+        ready(address)
+        if browser and _has_screen():
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        web.run(sockets=[listening])
+    finally:
+        for sign, handler in before.items():
+            signal.signal(sign, handler)
+
+
+def bound(port: int) -> socket.socket:
+    """A socket that listens on loopback; answers do not wait for acknowledgements.
+
+    Raises:
+        OSError: the port is taken, or none.
+    """
+    try:
+        if not 0 <= port < 2**16:
+            raise OSError("which no port is")
+        listening = socket.create_server((LOOPBACK, port))
+    except OSError as error:
+        raise OSError(
+            f"The port cannot be had. Expected: a free one, or --port 0. Received: {port}, {error}."
+        ) from error
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
+
+
+def _has_screen() -> bool:
+    """On Linux a browser without a screen is one that takes over the terminal."""
+    return sys.platform != "linux" or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
