@@ -2,7 +2,8 @@
 
 Drop a picture on the page, or take one of the samples. It shows the nearest pictures of the index
 with their distances, what they say at the threshold ("no match" where nothing is near enough), the
-parts of two pictures that make them alike, and where a picture is found in a larger one.
+parts of two pictures that make them alike, and where a picture is found in a larger one. (The maps
+of a classifier are drawn by `keras-metric cam`.)
 
 MODEL is the folder of a run, as `keras-metric train` leaves it, or a .keras file. The index is that
 of the run (`keras-metric index`) unless --index names another; without one the training and

@@ -25,7 +25,7 @@ FINEST = 2**22  # pixels of a scene, resized so that what is looked for fills a 
 
 
 class Desk:
-    """Answers one question at a time, in plain values that JSON can say.
+    """Answers one question at a time, in plain values that JSON can say; shows pictures meanwhile.
 
     Every method raises `Refusal` for what cannot be answered.
     """
@@ -45,7 +45,7 @@ class Desk:
             f"{kind}-{n}": x for kind, found in offered.items() for n, (_, x) in enumerate(found)
         }
         self._shelf = Shelf(fixed, gallery.record)
-        self._one_at_a_time = threading.Lock()
+        self._reading, self._thinking = threading.Lock(), threading.Lock()
 
     def about(self) -> dict[str, Any]:
         """What the page is about, and what it offers to try."""
@@ -62,37 +62,36 @@ class Desk:
 
     def take(self, content: bytes) -> dict[str, str]:
         """Keep a picture that was sent, under a name."""
-        with self._one_at_a_time:
+        with self._reading:
             return {"picture": self._shelf.add(uploaded(content, self._network.shape))}
 
     def png(self, name: str) -> bytes:
         """A picture as it is shown."""
-        with self._one_at_a_time:
-            shown = self._shelf[name].shown
+        shown = self._picture(name).shown
         return plots.png(np.broadcast_to(shown, (*shown.shape[:2], 3)))
 
     def search(self, name: str, k: int) -> dict[str, Any]:
         """The `k` nearest records, and what they say. A record does not find itself."""
-        with self._one_at_a_time:
-            fed, own = self._shelf[name].fed, record_id(name)
-            others = None if own is None else (lambda record: record["id"] != own)
+        fed, own = self._picture(name).fed, record_id(name)
+        others = None if own is None else (lambda record: record["id"] != own)
+        with self._thinking, _told():
             (found,) = self._searcher.answers([name], fed[None], k, filter=others)
         limit = self._searcher.threshold
         near = [
             {
                 "picture": f"record-{one['id']}",
-                "label": one["label"],
+                "label": _text(one["label"]),
                 "distance": one["distance"],
                 "within": None if limit is None else one["distance"] <= limit,
             }
             for one in found.neighbours
         ]
-        return {"verdict": found.verdict, "label": found.label, "neighbours": near}
+        return {"verdict": found.verdict, "label": _text(found.label), "neighbours": near}
 
     def explain(self, name: str, other: str) -> dict[str, Any]:
         """Maps of what makes two pictures alike, over both of them, in one scale of colours."""
-        with self._one_at_a_time, _told():
-            pair = self._shelf[name], self._shelf[other]
+        pair = self._picture(name), self._picture(other)
+        with self._thinking, _told():
             found = self._similarity(*(one.fed[None].astype("float32") for one in pair))
         maps = found.first[0], found.second[0]
         limit = max(float(np.abs(one).max()) for one in maps)
@@ -105,8 +104,8 @@ class Desk:
 
     def locate(self, name: str, scene: str, top: int) -> dict[str, Any]:
         """The places of a scene that look like a picture, and how alike every place is."""
-        with self._one_at_a_time, _told():
-            exemplar, where = self._shelf[name], self._shelf[scene]
+        exemplar, where = self._picture(name), self._picture(scene)
+        with self._thinking, _told():
             looked_for = _to_scale(exemplar, where)
             self._check_effort(looked_for, where.shown)
             levels = self._locator.levels(looked_for, where.shown)
@@ -128,6 +127,10 @@ class Desk:
             "least": least,
             "most": most,
         }
+
+    def _picture(self, name: str) -> Picture:
+        with self._reading:
+            return self._shelf[name]
 
     @cached_property
     def _similarity(self) -> SimilarityCAM:
@@ -181,6 +184,11 @@ def _over(picture: Picture, shares: np.ndarray, limit: float) -> str:
     strength = STRONGEST * (np.abs(wide) / max(limit, 1e-12)).clip(0, 1)
     colours = {"colours": "coolwarm", "signed": True, "limit": 1.0}
     return _data(plots.overlay(large, np.sign(wide), alpha=strength, **colours))
+
+
+def _text(label: Any) -> str | None:
+    """Labels may be larger integers than a page can count."""
+    return None if label is None else str(label)
 
 
 def _data(pixels: np.ndarray) -> str:

@@ -60,13 +60,7 @@ def of_run(run: Run, network: Network, threshold: float | None, data: str | None
     embeddings = _embedded(network, gallery.images)
     index = Index(distance=network.distance)
     index.add(embeddings, gallery.names.tolist(), model=network.fingerprint)
-    found = calibration_of(run.folder, network.fingerprint, network.distance)
-    chosen = "beside the model"
-    if found is None:
-        found = _calibrated(embeddings, gallery.names, queries, network)
-        chosen = (
-            f"with their class taken away, {STRANGERS:.0%} of validation pictures still find one"
-        )
+    found, chosen = _threshold(run, network, embeddings, gallery.names, queries)
     index.calibration = found
 
     def record(number: int) -> Picture:
@@ -74,18 +68,16 @@ def of_run(run: Run, network: Network, threshold: float | None, data: str | None
             raise no_record(number)
         return Picture.of(gallery.images[number])
 
+    searcher = Searcher(network, index, threshold)
+    told = chosen if threshold is None else "given by --threshold"
     strangers = _strangers(split.test, gallery.names)
     samples = [(name, Picture.of(x)) for x, name in zip(*watched.at(held), strict=True)]
     return Gallery(
-        Searcher(network, index, threshold),
+        searcher,
         f"{len(index):,} pictures that {recipe.name} learns from and watches",
-        "given by --threshold"
-        if threshold is not None
-        else chosen
-        if found
-        else "too few pictures",
+        told + _mistaken(searcher, strangers),
         record,
-        [*samples, *strangers[: SAMPLES - len(samples)]],
+        [*samples, *_offered(strangers, SAMPLES - len(samples))],
         _scenes(split.test, rest, watched.names[held]),
     )
 
@@ -118,6 +110,20 @@ def _embedded(network: Network, images: np.ndarray) -> np.ndarray:
     return np.concatenate([network(images[at : at + BATCH]) for at in shown(parts, "embedding")])
 
 
+def _threshold(run: Run, network: Network, *searches: np.ndarray) -> tuple[Calibration | None, str]:
+    """The calibration beside the model, else that of the searches; and in words whence it is."""
+    found = calibration_of(run.folder, network.fingerprint, network.distance)
+    if found is not None:
+        return found, "beside the model"
+    found = _calibrated(*searches, network)
+    if found is None:
+        return None, "too few validation pictures to find one"
+    return (
+        found,
+        f"with their class taken away, {STRANGERS:.0%} of validation pictures still find one",
+    )
+
+
 def _calibrated(
     embeddings: np.ndarray, names: np.ndarray, queries: np.ndarray, network: Network
 ) -> Calibration | None:
@@ -143,17 +149,31 @@ def _calibrated(
         return None
 
 
-def _strangers(test: Any, known: np.ndarray) -> list[Titled]:
-    """Test pictures of classes that are not in the gallery."""
+def _strangers(test: Any, known: np.ndarray) -> Named | None:
+    """Test pictures of classes that are not in the gallery, at most `WATCHED`, if there are any."""
     test = getattr(test, "exemplars", test)
     if not isinstance(test, Images):
-        return []
+        return None
     names = np.array(test.names, object)[test.labels]
-    others = Named(test.images, names).at(np.flatnonzero(~np.isin(names, known)))
-    if not len(others.names):
+    rows = np.random.default_rng(0).permutation(np.flatnonzero(~np.isin(names, known)))[:WATCHED]
+    return Named(test.images[rows], names[rows]) if len(rows) else None
+
+
+def _offered(strangers: Named | None, most: int) -> list[Titled]:
+    if strangers is None:
         return []
-    pictures = others.at(_one_of_each(others, SAMPLES))
+    pictures = strangers.at(_one_of_each(strangers, most))
     return [(f"{name}, unknown", Picture.of(x)) for x, name in zip(*pictures, strict=True)]
+
+
+def _mistaken(searcher: Searcher, strangers: Named | None) -> str:
+    """How many of those whose class is not there find somebody; not chosen by it, only told."""
+    if strangers is None or searcher.threshold is None:
+        return ""
+    parts = [strangers.images[at : at + BATCH] for at in range(0, len(strangers.images), BATCH)]
+    found = [one for part in parts for one in searcher.answers(range(len(part)), part, 1)]
+    share = np.mean([one.label is not None for one in found])
+    return f"; of {len(found)} test pictures of unknown classes {share:.0%} do"
 
 
 def _scenes(test: Any, pictures: Named, wanted: np.ndarray) -> list[Titled]:

@@ -44,7 +44,7 @@ def test_a_threshold_by_hand_or_calibrated(indexed, network, photos, tmp_path):
     assert of_index(network, folder / "index", None).chosen == "calibrated for far 0.1"
     shutil.rmtree(folder / "index")
     found = of_run(Run(folder), network, None, None)
-    assert found.chosen == "beside the model"
+    assert found.chosen.startswith("beside the model; of 896 test pictures")
     assert found.searcher.index.calibration.asked == 0.1
 
 
@@ -59,13 +59,17 @@ def test_files_that_are_gone_are_told(indexed, network, photos, tmp_path):
         gallery.record(3)
 
 
-def test_vectors_without_files_have_no_pictures(network, tmp_path):
+def test_vectors_without_files_are_found_without_pictures(network, tmp_path, serving, ask, as_png):
     index = Index(distance="euclidean")
-    index.add(np.eye(3, 64), ["a", "b", "c"], model=network.fingerprint)
+    index.add(np.eye(3, 64), [7, 2**60, None], model=network.fingerprint)
     index.save(tmp_path / "index")
     gallery = of_index(network, tmp_path / "index", None)
     with pytest.raises(Refusal, match=r"made of a file. Received: record-1"):
         gallery.record(1)
+    server = serving(gallery)
+    name = ask(server, "/api/pictures", as_png(np.zeros((9, 9, 1))))[1]["picture"]
+    found = ask(server, f"/api/search?picture={name}")[1]
+    assert {one["label"] for one in found["neighbours"]} == {"7", str(2**60), None}
 
 
 def test_a_sheet_has_every_picture():

@@ -91,7 +91,7 @@ function neighbour(one, most) {
     limit.style.left = `${(100 * about.threshold) / (most || 1)}%`;
     bar.append(limit);
   }
-  const label = one.label === null ? "no label" : String(one.label);
+  const label = one.label ?? "no label";
   const told = { true: "within the threshold", false: "beyond it", null: "" }[one.within];
   const button = element(
     "button",
