@@ -15,6 +15,8 @@ from zoo.cli import main, parser
 from zoo.files import write_json
 from zoo.runs import Run
 
+pytestmark = pytest.mark.tensorflow  # of the page, not of the numbers: those are in test_answers
+
 
 def test_what_has_no_page_is_refused(run, indexed, classifier, tmp_path, capsys):
     other = tmp_path / "other.keras"

@@ -14,6 +14,8 @@ from zoo.demo.gallery import of_index, sheet
 from zoo.demo.recipe_gallery import of_run
 from zoo.runs import Run
 
+pytestmark = pytest.mark.tensorflow  # of the page, not of the numbers: those are in test_answers
+
 
 def test_an_index_of_files(indexed, network, photos, serving, ask):
     gallery = of_index(network, indexed.index, None)

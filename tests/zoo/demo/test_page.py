@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.tensorflow  # of the page, not of the numbers: those are in test_answers
+
 SQUARE = ".neighbours li:first-child img"
 
 

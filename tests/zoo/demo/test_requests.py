@@ -12,6 +12,8 @@ from PIL import Image
 from zoo.demo.picture import MOST_BYTES
 from zoo.demo.shelf import KEPT
 
+pytestmark = pytest.mark.tensorflow  # of the page, not of the numbers: those are in test_answers
+
 
 def refused(answer, status, *words):
     """The answer says in three parts what is wrong."""
