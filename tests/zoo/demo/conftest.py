@@ -84,7 +84,7 @@ def ask():
     """`(server, path, body, headers) -> status, content`: JSON as what it says, else bytes."""
 
     def asked(server, path, body=None, **headers):
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=300)
         if body is not None:
             headers = {"Content-Type": "application/octet-stream", **headers}
         connection.request("GET" if body is None else "POST", path, body, headers)
