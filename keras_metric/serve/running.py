@@ -1,9 +1,11 @@
 """A small server for one machine: REST and gRPC, as a TensorFlow server speaks them."""
 
+import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent import futures
+from contextlib import contextmanager
 from pathlib import Path
 
 from keras_metric.serve.servable import Servable
@@ -23,7 +25,7 @@ def serve(
     threads: int | None = None,
     ready: Callable[[str, int, int], None] | None = None,
 ) -> None:
-    """Serves the highest version in the folder `path` until SIGTERM or SIGINT.
+    """Serves the highest version in the folder `path` until SIGTERM or SIGINT, then returns.
 
     Loads through TensorFlow's C library with XLA off, replays the warm-up requests, takes up new
     versions as they appear, and finishes the requests it has before it goes. Meant for one's own
@@ -78,13 +80,36 @@ def serve(
         listening = _listening(web)
         rpc.start()
         watcher.start()
-        if ready is not None:
-            ready(servable.name, listening.getsockname()[1], rpc_port)
-        web.run(sockets=[listening])
+        with _signals_end(web):
+            if ready is not None:
+                ready(servable.name, listening.getsockname()[1], rpc_port)
+            web.run(sockets=[listening])
     finally:
         stopped.set()
         rpc.stop(_DRAIN_SECONDS).wait()
         servable.close()
+
+
+@contextmanager
+def _signals_end(web) -> Iterator[None]:
+    """SIGTERM and SIGINT end the block, and nothing else.
+
+    While it runs, uvicorn has handlers of its own; when it has drained it raises the signal anew
+    for those that were there before, which by default kill the process.
+    """
+
+    def end(number, frame) -> None:
+        web.should_exit = True
+
+    if threading.current_thread() is not threading.main_thread():  # signals go to the main thread
+        yield
+        return
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _watch(servable: Servable, stopped: threading.Event, seconds: float) -> None:

@@ -108,5 +108,5 @@ def test_the_process_takes_up_a_version_and_drains_on_sigterm(copied, launch, pi
     code = server.process.wait(timeout=30)
     for asker in askers:
         asker.join()
-    assert code in (0, -15)  # the web framework raises the signal again when it has finished
+    assert code == 0
     assert [len(answer["predictions"]) for answer in answers] == [160] * 4
