@@ -19,7 +19,7 @@ from zoo.recipe import Recipe, get, names
 
 _LAZY = {
     "evaluate": "zoo.evaluation",
-    "export": "zoo.runs",
+    "export": "zoo.exporting",
     "fetch": "zoo.hub",
     "load": "zoo.runs",
     "load_index": "zoo.searchable",

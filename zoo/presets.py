@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoo import hub
+from zoo.exporting import export
 from zoo.files import write_json, write_text
-from zoo.runs import Run, export, load
+from zoo.runs import Run, load
 
 if TYPE_CHECKING:
     import keras

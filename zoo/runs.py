@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from zoo import hub
 from zoo.files import read_json, write_json
-from zoo.recipe import get
 
 if TYPE_CHECKING:
     import keras
@@ -191,40 +190,6 @@ def load(path: str | Path) -> "keras.Model":
             "a file that breaks off or is of another kind."
         )
     return keras.saving.load_model(file, compile=False)
-
-
-def export(path: str | Path, out: str | Path | None = None) -> Path:
-    """Write a model as a SavedModel; returns its version folder.
-
-    Of a run it is the model that its recipe serves; of a preset its labels, threshold and facts go
-    along. A calibration of the model that lies beside it gives the `similarity` signature its
-    threshold, unless the preset has one.
-
-    Args:
-        path: a run's or preset's folder, a `.keras` file, or `hf://OWNER/NAME`.
-        out: the folder of the versions; `saved_model` beside the model by default.
-    """
-    from keras_metric.export import saved_model
-    from zoo.searchable import served_threshold
-
-    if hub.is_name(path):
-        out = Path(out) if out else Path("saved_model")
-        path = hub.fetch(str(path), whole=False)
-    path = Path(path)
-    model = load(path)
-    run = Run(path if path.is_dir() else path.parent)
-    kept, options = {"facts": {}}, {}
-    if path.is_dir():
-        kept = run.kept()
-        options = {key: kept[key] for key in ("labels", "threshold") if kept[key] is not None}
-        served = get(run.report()["recipe"]).served if run.finished else None
-        if served is not None:
-            model, more = served(run.report()["settings"], model)
-            options = {**more, **options}
-    if "threshold" not in options:
-        options |= served_threshold(path, model)
-    metadata = kept["facts"] or {"model": path.name}
-    return saved_model(model, Path(out) if out else run.saved_model, metadata=metadata, **options)
 
 
 def _plan(recipe: str, settings: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,9 @@ from dataclasses import dataclass, replace
 
 import keras
 
+from keras_metric.export.gallery import Gallery
+from keras_metric.export.linear_embedding import LinearEmbedding, linear_embedding
+from keras_metric.export.options import Options
 from keras_metric.export.pooled_head import PooledHead, pooled_head
 
 OUTPUT_NAMES = {"embedding": "embeddings", "classifier": "scores", "dense": "map"}
@@ -41,35 +44,42 @@ class Subject:
     distance: str | Callable | None = None
     explained: Branch | None = None
     head: PooledHead | None = None
+    likeness: LinearEmbedding | None = None
 
 
-def take_apart(
-    model: keras.Model, *, labels: list[str] | None, image_shape, distance: str | Callable
-) -> Subject:
+def take_apart(model: keras.Model, options: Options) -> Subject:
     """The `Subject` of a model.
 
     A `SiameseNet` or `TripletNet` is its encoder, or its two, and its distance. Of any other model
     the output decides: a map (rank 4), class scores (softmax, or `labels` are given), embeddings
     (rank 2), or several named outputs.
     """
+    subject = _taken_apart(model, options)
+    if options.gallery is None:
+        return subject
+    _check_gallery(subject, options.gallery)
+    return _located(subject)
+
+
+def _taken_apart(model: keras.Model, options: Options) -> Subject:
     from keras_metric.models.branches import BranchNet
 
     if isinstance(model, BranchNet):
         encoders = tuple(model.branches().values())
-        branches = tuple(_branch(encoder, "embedding", image_shape) for encoder in encoders)
-        between = getattr(model, "distance", distance)
+        branches = tuple(_branch(one, "embedding", options.image_shape) for one in encoders)
+        between = getattr(model, "distance", options.distance)
         return Subject("embedding", branches, between)
     if not isinstance(model, keras.Model):
         raise TypeError(
             "This cannot be exported. Expected: a keras.Model with one image input. "
             f"Received: {type(model).__name__}."
         )
-    kind = _kind(model, _image_shape(model, image_shape), labels)
-    branch = _branch(model, kind, image_shape)
+    kind = _kind(model, _image_shape(model, options.image_shape), options.labels)
+    branch = _branch(model, kind, options.image_shape)
     if kind == "classifier":
-        _check_labels(model, branch, labels)
+        _check_labels(model, branch, options.labels)
         return _explained(branch)
-    return Subject(kind, (branch,), distance if kind == "embedding" else None)
+    return Subject(kind, (branch,), options.distance if kind == "embedding" else None)
 
 
 def _check_labels(model: keras.Model, branch: Branch, labels) -> None:
@@ -81,16 +91,48 @@ def _check_labels(model: keras.Model, branch: Branch, labels) -> None:
         )
 
 
+def _check_gallery(subject: Subject, gallery: Gallery) -> None:
+    branch, width = subject.branches[0], gallery.embeddings.shape[1]
+    if subject.kind != "embedding":
+        raise ValueError(
+            f"Model {branch.model.name!r} finds no neighbours. Expected: a model of embeddings. "
+            f"Received: one of kind {subject.kind!r}."
+        )
+    given = _answer(branch.model, branch.shape).shape[-1]
+    if given != width:
+        raise ValueError(
+            f"The gallery does not fit model {branch.model.name!r}. Expected: embeddings of "
+            f"{given} numbers. Received: of {width}."
+        )
+
+
+def _located(subject: Subject) -> Subject:
+    """Embeddings, with what draws the map of a neighbour beside them if the encoder has it."""
+    branch = subject.branches[0]
+    found = linear_embedding(branch.model)
+    if found is None:
+        return subject
+    outputs = {
+        "embeddings": branch.model.outputs[0],
+        "unscaled": found.embedding,
+        "features": found.features,
+    }
+    return replace(subject, explained=_also(branch, outputs), likeness=found)
+
+
+def _also(branch: Branch, outputs: dict) -> Branch:
+    """The branch with more outputs than its own."""
+    model = keras.Model(branch.model.inputs[0], outputs)
+    return replace(branch, model=model, outputs=tuple(outputs))
+
+
 def _explained(branch: Branch) -> Subject:
     """A classifier, with the branch that gives its last features too if they draw a map."""
     head = pooled_head(branch.model)
     if head is None:
         return Subject("classifier", (branch,))
     outputs = {"scores": branch.model.outputs[0], "features": head.features}
-    both = replace(
-        branch, model=keras.Model(branch.model.inputs[0], outputs), outputs=tuple(outputs)
-    )
-    return Subject("classifier", (branch,), explained=both, head=head)
+    return Subject("classifier", (branch,), explained=_also(branch, outputs), head=head)
 
 
 def _kind(model: keras.Model, shape, labels) -> str:

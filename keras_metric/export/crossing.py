@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from keras_metric.export.branches import take_apart
+from keras_metric.export.gallery import Gallery
 from keras_metric.export.options import Options
 from keras_metric.export.processes import last_words, run_module
 
@@ -41,6 +42,8 @@ def write(model: keras.Model, draft: Path, options: Options) -> None:
         place = Path(folder)
         model.save(place / "model.keras")
         np.savez(place / "probe.npz", **_probe(model, options))
+        if options.gallery is not None:
+            options.gallery.save(place / "gallery.npz")
         (place / "job.json").write_text(
             json.dumps({"options": options.as_json(), "modules": modules, "draft": str(draft)})
         )
@@ -72,9 +75,7 @@ def _modules(model: keras.Model) -> list[str]:
 
 def _probe(model: keras.Model, options: Options) -> dict[str, np.ndarray]:
     """Images for each branch, and the answers of this backend."""
-    subject = take_apart(
-        model, labels=options.labels, image_shape=options.image_shape, distance=options.distance
-    )
+    subject = take_apart(model, options)
     arrays = {}
     for place, branch in enumerate(subject.branches):
         shape = (2, *(64 if length is None else length for length in branch.shape))
@@ -91,9 +92,7 @@ def _compare_backends(model: keras.Model, place: Path, options: Options) -> None
 
     given = np.load(place / "probe.npz")
     received = {}
-    subject = take_apart(
-        model, labels=options.labels, image_shape=options.image_shape, distance=options.distance
-    )
+    subject = take_apart(model, options)
     for number, branch in enumerate(subject.branches):
         answers = branch(given[f"{number}/images"])
         received |= {f"{number}/{name}": np.asarray(a, "f4") for name, a in answers.items()}
@@ -109,7 +108,9 @@ def main() -> None:
     job = json.loads((place / "job.json").read_text())
     for module in ["keras_metric.models", *job["modules"]]:
         importlib.import_module(module)
-    options = Options.from_json(job["options"])
+    kept = place / "gallery.npz"
+    gallery = Gallery.load(kept) if kept.exists() else None
+    options = Options.from_json(job["options"], gallery)
     model = keras.saving.load_model(place / "model.keras", compile=False)
     _compare_backends(model, place, options)
     write(model, Path(job["draft"]), options)

@@ -7,7 +7,8 @@ from keras_metric.export.options import Options
 from keras_metric.export.pictures import decoder
 
 _FILE_NAMES = {"images": "image_bytes", "left": "left_bytes", "right": "right_bytes"}
-_NO_ANSWER = {"distance": tf.float32.max, "classes": -1}
+_FAR = tf.float32.max
+_NO_ANSWER = {"distance": _FAR, "distances": _FAR, "classes": -1, "ids": -1}
 
 
 def name_of_twin(name: str) -> str:
@@ -17,8 +18,8 @@ def name_of_twin(name: str) -> str:
 def from_files(endpoint: Endpoint, options: Options) -> Endpoint | None:
     """The endpoint behind a decoder, with `valid` beside its answers; None if any size fits.
 
-    Where a file is no image, `valid` is false and the answers are 0, "", false, class -1, and the
-    largest float for a distance.
+    Where a file is no image, `valid` is false and the answers are 0, "", false, -1 for a class or
+    an id, and the largest float for a distance.
     """
     if any(None in spec.shape[1:] for spec in endpoint.inputs.values()):
         return None

@@ -13,7 +13,9 @@ from keras_metric.export.branches import Branch, Subject, take_apart
 from keras_metric.export.checking import check
 from keras_metric.export.endpoints import Endpoint, Run, image_endpoints, images_of
 from keras_metric.export.from_files import from_files, name_of_twin
+from keras_metric.export.gallery import Gallery
 from keras_metric.export.metadata import describe, metadata_file
+from keras_metric.export.neighbours import Shelf, gallery_endpoints
 from keras_metric.export.options import Options
 from keras_metric.export.quiet import quiet_tensorflow
 from keras_metric.export.warmup import write_warmup
@@ -23,26 +25,27 @@ _ALIASES = ("embed", "dense")  # of serving_default: the twin of one is the twin
 
 def write(model: keras.Model, draft: Path, options: Options) -> None:
     """Writes `model` as a SavedModel into the folder `draft` and compares the two."""
-    subject = take_apart(
-        model,
-        labels=options.labels,
-        image_shape=options.image_shape,
-        distance=options.distance,
-    )
+    subject = take_apart(model, options)
     with tempfile.TemporaryDirectory() as folder:
-        names = _class_names(options.labels, Path(folder))
-        served = _chosen(_endpoints(subject, functools.cache(_traced), options, names), options)
-        _save(served, draft, names)
-        plain = _endpoints(subject, _by_keras, options, names)
+        names = _names(options.labels, Path(folder) / "labels.txt")
+        shelf = _shelf(options.gallery, Path(folder) / "gallery.txt")
+        parts = (options, names, shelf)
+        served = _chosen(_endpoints(subject, functools.cache(_traced), *parts), options)
+        _save(served, draft, [names, shelf and shelf.labels])
+        plain = _endpoints(subject, _by_keras, *parts)
         expected = {name: plain[name] for name in served}
         asked = check(draft, expected, pixel_range=options.pixel_range)
     write_warmup(draft, asked)
     _save_metadata(draft, describe(subject, served, options))
 
 
-def _endpoints(subject: Subject, run: Run, options: Options, names) -> dict[str, Endpoint]:
+def _endpoints(
+    subject: Subject, run: Run, options: Options, names, shelf: Shelf | None
+) -> dict[str, Endpoint]:
     """All signatures, those that take files after those that take images."""
     found = image_endpoints(subject, run, options, names)
+    if shelf is not None:
+        found |= gallery_endpoints(subject, run, shelf, options.top)
     for name, endpoint in tuple(found.items()):
         twin = None if name in _ALIASES else from_files(endpoint, options)
         if twin is not None:
@@ -69,11 +72,14 @@ def _by_keras(branch: Branch) -> Branch:
     return branch
 
 
-def _class_names(labels, folder: Path) -> tf.lookup.StaticHashTable | None:
+def _shelf(gallery: Gallery | None, place: Path) -> Shelf | None:
+    return None if gallery is None else Shelf.of(gallery, _names(gallery.names or None, place))
+
+
+def _names(labels, place: Path) -> tf.lookup.StaticHashTable | None:
     """Class number -> name, from a file that becomes an asset of the SavedModel."""
     if labels is None:
         return None
-    place = folder / "labels.txt"
     place.write_text("\n".join(labels) + "\n", encoding="utf-8")
     file = tf.lookup.TextFileInitializer(
         str(place),
@@ -85,7 +91,7 @@ def _class_names(labels, folder: Path) -> tf.lookup.StaticHashTable | None:
     return tf.lookup.StaticHashTable(file, default_value="")
 
 
-def _save(served: dict[str, Endpoint], draft: Path, names) -> None:
+def _save(served: dict[str, Endpoint], draft: Path, tables: list) -> None:
     """One set of weights, whatever the number of signatures: each variable is tracked once."""
     functions = {
         name: tf.function(endpoint.answer, autograph=False).get_concrete_function(
@@ -95,7 +101,7 @@ def _save(served: dict[str, Endpoint], draft: Path, names) -> None:
     }
     module = tf.Module()
     used = {v.ref(): v for function in functions.values() for v in function.graph.variables}
-    module.weights, module.names = list(used.values()), names
+    module.weights, module.tables = list(used.values()), tables
     with quiet_tensorflow():
         tf.saved_model.save(module, str(draft), signatures=functions)
 

@@ -17,8 +17,8 @@ def read_metadata(path: str | Path) -> dict:
     """The facts of a SavedModel written by `saved_model`: of a version, or of the latest one.
 
     Keys: `kind`, `fingerprint` (of the weights, as `keras_metric.retrieval` gives it), `signatures`
-    (inputs and outputs by name), `labels`, `threshold`, `versions`, and `about`, the caller's own.
-    Loads neither Keras nor TensorFlow.
+    (inputs and outputs by name), `labels`, `threshold`, `gallery` (how many records, and how they
+    are compared), `versions`, and `about`, the caller's own. Loads neither Keras nor TensorFlow.
 
     Raises:
         FileNotFoundError: no SavedModel at `path`, or one that was written by something else.
@@ -45,6 +45,7 @@ def describe(subject, served: dict, options) -> dict:
         "distance": distance,
         "threshold": options.threshold,
         "labels": options.labels,
+        "gallery": options.gallery and options.gallery.facts(),
         "pixel_range": options.pixel_range,
         "signatures": {name: sorted(endpoint.inputs) for name, endpoint in served.items()},
         "versions": {"keras_metric": VERSION, **_installed("keras", "tensorflow", "numpy")},

@@ -3,7 +3,9 @@
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+
+from keras_metric.export.gallery import Gallery
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,7 @@ class Options:
     top: int = 5
     pixel_range: tuple[float, float] = (0.0, 255.0)
     max_pixels: int = 2**25
+    gallery: Gallery | None = None
 
     @classmethod
     def checked(cls, **given) -> "Options":
@@ -37,16 +40,17 @@ class Options:
         return options
 
     def as_json(self) -> str:
+        """All but the gallery, which is a file of its own."""
         if callable(self.distance):
             raise ValueError(
                 "A distance of one's own cannot cross from this backend to TensorFlow. Expected: "
                 f"a name in keras_metric.distances. Received: {self.distance!r}."
             )
-        return json.dumps(asdict(self))
+        return json.dumps(asdict(replace(self, gallery=None)))
 
     @classmethod
-    def from_json(cls, text: str) -> "Options":
-        return cls.checked(**json.loads(text))
+    def from_json(cls, text: str, gallery: Gallery | None = None) -> "Options":
+        return cls.checked(**{**json.loads(text), "gallery": gallery})
 
 
 def _check_labels(labels) -> None:

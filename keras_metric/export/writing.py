@@ -2,11 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 
 from keras_metric.export.folders import free_version, written_beside
+from keras_metric.export.gallery import Gallery
 from keras_metric.export.options import Options
+
+if TYPE_CHECKING:
+    from keras_metric.retrieval import Index
 
 
 def saved_model(
@@ -23,6 +28,7 @@ def saved_model(
     top: int = 5,
     pixel_range: tuple[float, float] = (0.0, 255.0),
     max_pixels: int = 2**25,
+    gallery: "Index | None" = None,
 ) -> Path:
     """Writes `model` as the next version in the folder `path`, and returns that version's folder.
 
@@ -30,7 +36,11 @@ def saved_model(
 
     - embeddings, `SiameseNet`, `TripletNet`: `serving_default` and `embed`, images -> embeddings
       (of the first branch; `embed_NAME` for each where there are two); `similarity`, left and
-      right -> distance, and `same` where a threshold is given.
+      right -> distance, and `same` where a threshold is given. With a gallery, `neighbours`,
+      images -> `distances`, `ids` and `labels` of the nearest records, nearest first, and `same`
+      where the index is calibrated; and `explain`, the same and `maps` (B, top, h, w), what each
+      position adds to the cosine with that neighbour, for encoders that end in
+      GlobalAveragePooling2D or Flatten, and at most Dense and unit length.
     - class scores (softmax, or `labels` are given): `serving_default`, images -> scores;
       `classify`, images -> the best `classes`, their `scores` and `labels`; `explain`, the same
       and `maps` (B, top, h, w), the class activation maps in units of the logit, for models that
@@ -59,9 +69,11 @@ def saved_model(
         distance: between embeddings, where the model does not bring its own.
         image_shape: (H, W, C) where the model does not say, as with subclassed models, or to fix
             the size of a model that takes any.
-        top: number of classes in `classify` and `explain`.
+        top: number of classes in `classify` and `explain`, and of neighbours.
         pixel_range: what black and white are to the model, for image files.
         max_pixels: images of more pixels are not decoded; they count as no image.
+        gallery: an index of the model's embeddings, which go along: 4 D bytes a record, compared
+            one by one with each image. Its distance and threshold are those of `neighbours`.
 
     Raises:
         FileExistsError: the version exists.
@@ -79,6 +91,7 @@ def saved_model(
         top=top,
         pixel_range=pixel_range,
         max_pixels=max_pixels,
+        gallery=None if gallery is None else Gallery.of(gallery, model),
     )
     folder = free_version(path, version)
     if keras.backend.backend() == "tensorflow":

@@ -156,6 +156,13 @@ class Collection:
             )
         return self._store.remove(ids) if len(ids) else 0
 
+    def records(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All records: ids (N,), embeddings (N, D) as they are compared, labels (N,)."""
+        if self._store is None:
+            return self.ids, np.empty((0, 0), np.float32), np.empty(0, object)
+        ids = self.ids
+        return ids, np.asarray(self._store.of(ids), np.float32), self._store.labels()
+
     def _told(self) -> dict[str, Any]:
         """What the vectors of this collection have in common."""
         told = {"distance": self.distance, "kind": self.kind, "options": self.options}

@@ -81,10 +81,11 @@ def load(source: Source) -> Network:
 def _keras(source: Source) -> Network:
     import zoo
     from keras_metric.export.branches import take_apart
+    from keras_metric.export.options import Options
     from keras_metric.retrieval.weights import fingerprint
 
     model = zoo.load(source.path)
-    subject = take_apart(model, labels=None, image_shape=None, distance="euclidean")
+    subject = take_apart(model, Options())
     if subject.kind != "embedding":
         raise ValueError(
             f"{source.path} gives no embeddings. Expected: a model whose answer is (B, D), not a "

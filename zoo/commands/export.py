@@ -6,6 +6,7 @@ runtime holds one signature, and is kept only if that runtime answers as the Sav
 examples:
   keras-metric export out/digits-triplet
   keras-metric export encoder.keras --out served/encoder
+  keras-metric export out/digits-triplet --gallery out/digits-triplet/index
   keras-metric export out/digits-triplet --format onnx
   keras-metric export out/digits-triplet --format litert --precision int8 --samples photos/
 """
@@ -31,6 +32,19 @@ def arguments(parser: ArgumentParser) -> None:
         metavar="PATH",
         help="folder of the versions (default: saved_model beside MODEL), or the file",
     )
+    parser.add_argument(
+        "--gallery",
+        metavar="INDEX",
+        help="of a SavedModel: the folder of an index of MODEL (`keras-metric index`), whose "
+        "records go along, for the signature neighbours",
+    )
+    parser.add_argument(
+        "--top",
+        type=int,
+        default=5,
+        metavar="N",
+        help="of a SavedModel: classes or neighbours in an answer (default: %(default)s)",
+    )
     parser.add_argument("--format", choices=["saved_model", *SUFFIXES], default="saved_model")
     parser.add_argument(
         "--signature",
@@ -52,8 +66,13 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> Answer:
     if options.format == "saved_model":
-        path = zoo.export(options.path, options.out)
+        path = zoo.export(options.path, options.out, gallery=options.gallery, top=options.top)
         return Answer({"saved_model": str(path)}, f"{path}: the SavedModel")
+    if options.gallery is not None:
+        raise ValueError(
+            "A file for another runtime carries no gallery: labels are text, which it cannot give. "
+            f"Expected: --format saved_model. Received: {options.format}."
+        )
     if options.format == "onnx" and options.precision != "float32":
         raise ValueError(
             "ONNX files keep the weights as they are. Expected: --precision float32. "

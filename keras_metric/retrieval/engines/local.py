@@ -61,6 +61,10 @@ class Local:
     def ids(self) -> np.ndarray:
         return self.table.ids
 
+    def labels(self) -> np.ndarray:
+        """Of all records, in the order of their ids."""
+        return self.table.labels
+
     def of(self, ids: np.ndarray) -> np.ndarray:
         return self.vectors.of(ids)
 

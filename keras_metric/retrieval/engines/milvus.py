@@ -107,6 +107,11 @@ class Milvus:
     def ids(self) -> np.ndarray:
         return np.sort(np.array([row["id"] for row in self._rows(["id"])], np.int64))
 
+    def labels(self) -> np.ndarray:
+        """Of all records, in the order of their ids."""
+        rows = self._rows(["id", "record"])
+        return as_objects([(row["record"] or {}).get("label") for row in rows])
+
     def of(self, ids: np.ndarray) -> np.ndarray:
         vectors = {row["id"]: row["vector"] for row in self._get(ids, ["vector"])}
         return np.array([vectors[i] for i in ids.tolist()], np.float32)
