@@ -1,7 +1,8 @@
-"""Make the environment of one peer (or of all), apart from ours.
+"""Make the environment of one peer (or of all of the benchmarks), apart from ours.
 
     python benchmarks/peers/make.py tensorflow-addons
-    python benchmarks/peers/make.py --into FOLDER        # all of them
+    python benchmarks/peers/make.py --into FOLDER        # all of the benchmarks
+    python benchmarks/peers/make.py ovmsclient           # a client that a slow test asks through
 
 Each environment is a folder of its own: FOLDER/NAME, with what NAME.txt beside this file pins, and
 then what NAME.alone.txt pins (where there is one), without what that asks for.
@@ -19,6 +20,7 @@ HERE = Path(__file__).resolve().parent
 LOSSES = ("tensorflow-addons", "tensorflow-similarity", "pytorch-metric-learning")
 MAPS = ("pytorch-grad-cam", "torchcam", "captum", "tf-keras-vis", "tf-explain", "xplique")
 PEERS = LOSSES + MAPS
+CLIENTS = ("ovmsclient", "tensorflow-serving-api")
 OURS = "keras-metric"
 
 
@@ -37,8 +39,9 @@ def interpreter(peer: str, *, folder: Path | None = None) -> Path:
 
 def make(peer: str, folder: Path) -> Path:
     """Create (or complete) the environment of `peer` and return its interpreter."""
-    if peer not in PEERS:
-        raise ValueError(f"unknown peer. Expected one of {', '.join(PEERS)}. Received: {peer!r}")
+    known = PEERS + CLIENTS
+    if peer not in known:
+        raise ValueError(f"unknown peer. Expected one of {', '.join(known)}. Received: {peer!r}")
     python = interpreter(peer, folder=folder)
     stamp = folder / peer / "made-from.sha256"
     pinned, alone = HERE / f"{peer}.txt", HERE / f"{peer}.alone.txt"
@@ -58,7 +61,7 @@ def make(peer: str, folder: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("peers", nargs="*", metavar="PEER", help=f"of {', '.join(PEERS)}")
+    parser.add_argument("peers", nargs="*", metavar="PEER", help=f"of {', '.join(PEERS + CLIENTS)}")
     parser.add_argument("--into", type=Path, default=default_folder(), metavar="FOLDER")
     arguments = parser.parse_args()
     if sys.version_info[:2] != (3, 11) and "tensorflow-addons" in (arguments.peers or PEERS):

@@ -1,7 +1,8 @@
 """Inputs of every wrong kind, drawn by number, for the signatures that take image files.
 
     python tests/serve/mutated_inputs.py MODEL/1 10000               through the C library
-    python tests/serve/mutated_inputs.py MODEL/1 10000 --port 8501   through a server of that model
+    python tests/serve/mutated_inputs.py MODEL/1 10000 --rest 8501   through a server of that model
+    python tests/serve/mutated_inputs.py MODEL/1 10000 --grpc 8500   and through its other port
 
 Batches of broken files with a whole one among them: the whole one is answered as if alone, broken
 ones are invalid, all answers have the right shape. Requests of another form are refused. Prints
@@ -20,6 +21,8 @@ import numpy as np
 from PIL import Image
 
 from keras_metric.export.runtime import Runtime, RuntimeFault
+from keras_metric.export.runtime.wire import field, fields
+from keras_metric.serve.tensors import from_message, to_message
 
 FORMS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 IN_A_BATCH = 25
@@ -120,7 +123,7 @@ def through_library(folder: str):
     return ask
 
 
-def through_server(port: int, name: str):
+def through_rest(port: int, name: str):
     def ask(signature, inputs):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         body = {"signature_name": signature, "inputs": as_json(inputs)}
@@ -139,6 +142,41 @@ def through_server(port: int, name: str):
     return ask
 
 
+def through_grpc(port: int, name: str):
+    import grpc
+
+    channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+    predict = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+    refusals = ("INVALID_ARGUMENT", "FAILED_PRECONDITION", "NOT_FOUND")
+
+    def ask(signature, inputs):
+        entries = (field(1, key) + field(2, as_tensor(value)) for key, value in inputs.items())
+        spec = field(1, name) + field(3, signature)
+        request = field(1, spec) + b"".join(field(2, entry) for entry in entries)
+        try:
+            answer = predict(request, timeout=30)
+        except grpc.RpcError as error:
+            assert error.code().name in refusals, error.details()  # noqa: PT017
+            return None
+        found = (dict(fields(entry)) for number, entry in fields(answer) if number == 1)
+        return {x[1].decode(): from_message(x[2], max_bytes=2**30) for x in found}
+
+    return ask
+
+
+def as_tensor(value) -> bytes:
+    """The message of an array; of what is none, one of a type that is not there."""
+    try:
+        array = np.array(value)
+    except ValueError:
+        return field(1, 99)
+    if array.dtype.kind == "S" or isinstance(value, bytes):
+        array = np.array(value, object)
+    elif array.dtype.hasobject:
+        return field(1, 99)
+    return to_message(array.astype("f4") if array.dtype.kind == "f" else array)
+
+
 def as_json(value):
     if isinstance(value, bytes):
         return {"b64": base64.b64encode(value).decode()}
@@ -154,7 +192,7 @@ def run(ask, signatures: list[str], count: int, seed: int) -> dict:
     told, done, slowest = Counter(), 0, 0.0
     while done < count:
         began = time.monotonic()
-        if draw.random() < 0.5:
+        if draw.random() < IN_A_BATCH / (IN_A_BATCH + 1):  # as many requests as files
             name, inputs = other_requests(draw, whole[0])
             answer = ask(name, inputs)
             told["refused" if answer is None else "answered in another form"] += 1
@@ -192,12 +230,17 @@ def main() -> None:
     parser.add_argument("folder")
     parser.add_argument("count", type=int)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--port", type=int)
+    parser.add_argument("--rest", type=int, metavar="PORT")
+    parser.add_argument("--grpc", type=int, metavar="PORT")
     parser.add_argument("--name", default="tiny")
     given = parser.parse_args()
     with Runtime(given.folder, threads=1) as served:
         signatures = [n for n, s in served.signatures.items() if set(s.inputs) == {"image_bytes"}]
-    ask = through_server(given.port, given.name) if given.port else through_library(given.folder)
+    if given.rest or given.grpc:
+        way, port = (through_rest, given.rest) if given.rest else (through_grpc, given.grpc)
+        ask = way(port, given.name)
+    else:
+        ask = through_library(given.folder)
     print(json.dumps(run(ask, sorted(signatures), given.count, given.seed)))
 
 

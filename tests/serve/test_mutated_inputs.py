@@ -21,6 +21,7 @@ def mutated(folder, count, *more) -> dict:
     command = [sys.executable, SCRIPT, folder / "1", str(count), *more]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60 + count / 10)
     assert done.returncode == 0, done.stderr[-2000:]
+    print(done.stdout)
     told = json.loads(done.stdout)
     assert told["inputs"] >= count
     assert min(told["refused"], told["invalid"], told["valid"]) > 0
@@ -33,6 +34,8 @@ def test_through_the_c_library(home, count):
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_through_the_server(home, server, count):
-    mutated(home, count, "--port", str(server.rest))
+@pytest.mark.parametrize("way", ["rest", "grpc"])
+def test_through_the_server(home, server, way, count):
+    port = {"rest": server.rest, "grpc": server.rpc}[way]
+    mutated(home, count, f"--{way}", str(port))
     assert server.process.poll() is None
