@@ -125,7 +125,7 @@ def through_library(folder: str):
 
 def through_rest(port: int, name: str):
     def ask(signature, inputs):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
         body = {"signature_name": signature, "inputs": as_json(inputs)}
         connection.request("POST", f"/v1/models/{name}:predict", json.dumps(body))
         response = connection.getresponse()
@@ -154,7 +154,7 @@ def through_grpc(port: int, name: str):
         spec = field(1, name) + field(3, signature)
         request = field(1, spec) + b"".join(field(2, entry) for entry in entries)
         try:
-            answer = predict(request, timeout=30)
+            answer = predict(request, timeout=600)
         except grpc.RpcError as error:
             assert error.code().name in refusals, error.details()  # noqa: PT017
             return None

@@ -66,8 +66,10 @@ def test_ovmsclient_without_tensorflow(server, model, pixels, asked, tmp_path):
     for way in ("gRPC", "REST"):
         np.testing.assert_allclose(answers[way], wanted, atol=1e-5)
         assert told[way]["status"]["1"]["state"] == "AVAILABLE"
-        assert told[way]["metadata"]["inputs"]["images"]["shape"] == [-1, 8, 6, 3]
         assert told[way]["refused"] == ["InvalidInputError", "ModelNotFoundError"]
+    assert told["gRPC"]["metadata"]["inputs"]["images"]["shape"] == [-1, 8, 6, 3]
+    facts = told["REST"]["metadata"]["metadata"]["signature_def"]["signature_def"]
+    assert facts["serving_default"]["outputs"]["scores"]["dtype"] == "DT_FLOAT"
 
 
 def test_the_messages_of_tensorflow_serving(server, home, model, pixels, asked, tmp_path):
