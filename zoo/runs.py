@@ -12,7 +12,7 @@ from zoo.files import read_json, write_json
 if TYPE_CHECKING:
     import keras
 
-FACTS = ("recipe", "settings", "results", "versions")
+FACTS = ("recipe", "settings", "data", "results", "baselines", "versions")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Run:
                 f"`keras-metric train` leaves it. Received: {_inside(self.folder)}."
             )
         report = read_json(self.metrics)
-        wanted = {"recipe", "settings", "results", "training", "versions"}
+        wanted = {*FACTS, "training"}
         if not isinstance(report, dict) or not wanted <= report.keys():
             raise ValueError(
                 f"{self.metrics} is not that of a run. Expected the keys "

@@ -38,6 +38,8 @@ def test_a_run_goes_along_with_its_card_and_facts(tmp_path):
     found = read_metadata(folder / "saved_model")
     assert found["threshold"] == 0.5
     assert found["about"]["results"] == report["results"] == zoo.preset(folder).facts["results"]
+    assert found["about"]["data"]["licence"] == zoo.get("digits-triplet").licence
+    assert found["about"]["data"]["train"] == report["data"]["train"]
     again = zoo.save(folder, tmp_path / "again", facts=FACTS)
     assert zoo.preset(again)[2:] == (None, 0.5, FACTS)
     with pytest.raises(FileExistsError, match="Expected a new folder for the preset"):

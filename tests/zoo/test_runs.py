@@ -11,7 +11,7 @@ from zoo.runs import Run
 @pytest.mark.parametrize("content", ["{}", "[]", "null", '{"recipe": "digits-triplet"}'])
 def test_metrics_of_another_kind_are_refused(content, tmp_path):
     (tmp_path / "metrics.json").write_text(content)
-    with pytest.raises(ValueError, match="is not that of a run. Expected the keys recipe, results"):
+    with pytest.raises(ValueError, match="Expected the keys baselines, data, recipe"):
         Run(tmp_path).report()
 
 
