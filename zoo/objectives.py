@@ -43,6 +43,35 @@ def labelled(
     return Experiment(encoder, *labelled_batches(settings, split, augment=augment))
 
 
+def joint(
+    settings: Settings,
+    encoder: keras.Model,
+    split: Split,
+    loss: keras.losses.Loss,
+    *,
+    below: str,
+    augment: Callable | None = None,
+) -> Experiment:
+    """A loss of the embeddings and classification at once, which training alone needs.
+
+    Classes are read from the encoder's layer `below`; cross-entropy has the share
+    `settings["classification"]` of the sum. Zhang et al. 2016, arXiv:1512.02895, eq. 1.
+    """
+    features = encoder.get_layer(below).output
+    classes = keras.layers.Dense(len(split.train.names), name="classes")(features)
+    both = keras.Model(encoder.input, {"embeddings": encoder.output, "classes": classes})
+    share = settings["classification"]
+    both.compile(
+        adam(settings),
+        loss={
+            "embeddings": loss,
+            "classes": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        },
+        loss_weights={"embeddings": 1 - share, "classes": share},
+    )
+    return Experiment(both, *labelled_batches(settings, split, augment=augment, batches=_ForBoth))
+
+
 def headed(
     settings: Settings,
     encoder: keras.Model,
@@ -87,6 +116,14 @@ def adam(settings: Settings) -> keras.optimizers.Optimizer:
         settings["learning_rate"], settings["epochs"] * settings["steps"]
     )
     return keras.optimizers.Adam(schedule)
+
+
+class _ForBoth(PKBatches):
+    """Batches whose labels go to the embeddings and to the classes."""
+
+    def batch(self, epoch, number):
+        images, labels = super().batch(epoch, number)
+        return images, {"embeddings": labels, "classes": labels}
 
 
 def _with_batches(batches, model, settings, split, augment, **options) -> Experiment:

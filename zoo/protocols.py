@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_metric import metrics
+from keras_metric.retrieval import Index
 from zoo.datasets.images import Images
 from zoo.experiment import Results
 
@@ -26,6 +27,14 @@ def retrieval(encoder: keras.Model, images: Images) -> tuple[Results, dict[str, 
         _retrieved(embed(encoder, images.images), images),
         {"raw pixels": _retrieved(pixels(images.images), images)},
     )
+
+
+def vote(encoder: keras.Model, known: Images, asked: Images, *, k: int) -> float:
+    """Accuracy of the label that most of the k nearest known images have."""
+    index = Index(distance="euclidean")
+    index.add(embed(encoder, known.images), known.labels.tolist())
+    answers = index.match(embed(encoder, asked.images), k, matcher="vote").labels
+    return round(float(np.mean(answers.astype(int) == asked.labels)), 6)
 
 
 def one_shot(

@@ -8,38 +8,15 @@ The classifier reads the features that the embedding reads, and serves training 
 measure are those of digits-triplet.
 """
 
-import keras
-
-from keras_metric.batches import PKBatches
 from keras_metric.losses import TripletLoss
 from zoo import objectives
-from zoo.experiment import Experiment
 from zoo.recipes import _digits
 
 
-class ForBoth(PKBatches):
-    """Batches whose labels go to the embeddings and to the classes."""
-
-    def batch(self, epoch, number):
-        images, labels = super().batch(epoch, number)
-        return images, {"embeddings": labels, "classes": labels}
-
-
 def objective(settings, encoder, split):
-    features = encoder.get_layer("embedding").output
-    classes = keras.layers.Dense(len(split.train.names), name="classes")(features)
-    both = keras.Model(encoder.input, {"embeddings": encoder.output, "classes": classes})
-    share = settings["classification"]
-    both.compile(
-        objectives.adam(settings),
-        loss={
-            "embeddings": TripletLoss(settings["margin"]),
-            "classes": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        },
-        loss_weights={"embeddings": 1 - share, "classes": share},
-    )
-    batches = objectives.labelled_batches(settings, split, augment=_digits.augment, batches=ForBoth)
-    return Experiment(both, *batches)
+    loss = TripletLoss(settings["margin"])
+    options = {"below": "embedding", "augment": _digits.augment}
+    return objectives.joint(settings, encoder, split, loss, **options)
 
 
 RECIPE = _digits.recipe(

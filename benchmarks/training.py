@@ -1,0 +1,69 @@
+"""Images a second through a whole training, beside the other libraries with the same net.
+
+    python benchmarks/peers/make.py tensorflow-similarity pytorch-metric-learning    # once
+    python benchmarks/training.py
+    python benchmarks/training.py --rounds 3 --cases "images warped"
+
+All contenders are started and warmed up, then take turns of an epoch; the median over the turns
+counts. Writes training.json and training.md into --out. README.md beside this file says what is
+compared.
+"""
+
+import argparse
+from pathlib import Path
+
+import training_contenders as contenders
+from cells import GIB, run_group
+from tables import machine
+
+from zoo.files import write_json, write_text
+
+
+def lines(case: str, size: int, cells: dict[str, dict]) -> list[str]:
+    """A row for each contender: images a second, milliseconds a step, its rate ours = 1."""
+    rates = {
+        name: contenders.STEPS * size / cell["median"]
+        for name, cell in cells.items()
+        if "median" in cell
+    }
+    ours = rates.get(next(iter(contenders.CONTENDERS)))
+    rows = []
+    for name, cell in cells.items():
+        if name not in rates:
+            rows.append(f"| {case} | {name} | {cell['failed']} | | |")
+            continue
+        step = 1e3 * cell["median"] / contenders.STEPS
+        ratio = f"{rates[name] / ours:.2f}" if ours else ""
+        rows.append(f"| {case} | {name} | {rates[name]:,.0f} | {step:.1f} ms | {ratio} |")
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--cases", nargs="+", choices=contenders.CASES, default=contenders.CASES, metavar="CASE",
+        help=f"of {', '.join(contenders.CASES)}")  # fmt: skip
+    add("--peers", nargs="+", choices=contenders.CONTENDERS, default=list(contenders.CONTENDERS),
+        metavar="NAME", help=f"of {', '.join(contenders.CONTENDERS)}")  # fmt: skip
+    add("--size", type=int, default=128, help="images a batch")
+    add("--rounds", type=int, default=7, help="turns of each; the median is kept")
+    add("--out", type=Path, default=Path(__file__).parent / "results", metavar="FOLDER")
+    chosen = parser.parse_args()
+    found, table = (
+        {},
+        ["| case | library | images/s | a step | ours = 1 |", "|---|---|---|---|---|"],
+    )
+    print(*table, sep="\n")
+    for case in chosen.cases:
+        limits = {"seconds": 600.0, "memory": 6 * GIB}
+        found[case] = run_group(
+            contenders.__name__, case, chosen.size, chosen.peers, rounds=chosen.rounds, **limits
+        )
+        table += lines(case, chosen.size, found[case])
+        print(*table[-len(found[case]) :], sep="\n", flush=True)
+    write_text(chosen.out / "training.md", "\n".join(table) + "\n")
+    write_json(chosen.out / "training.json", {"machine": machine(), "size": chosen.size, **found})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Classifier of photographs of clothes, a small residual net from scratch; explained by its maps.
+
+    keras-metric train clothing-classifier --seeds 3
+    keras-metric convert out/clothing-classifier/seed-0/model.keras -o fcn.keras --densify 4
+    keras-metric cam out/clothing-classifier/seed-0 photo.jpg -o cam.png --method cam,layercam
+
+Ten classes, 2,608 photos to learn from. He et al., "Deep Residual Learning for Image Recognition",
+2015, arXiv:1512.03385, the net of 18 layers with a quarter of the channels; plain cross-entropy
+over batches in which classes have their own shares. What it answers stands beside what the features
+before its last layer find.
+"""
+
+import keras
+import numpy as np
+
+from keras_metric import cam, plots
+from zoo import objectives
+from zoo.datasets import clothing
+from zoo.datasets.shuffled_batches import ShuffledBatches
+from zoo.experiment import Experiment, Measured, Picture
+from zoo.recipe import Recipe
+from zoo.recipes import _clothing
+
+METHODS = ("cam", "gradcam++", "layercam")
+SHOWN = 4  # photos answered right, and as many answered wrong
+
+
+def build(settings, split):
+    return _clothing.build(settings, split, classes=len(split.train.names))
+
+
+def objective(settings, model, split):
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(objectives.adam(settings), loss, metrics=["accuracy"])
+    size, seed = settings["batch_size"], settings["seed"]
+    batches = ShuffledBatches(
+        split.train,
+        size,
+        seed=seed,
+        batches_per_epoch=settings["steps"],
+        augment=_clothing.augment,
+    )
+    return Experiment(model, batches, ShuffledBatches(split.validation, size, seed=0, fixed=True))
+
+
+def measure(settings, model, split):
+    found = _clothing.of_classifier(model, split)
+    results = found["its features"] | found.pop("its classes")
+    right = _clothing.classes(model, split.test.images) == split.test.labels
+    by_class = {
+        name: {"photos": float(mine.sum()), "accuracy": round(float(right[mine].mean()), 6)}
+        for label, name in enumerate(split.test.names)
+        if (mine := split.test.labels == label).any()
+    }
+    baselines = {**found, "raw pixels": _clothing.raw_pixels(split)}
+    return Measured(results, baselines, {"By class": by_class})
+
+
+def pictures(settings, model, split):
+    test, best = split.test, _clothing.classes(model, split.test.images)
+    order = np.random.default_rng(0).permutation(len(test))
+    right = [i for i in order if best[i] == test.labels[i]][:SHOWN]
+    chosen = np.array(right + [i for i in order if best[i] != test.labels[i]][:SHOWN])
+    photos = test.images[chosen]
+    maps = {name: cam.CAM(model, name)(photos, best[chosen]) for name in METHODS}
+    titles = [
+        test.names[label] + ("" if label == told else f",\ntaken for {test.names[told]}")
+        for label, told in zip(test.labels[chosen], best[chosen], strict=True)
+    ]
+    caption = (
+        "Photos that training never saw, answered right and wrong, and what speaks for the answer."
+    )
+    return {"maps.png": Picture(plots.comparison(photos, maps, titles=titles), caption)}
+
+
+def served(settings, model):
+    """A score and a map for each class, of arrays and of image files."""
+    names = list(clothing.NAMES)
+    return model, {"labels": names, "image_shape": (settings["side"], settings["side"], 3)}
+
+
+RECIPE = Recipe(
+    settings={**_clothing.SETTINGS, "batch_size": 60},
+    data=_clothing.data,
+    build=build,
+    objective=objective,
+    measure=measure,
+    pictures=pictures,
+    served=served,
+    licence=_clothing.LICENCE,
+    column="the classifier",
+    protocol="`accuracy` is that of its classes, of the other columns that of a vote. "
+    "`recall@1` and `map@r` are of the features before the last layer. " + _clothing.PROTOCOL,
+    limits="It tells ten kinds of clothes apart in photos of one piece each, and answers with one "
+    "of them whatever it is shown. Its maps have 4 x 4 positions for 64 x 64 pixels.",
+)

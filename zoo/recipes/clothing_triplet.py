@@ -1,0 +1,91 @@
+"""Embedding of photographs of clothes: semi-hard triplets and classification at once, from scratch.
+
+    keras-metric train clothing-classifier --seeds 3
+    keras-metric train clothing-triplet --seeds 3 --set classifier=out/clothing-classifier
+
+Zhang, Zhou, Lin and Zhang, "Embedding Label Structures for Fine-Grained Feature Representation",
+2016, arXiv:1512.02895, section 3.1, with the semi-hard negatives of Schroff et al., "FaceNet",
+2015, arXiv:1503.03832. The classifier reads the features below the embedding and is left behind.
+Photos, net up to those features, number of steps, optimizer and augmentation are those of
+clothing-classifier, whose runs, if they are named, are measured beside this one.
+"""
+
+from pathlib import Path
+
+from keras_metric.losses import TripletLoss
+from zoo import embedding_pictures, objectives, runs
+from zoo.experiment import Measured
+from zoo.recipe import Recipe
+from zoo.recipes import _clothing
+
+NEIGHBOURS = "Nearest neighbours among photos that training never saw; green is a hit."
+
+
+def data(settings, folder):
+    _beside(settings)
+    return _clothing.data(settings, folder)
+
+
+def build(settings, split):
+    return _clothing.build(settings, split, embedding=settings["embedding"], normalize=True)
+
+
+def objective(settings, encoder, split):
+    loss = TripletLoss(settings["margin"], mining=settings["mining"])
+    options = {"below": "pool", "augment": _clothing.augment}
+    return objectives.joint(settings, encoder, split, loss, **options)
+
+
+def measure(settings, encoder, split):
+    baselines, classifier = {}, _beside(settings)
+    if classifier is not None:
+        found = _clothing.of_classifier(runs.load(classifier), split)
+        baselines = {f"cross-entropy, {name}": values for name, values in found.items()}
+    baselines["raw pixels"] = _clothing.raw_pixels(split)
+    return Measured(_clothing.measured(encoder, split), baselines)
+
+
+def pictures(settings, encoder, split):
+    drawn = embedding_pictures.pictures(settings, encoder, split)
+    return {**drawn, "gallery.png": drawn["gallery.png"]._replace(caption=NEIGHBOURS)}
+
+
+def _beside(settings) -> Path | None:
+    """The run of clothing-classifier named: trained by the same seed, for as long, on the same."""
+    if not settings["classifier"]:
+        return None
+    named = Path(settings["classifier"])
+    folder = named / f"seed-{settings['seed']}"
+    run = runs.Run(folder if folder.is_dir() else named)
+    report = run.report()
+    wanted = {key: settings[key] for key in _clothing.SETTINGS}
+    found = {key: report["settings"].get(key) for key in wanted}
+    if report["recipe"] != "clothing-classifier" or found != wanted:
+        raise ValueError(
+            "The classifier cannot be compared. Expected a run of clothing-classifier with "
+            f"{wanted}. Received: one of {report['recipe']} with {found}, in {run.folder}."
+        )
+    return run.folder
+
+
+RECIPE = Recipe(
+    settings={
+        **_clothing.SETTINGS,
+        "classes": 10,
+        "images": 6,
+        "embedding": 128,
+        "margin": 0.2,
+        "mining": "semi_hard",
+        "classification": 0.5,
+        "classifier": "",
+    },
+    data=data,
+    build=build,
+    objective=objective,
+    measure=measure,
+    pictures=pictures,
+    licence=_clothing.LICENCE,
+    protocol="`accuracy` is that of a vote, or of the classifier's classes. " + _clothing.PROTOCOL,
+    limits="The embedding is meant for comparing photos of one piece of clothing each by their "
+    "distance. It says how alike two photos are, not whether they show the same piece.",
+)
