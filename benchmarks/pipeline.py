@@ -19,7 +19,7 @@ import numpy as np
 import zoo
 from zoo.files import write_json, write_text
 
-RECIPES = ("omniglot-infonce", "omniglot-triplet", "omniglot-siamese")
+RECIPES = ("omniglot-infonce", "omniglot-triplet", "omniglot-siamese", "clothing-triplet")
 COLUMNS = ("recipe", "batch", "step", "fit", "data/step", "waiting", "images/s")
 
 

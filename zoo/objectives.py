@@ -5,6 +5,7 @@ from collections.abc import Callable
 import keras
 
 from keras_metric.batches import PairBatches, PKBatches, TripletBatches
+from keras_metric.batches.base import Batches
 from keras_metric.losses import ContrastiveLoss, TripletMarginLoss
 from keras_metric.models import SiameseNet, TripletNet
 from zoo.experiment import Experiment, Split
@@ -50,12 +51,13 @@ def joint(
     loss: keras.losses.Loss,
     *,
     below: str,
-    augment: Callable | None = None,
+    batches: tuple[keras.utils.PyDataset, keras.utils.PyDataset],
 ) -> Experiment:
     """A loss of the embeddings and classification at once, which training alone needs.
 
     Classes are read from the encoder's layer `below`; cross-entropy has the share
-    `settings["classification"]` of the sum. Zhang et al. 2016, arXiv:1512.02895, eq. 1.
+    `settings["classification"]` of the sum. Zhang et al. 2016, arXiv:1512.02895, eq. 1. `batches`,
+    to learn from and to watch by, are `ForBoth`.
     """
     features = encoder.get_layer(below).output
     classes = keras.layers.Dense(len(split.train.names), name="classes")(features)
@@ -69,7 +71,15 @@ def joint(
         },
         loss_weights={"embeddings": 1 - share, "classes": share},
     )
-    return Experiment(both, *labelled_batches(settings, split, augment=augment, batches=_ForBoth))
+    return Experiment(both, *batches)
+
+
+class ForBoth(Batches):
+    """Before another class of batches: labels go to the embeddings and to the classes."""
+
+    def batch(self, epoch: int, number: int):
+        images, labels = super().batch(epoch, number)
+        return images, {"embeddings": labels, "classes": labels}
 
 
 def headed(
@@ -116,14 +126,6 @@ def adam(settings: Settings) -> keras.optimizers.Optimizer:
         settings["learning_rate"], settings["epochs"] * settings["steps"]
     )
     return keras.optimizers.Adam(schedule)
-
-
-class _ForBoth(PKBatches):
-    """Batches whose labels go to the embeddings and to the classes."""
-
-    def batch(self, epoch, number):
-        images, labels = super().batch(epoch, number)
-        return images, {"embeddings": labels, "classes": labels}
 
 
 def _with_batches(batches, model, settings, split, augment, **options) -> Experiment:

@@ -37,12 +37,14 @@ class Views(layers.Layer):
 
     A view is (degrees, size, down, right): turned about the middle, `size` times as large, moved by
     fractions of height and width. What comes in from outside is 0. Bilinear interpolation.
+    `mirror` adds each view flipped left and right, `(2 V, B, H, W, C)`.
 
     Raises `ValueError` for no view, or one that has no size.
     """
 
-    def __init__(self, views: Sequence[View], **options):
+    def __init__(self, views: Sequence[View], mirror: bool = False, **options):
         super().__init__(**options)
+        self.mirror = mirror
         self.views = [tuple(float(value) for value in view) for view in views]
         if not self.views or any(len(view) != 4 or view[1] <= 0 for view in self.views):
             raise ValueError(
@@ -52,13 +54,14 @@ class Views(layers.Layer):
 
     def call(self, images):
         images = ops.cast(images, self.compute_dtype)
-        return ops.stack([_seen(images, view) for view in self.views])
+        seen = [_seen(images, view) for view in self.views]
+        return ops.stack([*seen, *(ops.flip(x, axis=2) for x in seen)] if self.mirror else seen)
 
     def compute_output_shape(self, input_shape):
-        return (len(self.views), *input_shape)
+        return (len(self.views) * (2 if self.mirror else 1), *input_shape)
 
     def get_config(self):
-        return {**super().get_config(), "views": self.views}
+        return {**super().get_config(), "views": self.views, "mirror": self.mirror}
 
 
 def _seen(images, view: View):
@@ -99,15 +102,18 @@ class AllRows(layers.Layer):
         return (None, *input_shape[2:])
 
 
-def committee(encoders: Sequence[keras.Model], views: Sequence[View] = VIEWS) -> keras.Model:
+def committee(
+    encoders: Sequence[keras.Model], views: Sequence[View] = VIEWS, *, mirror: bool = False
+) -> keras.Model:
     """A model `(B, H, W, C) -> (B, members x D)` of unit length; see above.
 
     The encoders take the same images and give vectors of unit length. `members` gives them back.
+    With `mirror` each view counts a second time, flipped left and right.
     """
     images = keras.Input(encoders[0].input_shape[1:], name="images")
-    x = AllRows(name="rows")(Views(views, name="views")(images))
-    x = side_by_side(encoders, x)
-    x = MeanOfViews(len(views), name="mean")(x)
+    seen = Views(views, mirror, name="views")(images)
+    x = side_by_side(encoders, AllRows(name="rows")(seen))
+    x = MeanOfViews(seen.shape[0], name="mean")(x)
     return keras.Model(images, UnitLength(name="unit_length")(x), name="committee")
 
 

@@ -7,6 +7,7 @@ from zoo import encoders, protocols
 from zoo.datasets import clothing, stratified_split
 from zoo.datasets._extras import need
 from zoo.datasets.crops import Crop
+from zoo.encoders.committee import AS_IS, committee
 from zoo.encoders.layers import UnitLength
 from zoo.experiment import Results, Split
 from zoo.recipe import Settings
@@ -55,13 +56,18 @@ def measured(encoder: keras.Model, split: Split) -> Results:
 def of_classifier(classifier: keras.Model, split: Split) -> dict[str, Results]:
     """What a classifier is worth: by its classes, and by the features before its last layer."""
     features = keras.Model(classifier.input, classifier.get_layer("pool").output)
-    long = keras.Model(classifier.input, UnitLength(name="unit_length")(features.output))
     right = classes(classifier, split.test.images) == split.test.labels
     return {
         "its classes": {"accuracy": round(float(right.mean()), 6)},
         "its features": measured(features, split),
-        "its features, unit length": measured(long, split),
+        "its features, both sides": measured(both_sides(features), split),
     }
+
+
+def both_sides(encoder: keras.Model) -> keras.Model:
+    """The mean direction of what a photo and its mirror image are embedded to."""
+    long = keras.Model(encoder.input, UnitLength(name="unit_length")(encoder.output))
+    return committee([long], AS_IS, mirror=True)
 
 
 def classes(classifier: keras.Model, images: np.ndarray) -> np.ndarray:

@@ -32,15 +32,13 @@ def build(settings, split):
 def objective(settings, model, split):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(objectives.adam(settings), loss, metrics=["accuracy"])
-    size, seed = settings["batch_size"], settings["seed"]
-    batches = ShuffledBatches(
-        split.train,
-        size,
-        seed=seed,
-        batches_per_epoch=settings["steps"],
-        augment=_clothing.augment,
+    size, steps = settings["batch_size"], settings["steps"]
+    options = {"seed": settings["seed"], "augment": _clothing.augment}
+    return Experiment(
+        model,
+        ShuffledBatches(split.train, size, batches_per_epoch=steps, **options),
+        ShuffledBatches(split.validation, size, seed=0, fixed=True),
     )
-    return Experiment(model, batches, ShuffledBatches(split.validation, size, seed=0, fixed=True))
 
 
 def measure(settings, model, split):

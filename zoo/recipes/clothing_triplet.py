@@ -6,19 +6,26 @@
 Zhang, Zhou, Lin and Zhang, "Embedding Label Structures for Fine-Grained Feature Representation",
 2016, arXiv:1512.02895, section 3.1, with the semi-hard negatives of Schroff et al., "FaceNet",
 2015, arXiv:1503.03832. The classifier reads the features below the embedding and is left behind.
-Photos, net up to those features, number of steps, optimizer and augmentation are those of
-clothing-classifier, whose runs, if they are named, are measured beside this one.
+Photos, net up to those features, augmentation, optimizer and number and size of steps are those of
+clothing-classifier, whose runs, if they are named, are measured beside this one; here batches have
+as many photos of each class. The embedding is the mean of a photo's and its mirror image's.
 """
 
 from pathlib import Path
 
+from keras_metric.batches import PKBatches
 from keras_metric.losses import TripletLoss
 from zoo import embedding_pictures, objectives, runs
+from zoo.encoders.committee import AS_IS, committee, members
 from zoo.experiment import Measured
 from zoo.recipe import Recipe
 from zoo.recipes import _clothing
 
 NEIGHBOURS = "Nearest neighbours among photos that training never saw; green is a hit."
+
+
+class Both(objectives.ForBoth, PKBatches):
+    """P classes x K photos, labelled twice."""
 
 
 def data(settings, folder):
@@ -27,13 +34,16 @@ def data(settings, folder):
 
 
 def build(settings, split):
-    return _clothing.build(settings, split, embedding=settings["embedding"], normalize=True)
+    options = {"embedding": settings["embedding"], "normalize": True}
+    return committee([_clothing.build(settings, split, **options)], AS_IS, mirror=True)
 
 
-def objective(settings, encoder, split):
+def objective(settings, model, split):
+    """One side of a photo at a time, as drawn; the model looks at both."""
+    (encoder,) = members(model)
     loss = TripletLoss(settings["margin"], mining=settings["mining"])
-    options = {"below": "pool", "augment": _clothing.augment}
-    return objectives.joint(settings, encoder, split, loss, **options)
+    batches = objectives.labelled_batches(settings, split, augment=_clothing.augment, batches=Both)
+    return objectives.joint(settings, encoder, split, loss, below="pool", batches=batches)
 
 
 def measure(settings, encoder, split):
@@ -42,7 +52,9 @@ def measure(settings, encoder, split):
         found = _clothing.of_classifier(runs.load(classifier), split)
         baselines = {f"cross-entropy, {name}": values for name, values in found.items()}
     baselines["raw pixels"] = _clothing.raw_pixels(split)
-    return Measured(_clothing.measured(encoder, split), baselines)
+    (one_side,) = members(encoder)
+    tables = {"One side of each photo": {"one side": _clothing.measured(one_side, split)}}
+    return Measured(_clothing.measured(encoder, split), baselines, tables)
 
 
 def pictures(settings, encoder, split):
