@@ -1,8 +1,10 @@
 """Classifier of photographs of clothes, a small residual net from scratch; explained by its maps.
 
     keras-metric train clothing-classifier --seeds 3
-    keras-metric convert out/clothing-classifier/seed-0/model.keras -o fcn.keras --densify 4
-    keras-metric cam out/clothing-classifier/seed-0 photo.jpg -o cam.png --method cam,layercam
+    keras-metric convert out/clothing-classifier/seed-0/model.keras -o fcn.keras
+    keras-metric cam out/clothing-classifier/seed-0 photo.jpg -o cam.png --method cam
+    keras-metric cam out/clothing-classifier/seed-0 photo.jpg -o below.png \\
+        --method gradcam,layercam --layer stage3_block2_relu
 
 Ten classes, 2,608 photos to learn from. He et al., "Deep Residual Learning for Image Recognition",
 2015, arXiv:1512.03385, the net of 18 layers with a quarter of the channels; plain cross-entropy
@@ -21,7 +23,8 @@ from zoo.experiment import Experiment, Measured, Picture
 from zoo.recipe import Recipe
 from zoo.recipes import _clothing
 
-METHODS = ("cam", "gradcam++", "layercam")
+LAYER = "stage3_block2_relu"  # 4 x 4 positions; behind it are 2 x 2
+METHODS = {"cam": None, "gradcam": LAYER, "layercam": LAYER}
 SHOWN = 4  # photos answered right, and as many answered wrong
 
 
@@ -60,13 +63,17 @@ def pictures(settings, model, split):
     right = [i for i in order if best[i] == test.labels[i]][:SHOWN]
     chosen = np.array(right + [i for i in order if best[i] != test.labels[i]][:SHOWN])
     photos = test.images[chosen]
-    maps = {name: cam.CAM(model, name)(photos, best[chosen]) for name in METHODS}
+    maps = {
+        name: cam.CAM(model, name, layer=layer)(photos, best[chosen])
+        for name, layer in METHODS.items()
+    }
     titles = [
         test.names[label] + ("" if label == told else f",\ntaken for {test.names[told]}")
         for label, told in zip(test.labels[chosen], best[chosen], strict=True)
     ]
     caption = (
-        "Photos that training never saw, answered right and wrong, and what speaks for the answer."
+        "Photos that training never saw, answered right and wrong, and what speaks for the answer: "
+        "cam at 2 x 2 positions, where it is exact; the others one stage below, at 4 x 4."
     )
     return {"maps.png": Picture(plots.comparison(photos, maps, titles=titles), caption)}
 
@@ -90,5 +97,5 @@ RECIPE = Recipe(
     protocol="`accuracy` is that of its classes, of the other columns that of a vote. "
     "`recall@1` and `map@r` are of the features before the last layer. " + _clothing.PROTOCOL,
     limits="It tells ten kinds of clothes apart in photos of one piece each, and answers with one "
-    "of them whatever it is shown. Its maps have 4 x 4 positions for 64 x 64 pixels.",
+    "of them whatever it is shown. Its exact map has 2 x 2 positions for 64 x 64 pixels.",
 )

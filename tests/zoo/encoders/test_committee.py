@@ -85,3 +85,15 @@ def test_a_saved_committee_is_the_same(rng, tmp_path):
 def test_views_that_cannot_be_drawn_are_refused(views):
     with pytest.raises(ValueError, match=r"The views cannot be drawn\. Expected"):
         Views(views)
+
+
+def test_mirrored_views_count_too(rng, tmp_path):
+    shape = (6, 8, 3)
+    one, images = encoder(shape, 0), rng.integers(0, 256, (4, *shape)).astype("float32")
+    model = committee([one], AS_IS, mirror=True)
+    sides = [one.predict(side, verbose=0) for side in (images, images[:, :, ::-1])]
+    expected = sum(sides) / np.linalg.norm(sum(sides), axis=1, keepdims=True)
+    np.testing.assert_allclose(model.predict(images, verbose=0), expected, atol=1e-5)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(again.predict(images, verbose=0), expected, atol=1e-5)
