@@ -6,11 +6,21 @@ from pathlib import Path
 
 import pytest
 
+import zoo
+from zoo import encoders
 from zoo.cli import main
+from zoo.encoders.committee import AS_IS, committee
 
 pytestmark = pytest.mark.tensorflow
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def example(name, *arguments):
+    script = [sys.executable, ROOT / "examples" / name, *arguments]
+    answer = subprocess.run(script, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout.splitlines()
 
 
 def test_serve_a_query(tmp_path, capsys):
@@ -19,8 +29,38 @@ def test_serve_a_query(tmp_path, capsys):
     options = ["train", "digits-triplet", "--out", str(tmp_path), "--export", *settings]
     assert main(options) == 0
     assert f"{tmp_path / 'saved_model' / '1'}: the SavedModel" in capsys.readouterr().out
-    example = [sys.executable, ROOT / "examples" / "01_serve_a_query.py", tmp_path]
-    answer = subprocess.run(example, capture_output=True, text=True)
-    assert answer.returncode == 0, answer.stderr
-    assert [line[2] for line in answer.stdout.splitlines()[1:6]] == list("56789")
+    answer = example("01_serve_a_query.py", tmp_path)
+    assert [line[2] for line in answer[1:6]] == list("56789")
     assert (tmp_path / "pictures" / "served.png").exists()
+
+
+def test_one_shot_errors(tmp_path, real_data):
+    small = {"epochs": 1, "steps": 1, "classes": 4, "images": 2, "embedding": 8, "side": 16}
+    report = zoo.train_seeds("omniglot-infonce", 2, tmp_path, settings=small, data=real_data)
+    answer = example("02_one_shot_errors.py", tmp_path, real_data)
+    assert answer[0].startswith("omniglot-infonce, 2 seeds")
+    error = report["results"]["20-way one-shot error %"]
+    assert answer[1].endswith(f"{error['mean']:.2f} ({error['min']:.2f} to {error['max']:.2f})")
+    assert {"one-shot.png", "errors.png"} <= {x.name for x in (tmp_path / "pictures").iterdir()}
+
+
+def test_clothes(tmp_path, real_data):
+    """Of untrained networks: what they answer is not looked at."""
+    options = {"width": 0.25, "input_shape": (64, 64, 3)}
+    encoder = encoders.build("resnet18", **options, embedding=8, normalize=True)
+    models = {
+        "triplet": committee([encoder], AS_IS, mirror=True),
+        "classifier": encoders.build("resnet18", **options, classes=10),
+    }
+    for name, model in models.items():
+        (tmp_path / name).mkdir()
+        model.save(tmp_path / name / "model.keras")
+    answer = example("03_clothes.py", *(tmp_path / name for name in models), real_data)
+    assert [line.partition(":")[0].strip() for line in answer[1:4]] == [
+        "dress",
+        "hat",
+        "longsleeve",
+    ]
+    assert (tmp_path / "triplet" / "pictures" / "neighbours.png").exists()
+    assert (tmp_path / "classifier" / "pictures" / "explained.png").exists()
+    assert zoo.load(tmp_path / "classifier" / "fcn.keras").input_shape == (None, None, None, 3)
