@@ -35,25 +35,29 @@ def fit(
             else:
                 image.draft("RGB", (4 * sides[1], 4 * sides[0]))
                 picture = _resized(upright(image, fill, grey), sides, resize, fill)
+            return np.asarray(picture).reshape(picture.height, picture.width, -1)
     except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as error:
         raise ValueError(
             f"The picture {file} is damaged. Expected an image that can be read to its end. "
             f"Received: {type(error).__name__}: {error}."
         ) from error
-    return np.asarray(picture).reshape(picture.height, picture.width, -1)
 
 
 def upright(image, fill: int, grey: bool):
-    """An image of Pillow as its EXIF data says, in RGB or grey; transparent parts show `fill`."""
+    """An image of Pillow as its EXIF data says, in RGB or grey; transparent parts show `fill`.
+
+    It may be `image` itself, turned.
+    """
     from PIL import Image, ImageOps
 
-    image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         ground = Image.new("RGBA", image.size, (fill, fill, fill, 255))
         image = Image.alpha_composite(ground, image.convert("RGBA"))
-    return image.convert("L" if grey else "RGB")
+    mode = "L" if grey else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _resized(image, sides: tuple[int, int], resize: str, fill: int):
