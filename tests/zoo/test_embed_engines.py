@@ -36,11 +36,16 @@ def served(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def photos(real_data, tmp_path_factory):
-    """The 341 photographs of the validation set, 5 of them damaged."""
-    folder = tmp_path_factory.mktemp("photos") / "validation"
-    shutil.copytree(real_data / "clothing" / "validation", folder)
+PHOTOS = {"validation": 341, "train": 3068}
+
+
+@pytest.fixture(
+    scope="module", params=["validation", pytest.param("train", marks=pytest.mark.slow)]
+)
+def photos(request, real_data, tmp_path_factory):
+    """The photographs of a set, 5 of them damaged."""
+    folder = tmp_path_factory.mktemp("photos") / request.param
+    shutil.copytree(real_data / "clothing" / request.param, folder)
     files = sorted(folder.rglob("*.jpg"))
     for k, file in enumerate(random.Random(0).sample(files, 5)):
         whole = file.read_bytes()
@@ -82,8 +87,8 @@ def test_ray_gives_the_same_bits(served, photos, plain, tmp_path):
     out = tmp_path / "ray"
     shutil.copytree(plain, out)
     kept = (out / "part-00000.parquet").stat().st_mtime_ns
-    for number in (1, 2, 3):
-        (out / f"part-0000{number}.parquet").unlink()
+    for shard in sorted(out.glob("part-*.parquet"))[1:]:
+        shard.unlink()
     command = [sys.executable, "-m", "zoo", "embed", served / "served", photos, "-o", out]
     options = ["--engine", "ray", "--workers", "2", *SMALL]
     root = str(Path(__file__).resolve().parents[2])
@@ -95,7 +100,21 @@ def test_ray_gives_the_same_bits(served, photos, plain, tmp_path):
         env={**os.environ, "PYTHONPATH": root},
     )
     assert done.returncode == 3, done.stderr[-3000:]
-    assert "5 of 341 images skipped" in done.stdout
+    count = PHOTOS[photos.name]
+    assert f"5 of {count:,} images skipped" in done.stdout
     assert (out / "part-00000.parquet").stat().st_mtime_ns == kept
     assert rows(out) == rows(plain)
-    assert len(rows(out)) == 336
+    assert len(rows(out)) == count - 5
+
+
+def test_a_worker_loads_no_keras(served):
+    program = (
+        "import sys; from pathlib import Path; from zoo.bulk import networks, on_ray; "
+        "network = networks.load(networks.Source(Path(sys.argv[1]), threads=1)); "
+        "assert not {'keras', 'tensorflow'} & set(sys.modules); print(network.shape)"
+    )
+    root = str(Path(__file__).resolve().parents[2])
+    command = [sys.executable, "-c", program, str(served / "served" / "1")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines()[-1] == "(64, 64, 3)"
