@@ -35,6 +35,7 @@ def main(folder: Path, data: str | None = None) -> None:
     wrong = errors(members(zoo.load(runs[0].folder))[0], unseen)
     pictures = {"one-shot.png": drawn(names, values, [one["history"] for one in reports])}
     pictures |= {name: picture.figure for name, picture in wrong.items()}
+    (folder / "pictures").mkdir(exist_ok=True)
     print("Look at:")
     for file, figure in pictures.items():
         save_png(figure, folder / "pictures" / file)
