@@ -33,7 +33,8 @@ def run(tmp_path_factory):
     run.begin(recipe.name, settings)
     recipe.build(settings, recipe.data(settings, None)).save(run.model)
     known = {"recipe": recipe.name, "settings": settings, "results": {}}
-    write_json(run.metrics, {**known, "training": {}, "versions": {}})
+    unknown = ("baselines", "data", "training", "versions")
+    write_json(run.metrics, {**known, **{key: {} for key in unknown}})
     return run
 
 

@@ -26,8 +26,7 @@ def test_what_has_no_page_is_refused(run, indexed, classifier, tmp_path, capsys)
     index = str(indexed.index)
     of_scenes = tmp_path / "digits-cam"
     shutil.copytree(run.folder, of_scenes)
-    recipe = {"recipe": "digits-cam", "settings": {}, "results": {}}
-    write_json(Run(of_scenes).metrics, {**recipe, "training": {}, "versions": {}})
+    write_json(Run(of_scenes).metrics, {**run.report(), "recipe": "digits-cam", "settings": {}})
     for command, words in (
         ([str(other), "--index", index], "another model"),
         ([str(run.folder), "--index", str(tmp_path / "none")], "Received"),
