@@ -13,9 +13,9 @@ demo: $(VENV)/.demo  ## train on handwritten digits, measure, picture, export, s
 	$(BIN)/python examples/01_serve_a_query.py out/digits-triplet
 
 test: lint  ## every test, on TensorFlow, JAX and torch
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -n 2 -m "not slow"
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -q -n 2 -m "not slow and not tensorflow"
-	KERAS_BACKEND=torch $(BIN)/python -m pytest -q -n 2 -m "not slow and not tensorflow"
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow"
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow and not tensorflow"
+	KERAS_BACKEND=torch $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow and not tensorflow"
 
 test-slow: $(VENV)/.test  ## the tests that take minutes
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -m slow
