@@ -9,7 +9,6 @@ import pytest
 import zoo
 from keras_metric.export import audit
 from keras_metric.models.branches import BranchNet
-from zoo.datasets import omniglot
 
 pytestmark = pytest.mark.tensorflow
 
@@ -33,27 +32,17 @@ SMALL = {
 }
 
 
-@pytest.fixture
-def few_hands(monkeypatch):
-    """Of Omniglot's twenty people four: what they drew is enough for one step."""
-    whole = omniglot.load
-
-    def load(*place):
-        images = whole(*place)
-        return images.where(images.drawers <= 4)
-
-    monkeypatch.setattr(omniglot, "load", load)
-
-
 @pytest.mark.parametrize("name", zoo.names())
-def test_runs(name, tmp_path, real_data, few_hands):
+def test_runs(name, tmp_path, real_data, request):
     known = zoo.get(name).settings
     settings = {
         key: min(value, known[key]) if isinstance(value, int) else value
         for key, value in SMALL.items()
         if known.get(key)
     }
-    settings |= {"side": 16} if "members" in known else {}  # nine views of thousands of drawings
+    if "members" in known:
+        settings["side"] = 16
+        request.getfixturevalue("four_hands")
     report = zoo.train(name, tmp_path / "run", settings=settings, data=real_data)
     assert report["baselines"]
     assert all(report["results"].keys() >= row.keys() for row in report["baselines"].values())

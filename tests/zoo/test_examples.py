@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import zoo
-from zoo import encoders
+from zoo import encoders, training
 from zoo.cli import main
 from zoo.encoders.committee import AS_IS, committee
 
@@ -34,9 +34,10 @@ def test_serve_a_query(tmp_path, capsys):
     assert (tmp_path / "pictures" / "served.png").exists()
 
 
-def test_one_shot_errors(tmp_path, real_data):
-    small = {"epochs": 1, "steps": 1, "classes": 4, "images": 2, "embedding": 8, "side": 16}
-    report = zoo.train_seeds("omniglot-infonce", 2, tmp_path, settings=small, data=real_data)
+@pytest.mark.slow
+def test_one_shot_errors(tmp_path, real_data, four_hands):
+    small = {"epochs": 1, "steps": 1, "classes": 4, "images": 2, "side": 16}
+    report = training.train_seeds("omniglot-infonce", 2, tmp_path, settings=small, data=real_data)
     answer = example("02_one_shot_errors.py", tmp_path, real_data)
     assert answer[0].startswith("omniglot-infonce, 2 seeds")
     error = report["results"]["20-way one-shot error %"]
