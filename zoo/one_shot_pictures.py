@@ -20,7 +20,14 @@ CAPTION = (
 
 def errors(encoder: keras.Model, images: Images, *, runs: int = 60) -> dict[str, Picture]:
     """The first errors in runs drawn from the images, at most one a run; none draws no picture."""
-    found = [one for run in drawn_runs(images, runs) if (one := _error(encoder, run)) is not None]
+    drawn = drawn_runs(images, runs)
+    embedded = zip(
+        drawn,
+        _embedded(encoder, [run.queries for run in drawn]),
+        _embedded(encoder, [run.support for run in drawn]),
+        strict=True,
+    )
+    found = [one for parts in embedded if (one := _error(*parts)) is not None]
     if not found:
         return {}
     titles, triplets = zip(*found[:SHOWN], strict=True)
@@ -32,9 +39,14 @@ def errors(encoder: keras.Model, images: Images, *, runs: int = 60) -> dict[str,
     return {"errors.png": Picture(figure, CAPTION)}
 
 
-def _error(encoder: keras.Model, run):
+def _embedded(encoder: keras.Model, groups: list[np.ndarray]) -> list[np.ndarray]:
+    """Embeddings of several groups of images, from one pass."""
+    ends = np.cumsum([len(group) for group in groups])[:-1]
+    return np.split(embed(encoder, np.concatenate(groups)), ends)
+
+
+def _error(run, queries: np.ndarray, support: np.ndarray):
     """Alphabet and (query, right drawing, nearer drawing) of a run's first error, or None."""
-    queries, support = embed(encoder, run.queries), embed(encoder, run.support)
     nearest = np.asarray(distances.euclidean(queries, support)).argmin(1)
     wrong = np.flatnonzero(nearest != run.answers)
     if not len(wrong):
