@@ -38,16 +38,24 @@ def vote(encoder: keras.Model, known: Images, asked: Images, *, k: int) -> float
 
 
 def one_shot(
-    encoder: keras.Model, images: Images, *, ways: int, runs: int, seed: int
+    encoder: keras.Model,
+    images: Images,
+    *,
+    ways: int,
+    runs: int,
+    seed: int,
+    shown: Images | None = None,
 ) -> tuple[Results, dict[str, Results]]:
     """N-way one-shot runs within a group, a drawer against another: errors in per cent.
 
     A group of fewer than `ways` classes is asked with all it has, and named with their number.
-    Lake, Salakhutdinov, Tenenbaum 2015; the encoder and raw pixels take the same runs.
+    Lake, Salakhutdinov, Tenenbaum 2015; the encoder and raw pixels take the same runs. The pixels
+    are those of `shown`, where the same images do better in another size, or of the images.
     """
+    raw = pixels((images if shown is None else shown).images)
     return (
         _one_shot_errors(embed(encoder, images.images), images, ways, runs, seed),
-        {"raw pixels": _one_shot_errors(pixels(images.images), images, ways, runs, seed)},
+        {"raw pixels": _one_shot_errors(raw, images, ways, runs, seed)},
     )
 
 

@@ -97,7 +97,9 @@ def objective(settings: Settings, model: keras.Model, split: Split) -> Experimen
 
 
 def measure(settings: Settings, encoder: keras.Model, split: Split):
-    return protocols.one_shot(encoder, split.test, ways=20, runs=100, seed=0)
+    """20-way questions; raw pixels are asked in the size of omniglot-triplet."""
+    small = omniglot.prepare(split.test, 28)
+    return protocols.one_shot(encoder, split.test, ways=20, runs=100, seed=0, shown=small)
 
 
 def measure_views(settings: Settings, model: keras.Model, split: Split) -> Measured:
