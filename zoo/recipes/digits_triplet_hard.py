@@ -1,0 +1,25 @@
+"""Triplet network on handwritten digits, the hardest pair of each anchor; five digits unseen.
+
+    keras-metric train digits-triplet-hard
+
+Hermans, Beyer and Leibe, "In Defense of the Triplet Loss for Person Re-Identification", 2017,
+arXiv:1703.07737, eq. 5 with the softplus of section 2 in the place of the margin, and embeddings
+of any length, as there: of unit length they end in one point. Data and measure are those of
+digits-triplet; the difference is whom the loss looks at.
+"""
+
+from keras_metric.losses import TripletLoss
+from zoo import encoders, objectives
+from zoo.recipes import _digits
+
+
+def build(settings, split):
+    return encoders.build("tiny", split.train.shape, embedding=settings["embedding"])
+
+
+def objective(settings, encoder, split):
+    loss = TripletLoss(mining="hard", soft=True)
+    return objectives.labelled(settings, encoder, split, loss, augment=_digits.augment)
+
+
+RECIPE = _digits.recipe(objective, {}, build=build)
