@@ -40,23 +40,25 @@ def home(model, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def launch():
-    """`folder -> server`: a process that answers, with its ports; ended after the tests."""
+def launch(tmp_path_factory):
+    """`folder -> server`: a process that answers, with its ports; ended after the tests.
+
+    What it logs goes to a file: a pipe that nobody reads would fill, and hold the server up.
+    """
     for package in ("starlette", "uvicorn", "grpc"):
         pytest.importorskip(package)
     processes = []
 
     def started(folder):
-        process = subprocess.Popen(
-            [sys.executable, "-c", STARTED, str(folder)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        log = tmp_path_factory.mktemp("server") / "log"
+        command = [sys.executable, "-c", STARTED, str(folder)]
+        with log.open("wb") as errors:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
         processes.append(process)
         line = process.stdout.readline()
         if not line:
-            raise RuntimeError(process.communicate()[1])
+            process.wait()
+            raise RuntimeError(log.read_text(errors="replace"))
         _, rest, rpc = line.split()
         return SimpleNamespace(process=process, rest=int(rest), rpc=int(rpc))
 
