@@ -5,7 +5,6 @@ from collections.abc import Callable
 import keras
 
 from keras_metric.batches import PairBatches, PKBatches, TripletBatches
-from keras_metric.batches.base import Batches
 from keras_metric.losses import ContrastiveLoss, TripletMarginLoss
 from keras_metric.models import SiameseNet, TripletNet
 from zoo.experiment import Experiment, Split
@@ -51,13 +50,12 @@ def joint(
     loss: keras.losses.Loss,
     *,
     below: str,
-    batches: tuple[keras.utils.PyDataset, keras.utils.PyDataset],
+    augment: Callable | None = None,
 ) -> Experiment:
     """A loss of the embeddings and classification at once, which training alone needs.
 
     Classes are read from the encoder's layer `below`; cross-entropy has the share
-    `settings["classification"]` of the sum. Zhang et al. 2016, arXiv:1512.02895, eq. 1. `batches`,
-    to learn from and to watch by, are `ForBoth`.
+    `settings["classification"]` of the sum. Zhang et al. 2016, arXiv:1512.02895, eq. 1.
     """
     features = encoder.get_layer(below).output
     classes = keras.layers.Dense(len(split.train.names), name="classes")(features)
@@ -71,11 +69,11 @@ def joint(
         },
         loss_weights={"embeddings": 1 - share, "classes": share},
     )
-    return Experiment(both, *batches)
+    return Experiment(both, *labelled_batches(settings, split, augment=augment, batches=ForBoth))
 
 
-class ForBoth(Batches):
-    """Before another class of batches: labels go to the embeddings and to the classes."""
+class ForBoth(PKBatches):
+    """P classes x K images, whose labels go to the embeddings and to the classes."""
 
     def batch(self, epoch: int, number: int):
         images, labels = super().batch(epoch, number)

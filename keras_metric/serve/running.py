@@ -1,14 +1,13 @@
 """A small server for one machine: REST and gRPC, as a TensorFlow server speaks them."""
 
-import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent import futures
-from contextlib import contextmanager
 from pathlib import Path
 
 from keras_metric.serve.servable import Servable
+from keras_metric.serve.signals import signals_end
 
 _DRAIN_SECONDS = 10
 
@@ -80,7 +79,7 @@ def serve(
         listening = _listening(web)
         rpc.start()
         watcher.start()
-        with _signals_end(web):
+        with signals_end(web):
             if ready is not None:
                 ready(servable.name, listening.getsockname()[1], rpc_port)
             web.run(sockets=[listening])
@@ -88,28 +87,6 @@ def serve(
         stopped.set()
         rpc.stop(_DRAIN_SECONDS).wait()
         servable.close()
-
-
-@contextmanager
-def _signals_end(web) -> Iterator[None]:
-    """SIGTERM and SIGINT end the block, and nothing else.
-
-    While it runs, uvicorn has handlers of its own; when it has drained it raises the signal anew
-    for those that were there before, which by default kill the process.
-    """
-
-    def end(number, frame) -> None:
-        web.should_exit = True
-
-    if threading.current_thread() is not threading.main_thread():  # signals go to the main thread
-        yield
-        return
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _watch(servable: Servable, stopped: threading.Event, seconds: float) -> None:

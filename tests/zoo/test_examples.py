@@ -38,7 +38,7 @@ def test_serve_a_query(tmp_path, capsys):
 def test_one_shot_errors(tmp_path, real_data, four_hands):
     small = {"epochs": 1, "steps": 1, "classes": 4, "images": 2, "side": 16}
     report = training.train_seeds("omniglot-infonce", 2, tmp_path, settings=small, data=real_data)
-    answer = example("02_one_shot_errors.py", tmp_path, real_data)
+    answer = example("03_one_shot_errors.py", tmp_path, real_data)
     assert answer[0].startswith("omniglot-infonce, 2 seeds")
     error = report["results"]["20-way one-shot error %"]
     assert answer[1].endswith(f"{error['mean']:.2f} ({error['min']:.2f} to {error['max']:.2f})")
@@ -56,7 +56,7 @@ def test_clothes(tmp_path, real_data):
     for name, model in models.items():
         (tmp_path / name).mkdir()
         model.save(tmp_path / name / "model.keras")
-    answer = example("03_clothes.py", *(tmp_path / name for name in models), real_data)
+    answer = example("04_clothes.py", *(tmp_path / name for name in models), real_data)
     assert [line.partition(":")[0].strip() for line in answer[1:4]] == [
         "dress",
         "hat",

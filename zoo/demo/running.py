@@ -1,13 +1,13 @@
 """The page in service: on loopback, until SIGTERM or Ctrl-C."""
 
 import os
-import signal
 import socket
 import sys
 import threading
 import webbrowser
 from collections.abc import Callable
 
+from keras_metric.serve.signals import signals_end
 from zoo.datasets._extras import need
 
 LOOPBACK = "127.0.0.1"
@@ -30,20 +30,12 @@ def serve(app, port: int, *, browser: bool, ready: Callable[[str], None]) -> Non
     listening = bound(port)
     options = {"log_level": "warning", "timeout_graceful_shutdown": DRAIN_SECONDS}
     web = uvicorn.Server(uvicorn.Config(app, **options))
-
-    def stop(*_) -> None:
-        web.should_exit = True
-
-    before = {sign: signal.signal(sign, stop) for sign in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with signals_end(web):
         address = f"http://{LOOPBACK}:{listening.getsockname()[1]}/"
         ready(address)
         if browser and _has_screen():
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         web.run(sockets=[listening])
-    finally:
-        for sign, handler in before.items():
-            signal.signal(sign, handler)
 
 
 def bound(port: int) -> socket.socket:

@@ -13,7 +13,6 @@ as many photos of each class. The embedding is the mean of a photo's and its mir
 
 from pathlib import Path
 
-from keras_metric.batches import PKBatches
 from keras_metric.losses import TripletLoss
 from zoo import embedding_pictures, objectives, runs
 from zoo.encoders.committee import AS_IS, committee, members
@@ -22,10 +21,6 @@ from zoo.recipe import Recipe
 from zoo.recipes import _clothing
 
 NEIGHBOURS = "Nearest neighbours among photos that training never saw; green is a hit."
-
-
-class Both(objectives.ForBoth, PKBatches):
-    """P classes x K photos, labelled twice."""
 
 
 def data(settings, folder):
@@ -42,8 +37,7 @@ def objective(settings, model, split):
     """One side of a photo at a time, as drawn; the model looks at both."""
     (encoder,) = members(model)
     loss = TripletLoss(settings["margin"], mining=settings["mining"])
-    batches = objectives.labelled_batches(settings, split, augment=_clothing.augment, batches=Both)
-    return objectives.joint(settings, encoder, split, loss, below="pool", batches=batches)
+    return objectives.joint(settings, encoder, split, loss, below="pool", augment=_clothing.augment)
 
 
 def measure(settings, encoder, split):

@@ -8,20 +8,16 @@ The classifier reads the features that the embedding reads, and serves training 
 measure are those of digits-triplet.
 """
 
-from keras_metric.batches import PKBatches
 from keras_metric.losses import TripletLoss
 from zoo import objectives
 from zoo.recipes import _digits
 
 
-class Both(objectives.ForBoth, PKBatches):
-    """P classes x K images, labelled twice."""
-
-
 def objective(settings, encoder, split):
     loss = TripletLoss(settings["margin"])
-    batches = objectives.labelled_batches(settings, split, augment=_digits.augment, batches=Both)
-    return objectives.joint(settings, encoder, split, loss, below="embedding", batches=batches)
+    return objectives.joint(
+        settings, encoder, split, loss, below="embedding", augment=_digits.augment
+    )
 
 
 RECIPE = _digits.recipe(

@@ -1,7 +1,7 @@
 """What a one-shot encoder is worth: its error by alphabet over seeds, how it learnt, why it errs.
 
     keras-metric train omniglot-infonce --seeds 3
-    python examples/02_one_shot_errors.py out/omniglot-infonce
+    python examples/03_one_shot_errors.py out/omniglot-infonce
 
 Errors are those that the runs measured on alphabets that training never saw. The gallery shows
 wrong answers of the first run beside the maps of what made them near (SimilarityCAM).

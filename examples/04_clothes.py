@@ -2,7 +2,7 @@
 
     keras-metric train clothing-classifier
     keras-metric train clothing-triplet
-    python examples/03_clothes.py out/clothing-triplet out/clothing-classifier
+    python examples/04_clothes.py out/clothing-triplet out/clothing-classifier
 
 The embedding searches the photos it learnt from for those nearest to one photo of each class that
 it never saw; the classifier is made fully convolutional, checked, and explained by its maps.
