@@ -62,12 +62,7 @@ class Warp:
             )
 
     def __call__(self, rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
-        if images.ndim not in (3, 4):
-            raise ValueError(
-                "These are no images. Expected (B, H, W) or (B, H, W, C). "
-                f"Received: {images.shape}."
-            )
-        return read(images, self.places(rng, len(images), images.shape[1:3]), self.fill)
+        return read(images, self.places(rng, len(images), sides_of(images)), self.fill)
 
     def places(self, rng: np.random.Generator, count: int, sides: tuple[int, int]) -> np.ndarray:
         """`(count, 2, H * W)`: where each pixel of the new images was, row and column."""
@@ -102,6 +97,16 @@ class Warp:
         nodes *= self.elastic * np.array(sides, np.float32)[:, None, None]
         rows, columns = (_spline(side, self.grid) for side in sides)
         return (rows @ nodes @ columns.T).reshape(count, 2, math.prod(sides))
+
+
+def sides_of(images: np.ndarray) -> tuple[int, int]:
+    """Height and width of `(B, H, W, C)` or `(B, H, W)`; raises `ValueError` for anything else."""
+    if images.ndim not in (3, 4):
+        raise ValueError(
+            f"These are no images. Expected (B, H, W) or (B, H, W, C). Received: {images.shape}."
+        )
+    height, width = images.shape[1:3]
+    return height, width
 
 
 def rotations_as_classes(images: Images, *, mirrored: bool = False) -> Images:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zoo.datasets.augment import Warp, read
+from zoo.datasets.augment import Warp, read, sides_of
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ClassWarp:
     - `share`: the probability, 0 to 1, that a class of a batch is warped.
     - `images_per_class`: K.
 
-    Raises `ValueError` for a share out of range or a batch that is not whole classes.
+    Raises `ValueError` for a share out of range, a batch that is not whole classes, or no images.
     """
 
     each: Warp
@@ -48,7 +48,7 @@ class ClassWarp:
                 "The batch is not made of whole classes. Expected a multiple of "
                 f"{self.images_per_class} images. Received: {len(images)}."
             )
-        sides = images.shape[1:3]
+        sides = sides_of(images)
         places = self.each.places(rng, len(images), sides)
         moved = self.alike.places(rng, classes, sides) - np.indices(sides).reshape(2, -1)
         moved[rng.random(classes) >= self.share] = 0

@@ -27,7 +27,7 @@ class InkFrame(layers.Layer):
     brings all to the same size. Ink is what exceeds 127 in any channel; outside of the paper is 0;
     paper without ink counts as full of it. There is no gradient with respect to the window.
 
-    Raises `ValueError` for a value out of range.
+    Raises `ValueError` for a value out of range, or images of no known size.
     """
 
     def __init__(self, side: int = 28, *, strength: float = 0.6, margin: float = 1.15, **options):
@@ -35,6 +35,14 @@ class InkFrame(layers.Layer):
         self.side = whole("side", side)
         self.strength = number("strength", strength, least=0, most=1)
         self.margin = number("margin", margin, above=0)
+
+    def build(self, input_shape):
+        if len(input_shape) != 4 or not (input_shape[1] and input_shape[2]):
+            raise ValueError(
+                "There is no paper to frame. Expected images (B, H, W, C) of a fixed height and "
+                f"width above 0. Received: {tuple(input_shape)}."
+            )
+        super().build(input_shape)
 
     def call(self, images):
         images = ops.cast(images, self.compute_dtype)

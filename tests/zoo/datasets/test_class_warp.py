@@ -51,3 +51,8 @@ def test_values_out_of_range_are_refused(share, each):
 def test_part_of_a_class_is_refused(rng):
     with pytest.raises(ValueError, match=r"whole classes[\s\S]*multiple of 4[\s\S]*Received: 7"):
         ClassWarp(STILL, STRONG, 0.5, 4)(rng, np.zeros((7, 9, 9, 1), np.uint8))
+
+
+def test_what_is_no_image_is_refused(rng):
+    with pytest.raises(ValueError, match=r"no images[\s\S]*Expected[\s\S]*Received: \(8, 5\)"):
+        ClassWarp(STILL, STRONG, 0.5, 4)(rng, np.zeros((8, 5)))

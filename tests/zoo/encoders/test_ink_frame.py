@@ -74,3 +74,9 @@ def test_it_is_saved_with_its_values(tmp_path, rng):
 def test_values_out_of_range_are_refused(bad):
     with pytest.raises(ValueError, match=r"Expected[\s\S]*Received"):
         InkFrame(**bad)
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 5), (2, 0, 5, 1), (2, None, 5, 1)])
+def test_what_has_no_size_is_refused(shape):
+    with pytest.raises(ValueError, match=r"no paper[\s\S]*Expected[\s\S]*Received: \(2, "):
+        InkFrame(28).build(shape)
