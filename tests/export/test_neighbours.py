@@ -225,3 +225,20 @@ print(json.dumps(index.search(pictures + 0.01, k=5).ids.tolist()))
         answer = runtime("explain", images=pictures + 0.01)
     assert answer["ids"].tolist() == json.loads(done.stdout)
     assert [row[0].decode() for row in answer["labels"]] == list("abcdef")
+
+
+@pytest.mark.tensorflow
+def test_records_nearer_than_a_product_can_tell_come_in_order():
+    import tensorflow as tf
+
+    from keras_metric.export.gallery import Gallery
+    from keras_metric.export.neighbours import Shelf
+
+    apart = np.array([5, 2, 7, 1, 3, 6, 4], np.float32) / 128
+    records = np.full((7, 4), 1000, np.float32)
+    records[:, 0] += apart
+    nobody = np.full(7, -1)
+    gallery = Gallery(records, np.arange(10, 17), nobody, (), "euclidean", None)
+    found, places = Shelf.of(gallery, None).nearest(tf.fill([1, 4], 1000.0), 7)
+    np.testing.assert_array_equal(places[0], np.argsort(apart))
+    np.testing.assert_allclose(found[0], np.sort(apart), rtol=1e-5)
