@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import keras
 from keras import layers, tree
 
-from keras_metric.convert import analysis, patches, probes, trunk
+from keras_metric.convert import analysis, patches, probes, trunk, zeros
 from keras_metric.convert.aligned import AddAligned, CropToImage, Stretch
 from keras_metric.convert.errors import ConversionError
 from keras_metric.convert.field import WHOLE, Field, between, each, finer, sliced, union
@@ -186,8 +186,7 @@ class Walk:
         for f, k, d, s, n in zip(fields, kernel, dilation, strides, sizes, strict=True):
             reach, before = (k - 1) * d, 0
             if op.padding == "same":
-                total = max((math.ceil(n / s) - 1) * s + reach + 1 - n, 0)
-                before = int(total // 2)
+                before = zeros.in_front(n, reach, s)
                 if reach > 0 or (s > 1 and n % s):
                     self._blame(step, "phase" if s > 1 else "border")
             elif op.padding == "causal":

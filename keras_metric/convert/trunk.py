@@ -2,9 +2,10 @@
 
 from keras import activations, layers, ops
 
-from keras_metric.convert import analysis, probes
+from keras_metric.convert import analysis, probes, zeros
 from keras_metric.convert.layout import Grid, Plain
 from keras_metric.convert.rules import default, rule
+from keras_metric.convert.zeros import CROPPINGS, PADDINGS
 
 CONVOLUTIONS = (
     *(layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv1D),
@@ -12,8 +13,6 @@ CONVOLUTIONS = (
 )
 AVERAGE_POOLS = (layers.AveragePooling1D, layers.AveragePooling2D, layers.AveragePooling3D)
 MAX_POOLS = (layers.MaxPooling1D, layers.MaxPooling2D, layers.MaxPooling3D)
-PADDINGS = (layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D)
-CROPPINGS = (layers.Cropping1D, layers.Cropping2D, layers.Cropping3D)
 POINTWISE = (
     *(layers.ReLU, layers.LeakyReLU, layers.ELU, layers.Rescaling, layers.Identity),
     *(layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D),
@@ -80,8 +79,18 @@ def convolution(site):
         )
     if all(r == 1 for r in grid.rate) and not _stride_changes(site):
         return site.give_maps(site.replay())
-    rate = tuple(d * r for d, r in zip(_tuple(op.dilation_rate, grid), grid.rate, strict=True))
-    return site.give_maps(site.replay(strides=_new_strides(site), dilation_rate=rate))
+    dilation = _tuple(op.dilation_rate, grid)
+    changes = {
+        "strides": _new_strides(site),
+        "dilation_rate": tuple(d * r for d, r in zip(dilation, grid.rate, strict=True)),
+    }
+    if op.padding == "same":
+        reach = [(k - 1) * d for k, d in zip(op.kernel_size, dilation, strict=True)]
+        name = site.build.name(f"{op.name}_zeros")
+        framed = zeros.around(site.value.tensor, grid, reach, _tuple(op.strides, grid), name)
+        site = site.map(lambda value: value.over(framed))
+        changes["padding"] = "valid"
+    return site.give_maps(site.replay(**changes))
 
 
 @rule(*AVERAGE_POOLS, *MAX_POOLS, on=Grid)
@@ -90,8 +99,7 @@ def pooling(site):
     _check_format(site)
     grid, op = site.value.layout, site.op
     if all(r == 1 for r in grid.rate):
-        changes = {"strides": _new_strides(site)} if _stride_changes(site) else {}
-        return site.give_maps(site.replay(**changes))
+        return site.give_maps(_finer_pool(site) if _stride_changes(site) else site.replay())
     if op.padding != "valid":
         raise site.refuse("cannot be dilated", "padding='valid' for densify", op.padding)
     average = isinstance(op, AVERAGE_POOLS)
@@ -99,6 +107,19 @@ def pooling(site):
     if max(_new_strides(site)) > 1:
         raise site.refuse("keeps a stride on a dilated map", "a smaller or larger densify")
     return site.give_maps(dense)
+
+
+def _finer_pool(site):
+    """The windows of a pool at a smaller stride, each where it was at the training size."""
+    op, grid, strides = site.op, site.value.layout, _new_strides(site)
+    pooled = site.replay(strides=strides)
+    if op.padding == "valid":
+        return pooled
+    if max(strides) > 1:
+        raise site.refuse("keeps a stride with 'same' padding", "a larger densify", op.padding)
+    reach = [k - 1 for k in _tuple(op.pool_size, grid)]
+    name = site.build.name(f"{op.name}_zeros")
+    return zeros.moved(pooled[0], grid, reach, _tuple(op.strides, grid), name)
 
 
 @rule(*PADDINGS, on=Grid)

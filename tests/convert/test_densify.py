@@ -77,6 +77,42 @@ def test_residual_branches_stay_aligned(net):
     assert km.convert.verify(model, fcn).exact
 
 
+def same(layer, *args, **options):
+    return layer(*args, padding="same", **options)
+
+
+SAME = {
+    "convolution": lambda x: same(layers.Conv2D, 4, 3, strides=2)(x),
+    "of even size": lambda x: same(layers.Conv2D, 4, (4, 2), strides=2)(x),
+    "dilated next": lambda x: same(layers.Conv2D, 4, 3)(same(layers.Conv2D, 4, 2, strides=2)(x)),
+    "depthwise": lambda x: same(layers.DepthwiseConv2D, 5, strides=2)(x),
+    "separable": lambda x: same(layers.SeparableConv2D, 4, 3, strides=2)(x),
+    "maximum": lambda x: same(layers.MaxPooling2D, 3, strides=2)(x),
+    "average": lambda x: same(layers.AveragePooling2D, 3, strides=2)(x),
+    "projected": lambda x: layers.Add()(
+        [same(layers.Conv2D, 4, 3, strides=2)(x), layers.Conv2D(4, 1, 2, padding="same")(x)]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_zeros_of_same_padding_stay_where_they_were(name, net, array, rng):
+    def build(x):
+        x = same(layers.Conv2D, 3, 3, strides=2)(x)
+        return HEADS["average"](layers.Conv2D(4, 2)(layers.BatchNormalization()(SAME[name](x))))
+
+    model = net(build, (16, 13, 2))
+    coarse = km.convert.to_fully_convolutional(model)
+    dense = km.convert.to_fully_convolutional(model, densify=2)
+    images = rng.standard_normal((2, 24, 25, 2)).astype("float32")
+    expected = array(coarse(images))
+    found = array(dense(images))[:, ::2, ::2][:, : expected.shape[1], : expected.shape[2]]
+    inner = np.s_[:, :-2, :-2]  # of another size the zeros at the far end differ
+    np.testing.assert_allclose(found[inner], expected[inner], atol=1e-5)
+    assert km.convert.geometry(dense).stride == (2, 2)
+    assert km.convert.verify(model, dense).equal
+
+
 REFUSED = {
     "same pooling": lambda x: layers.MaxPooling2D(3, 1, padding="same", name="bad")(x),
     "upsampling": lambda x: layers.UpSampling2D(2, name="bad")(x),
