@@ -9,6 +9,7 @@ from keras_metric.losses import InfoNCELoss
 from zoo import embedding_pictures, encoders, objectives, one_shot_pictures, protocols
 from zoo.datasets import omniglot
 from zoo.datasets.augment import Warp, rotations_as_classes
+from zoo.datasets.class_halves import ClassHalves
 from zoo.datasets.class_warp import ClassWarp
 from zoo.datasets.group_batches import GroupBatches
 from zoo.datasets.images import Images, joined, stratified_split
@@ -116,10 +117,7 @@ def pictures(settings: Settings, model: keras.Model, split: Split) -> dict[str, 
 
 
 def _batches(settings: Settings, train: Images) -> GroupBatches:
-    """P classes x K images; a share `within` of the batches is of one alphabet, turned alike.
-
-    A share `warped` of the classes in a batch is distorted into characters nobody drew.
-    """
+    """P classes x K images; a share `within` of the batches is of one alphabet, turned alike."""
     characters = len(train.names) // 8
     return GroupBatches(
         train.images,
@@ -130,8 +128,19 @@ def _batches(settings: Settings, train: Images) -> GroupBatches:
         images_per_class=settings["images"],
         batches_per_epoch=settings["steps"],
         seed=settings["seed"],
-        augment=ClassWarp(augment, of_classes, settings["warped"], settings["images"]),
+        augment=_augment(settings),
     )
+
+
+def _augment(settings: Settings):
+    """A share `warped` of the classes of a batch is distorted into characters nobody drew; a share
+    `halves` is put together from two before that.
+    """
+    each = replace(augment, elastic=settings["elastic"])
+    warp = ClassWarp(each, of_classes, settings["warped"], settings["images"])
+    if not settings["halves"]:
+        return warp
+    return ClassHalves(settings["halves"], settings["images"], warp)
 
 
 def _frame(settings: Settings) -> InkFrame:
