@@ -73,14 +73,20 @@ def label(path: str) -> str | None:
 
 
 def _images(folder: Path) -> Iterator[tuple[str, int]]:
-    """Path from the folder and size of every image."""
+    """Path from the folder and size of every image; -1 for a link that leads nowhere."""
     for here, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        inside = Path(here).relative_to(folder).as_posix()
         for name in names:
             if not name.startswith(".") and name.lower().endswith(SUFFIXES):
-                file = Path(here, name)
-                size = file.stat().st_size if file.exists() else -1
-                yield file.relative_to(folder).as_posix(), size
+                yield name if inside == "." else f"{inside}/{name}", _size(os.path.join(here, name))
+
+
+def _size(file: str) -> int:
+    try:
+        return os.stat(file).st_size
+    except FileNotFoundError:
+        return -1
 
 
 def _refuse(error: OSError) -> None:

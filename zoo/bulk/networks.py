@@ -96,12 +96,20 @@ def _keras(source: Source) -> Network:
     shape = _shape((None, *branch.shape), source.size)
     distance = getattr(subject.distance, "__name__", subject.distance)
     return Network(
-        lambda images: branch.model.predict_on_batch(images.astype(branch.dtype)),
+        _of_bytes(branch.model, shape, branch.dtype).predict_on_batch,
         shape,
         fingerprint(model),
         distance,
         branch.model,
     )
+
+
+def _of_bytes(model, shape: tuple[int, int, int], dtype: str):
+    """The model with the cast of its images inside: a batch moves as bytes, not as floats."""
+    import keras
+
+    images = keras.Input(shape, dtype="uint8")
+    return keras.Model(images, model(keras.ops.cast(images, dtype)))
 
 
 def _exported(source: Source) -> Network:

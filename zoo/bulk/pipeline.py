@@ -43,16 +43,23 @@ class Reader:
         except (ValueError, MemoryError) as error:
             return str(error) or type(error).__name__
 
-    def pictures(self, chunk: Chunk) -> list[np.ndarray | str]:
-        """What `read` gives for each path of a chunk."""
-        return [self.read(path) for path in chunk.paths]
+    def batch(self, chunk: Chunk, size: int) -> tuple[np.ndarray, list[str | None]]:
+        """`(size, H, W, C)`, and of each path why its place is black, None where it is not."""
+        images, reasons = np.zeros((size, *self.shape), np.uint8), []
+        for place, path in enumerate(chunk.paths):
+            picture = self.read(path)
+            broken = isinstance(picture, str)
+            reasons.append(picture if broken else None)
+            if not broken:
+                images[place] = picture
+        return images, reasons
 
-    def ahead(self, chunks: Iterable[Chunk]) -> Iterator[list[np.ndarray | str]]:
-        """The `pictures` of each chunk, a chunk a thread; few chunks wait in memory."""
+    def ahead(self, chunks: Iterable[Chunk], size: int) -> Iterator[tuple]:
+        """The `batch` of each chunk, a chunk a thread; few of them wait in memory."""
         pool, waiting = ThreadPoolExecutor(self.threads), deque()
         try:
             for chunk in chunks:
-                waiting.append(pool.submit(self.pictures, chunk))
+                waiting.append(pool.submit(self.batch, chunk, size))
                 if len(waiting) > self.threads + 1:
                     yield waiting.popleft().result()
             while waiting:
@@ -93,18 +100,12 @@ def embedded(
     """
     chunks = [chunk for part in parts for chunk in _chunks(part, batch)]
     paths, rows, skipped = [], [], []
-    for chunk, pictures in zip(progress(chunks), reader.ahead(chunks), strict=True):
-        images = np.zeros((batch, *reader.shape), np.uint8)
-        valid = [i for i, picture in enumerate(pictures) if not isinstance(picture, str)]
-        for i in valid:
-            images[i] = pictures[i]
+    read = reader.ahead(chunks, batch)
+    for chunk, (images, reasons) in zip(progress(chunks), read, strict=True):
+        valid = [i for i, reason in enumerate(reasons) if reason is None]
         rows.append(network(images)[valid])
         paths += [chunk.paths[i] for i in valid]
-        skipped += [
-            (path, picture)
-            for path, picture in zip(chunk.paths, pictures, strict=True)
-            if isinstance(picture, str)
-        ]
+        skipped += [pair for pair in zip(chunk.paths, reasons, strict=True) if pair[1] is not None]
         if chunk.last:
             shard = Shard(paths, [label(path) for path in paths], np.concatenate(rows), skipped)
             yield chunk.number, shard
