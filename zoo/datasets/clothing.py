@@ -54,7 +54,7 @@ def load(
     data: str | Path | None = None,
     *,
     size: int | tuple[int, int] = 64,
-    resize: str = "letterbox",
+    resize: str = "stretch",
 ) -> Images:
     """The photos of one split, "train" or "validation", in the order of their classes and names.
 

@@ -73,7 +73,7 @@ def load(
     path: str | Path | Files,
     size: int | tuple[int, int],
     *,
-    resize: str = "letterbox",
+    resize: str = "stretch",
     fill: int = 0,
     grey: bool = False,
     largest: float = 4.0,
@@ -81,8 +81,10 @@ def load(
     """The pictures of `scan(path)` in memory, RGB or grey, upright as their EXIF data says.
 
     - `size`: side, or height and width.
-    - `resize`: "letterbox" keeps all of the picture and its shape, and pads with `fill`; "crop"
-      keeps the shape and fills the frame from the middle; "stretch" changes the shape.
+    - `resize`: "stretch" changes the shape, as embedding, serving and batches of a folder do;
+      "letterbox" keeps all of the picture and its shape, and pads with `fill`; "crop" keeps the
+      shape and fills the frame from the middle. A model that learns of one and is asked about
+      another is wrong more often.
     - `largest`: GiB that the array may take; more is an error before anything is read.
 
     Unreadable files are left out with a warning that names them. Raises what `scan` raises;

@@ -57,10 +57,10 @@ def archive(tmp_path, monkeypatch):
 def test_photos_of_a_folder(tmp_path, monkeypatch, below, given):
     fill(tmp_path / "data" / below)
     if given == "argument":
-        photos = clothing.load("train", tmp_path / "data", size=16)
+        photos = clothing.load("train", tmp_path / "data", size=16, resize="letterbox")
     else:
         monkeypatch.setenv("KERAS_METRIC_DATA", str(tmp_path / "data"))
-        photos = clothing.load("train", size=16)
+        photos = clothing.load("train", size=16, resize="letterbox")
     assert [photos.names[label] for label in photos.labels] == ["hat", "shoes"]
     assert photos.shape == (16, 16, 3)
     assert photos.images[0, 8, 0].tolist() == [255, 255, 255]  # the margin
@@ -71,7 +71,7 @@ def test_photos_of_a_folder(tmp_path, monkeypatch, below, given):
 def test_the_download_is_kept_in_the_cache(archive, tmp_path):
     assert len(clothing.load("validation", size=8)) == 1
     archive.unlink()
-    assert len(clothing.load("train", size=(8, 6), resize="stretch")) == 2
+    assert len(clothing.load("train", size=(8, 6))) == 2
     assert len(list((tmp_path / "cache" / "clothing").iterdir())) == 1
 
 

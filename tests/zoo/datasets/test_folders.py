@@ -109,6 +109,16 @@ def test_crop_takes_the_middle_and_stretch_everything(tmp_path):
     ]  # fmt: skip
 
 
+def test_what_is_learnt_is_what_embedding_and_serving_will_see(tmp_path):
+    from zoo.bulk.pipeline import Reader
+
+    (tmp_path / "a").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 14, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a" / "a.png")
+    learnt = load(tmp_path, (6, 7)).images[0]
+    np.testing.assert_array_equal(learnt, Reader(tmp_path, (6, 7, 3)).read("a/a.png"))
+
+
 def test_size_is_height_and_width(folder):
     assert load(folder, (5, 7)).shape == (5, 7, 3)
     assert load(folder, 5, grey=True).shape == (5, 5, 1)
