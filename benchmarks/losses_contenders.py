@@ -33,7 +33,6 @@ ADDONS = {
     "semi-hard": ("TripletSemiHardLoss", {"margin": MARGIN}),
     "hard": ("TripletHardLoss", {"margin": MARGIN}),
     "lifted structure": ("LiftedStructLoss", {}),
-    "n-pairs": ("NpairsLoss", {}),
     SOFTMAX: ("NpairsLoss", {}),
 }
 SIMILARITY = {
@@ -53,7 +52,6 @@ PYTORCH = {
     "multi-similarity": ("MultiSimilarityLoss", {}),
     "circle": ("CircleLoss", {}),
     "lifted structure": ("LiftedStructureLoss", {}),
-    "n-pairs": ("NPairsLoss", {}),
     TWO: ("NPairsLoss", {}),
     "InfoNCE": ("NTXentLoss", {}),
     "SupCon": ("SupConLoss", {}),
