@@ -173,9 +173,8 @@ def load(path: str | Path) -> "keras.Model":
     """
     import keras
 
-    import zoo.encoders.committee  # noqa: F401
-    import zoo.encoders.layers  # noqa: F401
     from keras_metric import convert, distances, heads, losses, memory, models  # noqa: F401
+    from keras_metric.saved_classes import import_of_archive
 
     path = hub.fetch(str(path), whole=False) if hub.is_name(path) else Path(path)
     file = Run(path).model if path.is_dir() else path
@@ -189,6 +188,7 @@ def load(path: str | Path) -> "keras.Model":
             f"{file} cannot be read. Expected a whole .keras file, as Keras 3 saves it. Received: "
             "a file that breaks off or is of another kind."
         )
+    import_of_archive(file)
     return keras.saving.load_model(file, compile=False)
 
 

@@ -20,6 +20,7 @@ import keras
 
 from keras_metric.convert.errors import ConversionError
 from keras_metric.convert.repair import repaired
+from keras_metric.saved_classes import import_named
 
 _RENEW = "the original model, saved again with model.save('model.keras')"
 _NOT_MODELS = {
@@ -86,10 +87,12 @@ def _archive(path: Path, safe_mode: bool, custom_objects) -> keras.Model:
                 f"Received: {sorted(names)[:5]}."
             )
         version = json.loads(archive.read("metadata.json")).get("keras_version", "")
-        config = json.loads(archive.read("config.json"))
+        text = archive.read("config.json").decode()
+    config = json.loads(text)
     _check_code(path, config, safe_mode)
     if version.startswith("2."):
         return _through_tf_keras(path, safe_mode, custom_objects)
+    import_named(text)
     return _keras(path, path.name, safe_mode, custom_objects)
 
 

@@ -1,6 +1,8 @@
 """What is in a folder is looked at before it is believed."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -19,6 +21,25 @@ def test_a_damaged_model_is_named(tmp_path):
     (tmp_path / "model.keras").write_bytes(b"PK cut off")
     with pytest.raises(ValueError, match=r"model.keras cannot be read\. Expected a whole .keras"):
         zoo.load(tmp_path)
+
+
+OPENED = {
+    "zoo": "import sys, zoo; print(zoo.load(sys.argv[1]).name)",
+    "convert": "import sys; from keras_metric.convert import load; print(load(sys.argv[1]).name)",
+}
+
+
+@pytest.mark.parametrize("how", OPENED)
+def test_a_model_of_our_own_layers_opens_in_a_new_process(how, tmp_path):
+    from zoo import encoders
+    from zoo.encoders.committee import committee
+    from zoo.encoders.ink_frame import InkFrame, framed
+
+    encoder = encoders.build("conv5", (16, 16, 1), embedding=None, normalize=True)
+    framed(committee([encoder]), InkFrame(16), (30, 30, 1)).save(tmp_path / "model.keras")
+    command = [sys.executable, "-c", OPENED[how], str(tmp_path / "model.keras")]
+    opened = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert opened.stdout.strip() == "framed", opened.stderr
 
 
 def test_a_file_is_no_place_for_a_run(tmp_path):
