@@ -1,6 +1,7 @@
 """The command line: help, lists, errors that help, and JSON that is only JSON."""
 
 import json
+import logging
 
 import pytest
 
@@ -33,6 +34,18 @@ def test_list(capsys):
     assert [line.split()[0] for line in lines] == zoo.names()
     assert main(["list", "*omniglot*", "--json"]) == 0
     assert list(json.loads(capsys.readouterr().out)) == zoo.names("*omniglot*")
+
+
+def test_notes_for_programmers_stay_away_and_warnings_do_not(capsys):
+    logger, heard = logging.getLogger("tensorflow"), []
+    handler = logging.Handler()
+    handler.emit = lambda record: heard.append(record.getMessage())
+    main(["doctor"])
+    logger.addHandler(handler)
+    logger.warning("5 out of the last %d calls triggered tf.function retracing.", 21)
+    logger.warning("The disk is full.")
+    logger.removeHandler(handler)
+    assert heard == ["The disk is full."]
 
 
 def test_doctor(capsys):

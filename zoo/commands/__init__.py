@@ -7,6 +7,7 @@ the work and returns an `Answer`. Only `run` imports what costs time.
 import contextlib
 import importlib
 import json
+import logging
 import os
 import sys
 from argparse import ArgumentParser, Namespace
@@ -98,7 +99,11 @@ def columns(rows: list[list[str]]) -> str:
 
 
 def _load_keras_quietly() -> None:
-    """Import Keras without the banners that its backend's libraries write to standard error."""
+    """Import Keras without the banners that its backend's libraries write to standard error.
+
+    Nor is it for a person at the command line to hear how TensorFlow traces functions.
+    """
+    logging.getLogger("tensorflow").addFilter(lambda said: "retracing" not in said.getMessage())
     kept = os.dup(2)
     try:
         # doctor reports a backend that does not load; every other command fails on it anyway
