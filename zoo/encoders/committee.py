@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from zoo.encoders.layers import UnitLength
+from zoo.encoders.layers import SignedPower, UnitLength
 
 View = tuple[float, float, float, float]
 
@@ -103,23 +103,30 @@ class AllRows(layers.Layer):
 
 
 def committee(
-    encoders: Sequence[keras.Model], views: Sequence[View] = VIEWS, *, mirror: bool = False
+    encoders: Sequence[keras.Model],
+    views: Sequence[View] = VIEWS,
+    *,
+    mirror: bool = False,
+    power: float = 1.0,
 ) -> keras.Model:
     """A model `(B, H, W, C) -> (B, members x D)` of unit length; see above.
 
     The encoders take the same images and give vectors of unit length. `members` gives them back.
-    With `mirror` each view counts a second time, flipped left and right.
+    With `mirror` each view counts a second time, flipped left and right. With a `power` every
+    encoder's embedding x of a view is sign(x) |x|^power, of unit length again.
     """
     images = keras.Input(encoders[0].input_shape[1:], name="images")
     seen = Views(views, mirror, name="views")(images)
-    x = side_by_side(encoders, AllRows(name="rows")(seen))
+    x = side_by_side(encoders, AllRows(name="rows")(seen), power)
     x = MeanOfViews(seen.shape[0], name="mean")(x)
     return keras.Model(images, UnitLength(name="unit_length")(x), name="committee")
 
 
-def side_by_side(encoders: Sequence[keras.Model], images):
+def side_by_side(encoders: Sequence[keras.Model], images, power: float = 1.0):
     """Their embeddings one beside the other, `(B, members x D)`."""
     found = [encoder(images) for encoder in encoders]
+    if power != 1:
+        found = [UnitLength()(SignedPower(power)(x)) for x in found]
     return found[0] if len(found) == 1 else layers.Concatenate(name="members")(found)
 
 

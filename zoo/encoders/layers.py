@@ -3,6 +3,8 @@
 import keras
 from keras import layers, ops
 
+from keras_metric.arguments import number
+
 
 @keras.saving.register_keras_serializable("keras_metric")
 class UnitLength(layers.Layer):
@@ -22,6 +24,34 @@ class UnitLength(layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+
+@keras.saving.register_keras_serializable("keras_metric")
+class SignedPower(layers.Layer):
+    """`(..., D) -> (..., D)`: sign(x) |x|^exponent; below 1 it makes few large values count less.
+
+    Within 1e-12 of 0 it is 0, with gradient 0. Raises `ValueError` for an exponent that is not
+    above 0.
+
+    Perronnin, Sanchez and Mensink, "Improving the Fisher Kernel for Large-Scale Image
+    Classification", ECCV 2010, section 3.2
+    """
+
+    def __init__(self, exponent: float, **options):
+        super().__init__(**options)
+        self.exponent = number("exponent", exponent, above=0)
+
+    def call(self, inputs):
+        size = ops.abs(inputs)
+        there = size > 1e-12
+        power = ops.power(ops.where(there, size, 1.0), self.exponent)
+        return ops.where(there, ops.sign(inputs) * power, 0.0)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "exponent": self.exponent}
 
 
 @keras.saving.register_keras_serializable("keras_metric")

@@ -81,7 +81,8 @@ def build(settings: Settings, split: Split) -> keras.Model:
     ]
     for number, encoder in enumerate(made):
         encoder.name = f"member{number}"
-    return framed(committee(made, VIEWS), _frame(settings), split.test.shape)
+    together = committee(made, VIEWS, power=settings["power"])
+    return framed(together, _frame(settings), split.test.shape)
 
 
 def objective(settings: Settings, model: keras.Model, split: Split) -> Experiment:

@@ -31,6 +31,7 @@ RECIPE = Recipe(
         "elastic": 0.02,
         "warped": 0.5,
         "halves": 0.0,
+        "power": 1.0,
     },
     data=_omniglot.every_drawer,
     build=_omniglot.build,

@@ -45,15 +45,18 @@ def test_a_smaller_view_keeps_the_middle_and_brings_in_black():
     assert smaller[:, [0, 8]].max() == pytest.approx(0, abs=1e-4)
 
 
-def test_the_embedding_is_the_mean_over_views_of_all_members(rng):
+@pytest.mark.parametrize("power", [1, 0.5])
+def test_the_embedding_is_the_mean_over_views_of_all_members(power, rng):
     shape = (12, 12, 1)
     encoders = [encoder(shape, number) for number in range(2)]
-    model = committee(encoders, VIEWS)
+    model = committee(encoders, VIEWS, power=power)
     images = rng.integers(0, 256, (4, *shape)).astype("float32")
     expected = np.zeros((4, 6))
     for view in VIEWS:
-        views = seen(view, images)
-        expected += np.concatenate([one.predict(views, verbose=0) for one in encoders], axis=1)
+        each = [one.predict(seen(view, images), verbose=0) for one in encoders]
+        each = [np.sign(x) * np.abs(x) ** power for x in each]
+        lengths = [np.linalg.norm(x, axis=1, keepdims=True) for x in each]
+        expected += np.hstack([x / n for x, n in zip(each, lengths, strict=True)])
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(model.predict(images, verbose=0), expected, atol=1e-5)
     assert members(model) == encoders
@@ -71,7 +74,7 @@ def test_one_member_and_one_view_are_the_encoder(rng):
 
 
 def test_a_saved_committee_is_the_same(rng, tmp_path):
-    model = committee([encoder((8, 8, 1), 0)], VIEWS)
+    model = committee([encoder((8, 8, 1), 0)], VIEWS, power=0.7)
     model.save(tmp_path / "committee.keras")
     loaded = keras.saving.load_model(tmp_path / "committee.keras")
     images = rng.integers(0, 256, (3, 8, 8, 1)).astype("float32")

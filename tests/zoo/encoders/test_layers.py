@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from zoo.encoders.layers import ImageNetScaling, UnitLength
+from zoo.encoders.layers import ImageNetScaling, SignedPower, UnitLength
 
 
 def test_unit_length_divides_by_the_norm(rng):
@@ -52,3 +52,20 @@ def test_scaling_returns_from_its_config(mode, rng):
 def test_an_unknown_scaling_is_refused():
     with pytest.raises(ValueError, match="Expected 'caffe', 'torch' or 'tf'. Received: 'pil'"):
         ImageNetScaling("pil")
+
+
+def test_a_power_of_no_meaning_is_refused():
+    with pytest.raises(ValueError, match="exponent is out of range. Expected a finite number above 0"):
+        SignedPower(0)
+
+
+def test_the_power_of_nothing_is_nothing_with_a_finite_gradient():
+    inputs = keras.Input((2,))
+    outputs = SignedPower(0.5)(keras.layers.Dense(2, use_bias=False, name="dense")(inputs))
+    model = keras.Model(inputs, outputs)
+    model.get_layer("dense").set_weights([np.array([[0.0, 0.0], [0.0, -4.0]], "float32")])
+    model.compile(keras.optimizers.SGD(1.0), lambda t, y: keras.ops.sum(y, -1))
+    images = np.ones((1, 2), "float32")
+    np.testing.assert_allclose(model.predict(images, verbose=0), [[0, -2]])
+    model.fit(images, images, verbose=0)
+    np.testing.assert_allclose(model.get_weights()[0], [[0, -0.25], [0, -4.25]], rtol=1e-6)
