@@ -126,7 +126,8 @@ def side_by_side(encoders: Sequence[keras.Model], images, power: float = 1.0):
     """Their embeddings one beside the other, `(B, members x D)`."""
     found = [encoder(images) for encoder in encoders]
     if power != 1:
-        found = [UnitLength()(SignedPower(power)(x)) for x in found]
+        found = [SignedPower(power, name=f"power{n}")(x) for n, x in enumerate(found)]
+        found = [UnitLength(name=f"length{n}")(x) for n, x in enumerate(found)]
     return found[0] if len(found) == 1 else layers.Concatenate(name="members")(found)
 
 

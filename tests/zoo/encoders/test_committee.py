@@ -49,6 +49,7 @@ def test_a_smaller_view_keeps_the_middle_and_brings_in_black():
 def test_the_embedding_is_the_mean_over_views_of_all_members(power, rng):
     shape = (12, 12, 1)
     encoders = [encoder(shape, number) for number in range(2)]
+    keras.utils.clear_session()  # layers without a name are named as in a new process
     model = committee(encoders, VIEWS, power=power)
     images = rng.integers(0, 256, (4, *shape)).astype("float32")
     expected = np.zeros((4, 6))
