@@ -79,7 +79,9 @@ def comparison(
     limit = max(np.abs(np.asarray(m)).max() for m in maps.values()) if shared else None
     rows, columns = len(images), len(maps) + 1
     height = 1.6 * images.shape[1] / images.shape[2]
-    drawn = figure(1.65 * columns + 1.2, (height + 0.06) * rows + 0.4)
+    captions = max(map(len, () if titles is None else titles), default=0)
+    drawn = figure(1.65 * columns + 1.2 + 0.06 * captions, (height + 0.06) * rows + 0.4)
+    drawn.set_layout_engine("compressed")  # images keep their shape: nothing hangs over the edge
     axes = drawn.subplots(rows, columns, squeeze=False)
     for row, image in enumerate(images):
         axes[row, 0].imshow(rgb(image))
@@ -88,7 +90,7 @@ def comparison(
                 overlay(image, heat[row], alpha=alpha, colours=colours, signed=signed, limit=limit)
             )
         if titles is not None:
-            axes[row, 0].set_ylabel(titles[row])
+            axes[row, 0].set_ylabel(titles[row], rotation=0, ha="right", va="center", fontsize=8)
     for column, name in enumerate(["image", *maps]):
         axes[0, column].set_title(name, fontsize=9)
     for axis in axes.flat:
