@@ -24,7 +24,9 @@ METHODS = {"cam": None, "gradcam": "stage3_block2_relu", "layercam": "stage3_blo
 
 
 def main(triplet: Path, classifier: Path, data: str | None = None) -> None:
-    known, new = (clothing.load(split, data, size=64) for split in clothing.SPLITS)
+    known, new = (
+        clothing.load(split, data, size=64, resize="letterbox") for split in clothing.SPLITS
+    )
     asked = new.where([np.flatnonzero(new.labels == label)[0] for label in new.classes])
     for folder in (triplet, classifier):
         (folder / "pictures").mkdir(exist_ok=True)

@@ -15,6 +15,7 @@ from zoo.recipe import Settings
 NET = "resnet18"
 HELD_OUT = 0.15  # of the training photos, the same ones whatever the seed
 VOTERS = 20
+RESIZE = "letterbox"  # keeps the shape of clothes
 LICENCE = "CC0 (Alexey Grigorev, Clothing dataset)"
 SETTINGS = {
     "seed": 0,
@@ -37,7 +38,8 @@ augment = Crop()
 def data(settings: Settings, folder) -> Split:
     need("faiss", extra="search", purpose="The vote of the nearest photos")
     known, asked = (
-        clothing.load(split, folder, size=settings["side"]) for split in clothing.SPLITS
+        clothing.load(split, folder, size=settings["side"], resize=RESIZE)
+        for split in clothing.SPLITS
     )
     return Split(*stratified_split(known, HELD_OUT, seed=0), asked)
 
