@@ -13,6 +13,7 @@ FLOORS = {
     "kernels": -1,
     "labels": -1,
     "rows": -1,
+    "saved_classes": -1,
     "boxes": 0,
     "distances": 0,
     "pairs": 0,

@@ -18,7 +18,8 @@ def of_any_batch(endpoint: Endpoint) -> Endpoint:
         shapes = {name: spec.shape for name, spec in endpoint.inputs.items()}
         given = {name: tf.ensure_shape(inputs[name], shape) for name, shape in shapes.items()}
         count = _common_count(given)
-        padded = {name: _never_empty(tensor) for name, tensor in given.items()}
+        with tf.control_dependencies([count]):  # nothing is computed before the check
+            padded = {name: _never_empty(tensor) for name, tensor in given.items()}
         answers = endpoint.answer(**padded)
         return {name: _float32(tensor)[:count] for name, tensor in answers.items()}
 
