@@ -111,6 +111,7 @@ def _hdf5(path: Path, safe_mode: bool, custom_objects) -> keras.Model:
     config = json.loads(text)
     _check_code(path, config, safe_mode)
     if not version.startswith(("1.", "2.")):
+        import_named(text)
         return _keras(path, path.name, safe_mode, custom_objects)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "repaired.h5"

@@ -237,3 +237,10 @@ def test_a_listing_knows_its_pictures(photos):
     with open(photos / "g.png", "ab") as file:
         file.write(b"longer")
     assert Listing.of(photos).digest != before.digest
+
+
+def test_a_link_that_leads_back_to_itself_is_listed(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "loop.jpg").symlink_to(tmp_path / "a" / "loop.jpg")
+    (tmp_path / "b.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    assert Listing.of(tmp_path).paths == ("a/loop.jpg", "b.jpg")

@@ -85,7 +85,7 @@ def _images(folder: Path) -> Iterator[tuple[str, int]]:
 def _size(file: str) -> int:
     try:
         return os.stat(file).st_size
-    except FileNotFoundError:
+    except OSError:  # reading it will say why
         return -1
 
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zoo.datasets import whole_classes
+from zoo.datasets.augment import sides_of
+
 Augment = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 
 LEAST = 0.35  # of the side, on either side of the cut
@@ -25,7 +28,8 @@ class ClassHalves:
     - `images_per_class`: K.
     - `then`: what is done to the images next, such as a `ClassWarp`.
 
-    Raises `ValueError` for a share out of range, or a batch that is not whole classes.
+    Raises `ValueError` for a share out of range, a batch that is not whole classes, or no
+    images.
 
     Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable
     Features", 2019, arXiv:1905.04899, eq. 1; there a mixture counts for both of its classes.
@@ -36,22 +40,14 @@ class ClassHalves:
     then: Augment
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1 or self.images_per_class < 1:
-            raise ValueError(
-                "The halves of classes are out of range. Expected share from 0 to 1 and "
-                f"images_per_class >= 1. Received: {self}."
-            )
+        whole_classes.check_share(self.share, self.images_per_class, self)
 
     def __call__(self, rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
-        classes, rest = divmod(len(images), self.images_per_class)
-        if rest or images.ndim < 3:
-            raise ValueError(
-                "The batch is not made of whole classes. Expected images (B, H, W, ...), a "
-                f"multiple of {self.images_per_class} of them. Received: {images.shape}."
-            )
+        height, width = sides_of(images)
+        classes = whole_classes.count(images, self.images_per_class)
         each = images.reshape(classes, self.images_per_class, *images.shape[1:])
-        keeps = self._kept(rng, classes, images.shape[1:3])
-        keeps = keeps.reshape(classes, 1, *images.shape[1:3], *(1,) * (images.ndim - 3))
+        keeps = self._kept(rng, classes, (height, width))
+        keeps = keeps.reshape(classes, 1, height, width, *(1,) * (images.ndim - 3))
         made = np.where(keeps, each, each[rng.permutation(classes)])
         return self.then(rng, made.reshape(images.shape))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zoo.datasets import whole_classes
 from zoo.datasets.augment import Warp, read, sides_of
 
 
@@ -35,19 +36,10 @@ class ClassWarp:
     images_per_class: int
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1 or self.images_per_class < 1:
-            raise ValueError(
-                "The warp of classes is out of range. Expected share from 0 to 1 and "
-                f"images_per_class >= 1. Received: {self}."
-            )
+        whole_classes.check_share(self.share, self.images_per_class, self)
 
     def __call__(self, rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
-        classes, rest = divmod(len(images), self.images_per_class)
-        if rest:
-            raise ValueError(
-                "The batch is not made of whole classes. Expected a multiple of "
-                f"{self.images_per_class} images. Received: {len(images)}."
-            )
+        classes = whole_classes.count(images, self.images_per_class)
         sides = sides_of(images)
         places = self.each.places(rng, len(images), sides)
         moved = self.alike.places(rng, classes, sides) - np.indices(sides).reshape(2, -1)

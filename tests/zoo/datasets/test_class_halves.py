@@ -66,13 +66,27 @@ def test_what_comes_next_has_the_made_images_and_the_same_numbers():
     assert seen[0][1].dtype == numbered(4).dtype
 
 
+def test_pictures_without_a_channel_are_put_together_alike():
+    made = [
+        ClassHalves(1.0, EACH, same)(np.random.default_rng(0), images)
+        for images in (numbered(5), numbered(5)[..., 0])
+    ]
+    np.testing.assert_array_equal(made[0][..., 0], made[1])
+
+
 @pytest.mark.parametrize(("share", "each"), [(-0.1, 4), (1.1, 4), (0.5, 0)])
 def test_values_out_of_range_are_refused(share, each):
     with pytest.raises(ValueError, match=r"Expected share from 0 to 1[\s\S]*Received"):
         ClassHalves(share, each, same)
 
 
-@pytest.mark.parametrize("shape", [(7, 9, 9, 1), (8, 5)])
-def test_what_is_no_batch_of_whole_classes_is_refused(shape):
-    with pytest.raises(ValueError, match=r"whole classes[\s\S]*multiple of 4[\s\S]*Received: "):
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((7, 9, 9, 1), r"whole classes[\s\S]*multiple of 4[\s\S]*Received: 7"),
+        ((8, 5), r"no images[\s\S]*Expected[\s\S]*Received: \(8, 5\)"),
+    ],
+)
+def test_what_is_no_batch_of_whole_classes_is_refused(shape, said):
+    with pytest.raises(ValueError, match=said):
         ClassHalves(0.5, 4, same)(np.random.default_rng(0), np.zeros(shape))
