@@ -56,6 +56,7 @@ PYTORCH = {
     "InfoNCE": ("NTXentLoss", {}),
     "SupCon": ("SupConLoss", {}),
 }
+IN_BLOCKS = {case: OURS[case] for case in OURS if case not in (SOFTMAX, TWO)}
 CASES = tuple(OURS)
 CONTENDERS = {
     "tensorflow-addons": ADDONS,
@@ -63,8 +64,11 @@ CONTENDERS = {
     "pytorch-metric-learning": PYTORCH,
     "keras-metric/tensorflow": OURS,
     "keras-metric/torch": OURS,
+    "keras-metric-compiled/torch": OURS,
     "keras-metric/jax": OURS,
-    "keras-metric-blocks/tensorflow": {case: OURS[case] for case in OURS if case != SOFTMAX},
+    "keras-metric-blocks/tensorflow": IN_BLOCKS,
+    "keras-metric-blocks/torch": IN_BLOCKS,
+    "keras-metric-blocks/jax": IN_BLOCKS,
     "floor/tensorflow": OURS,
     "floor/torch": OURS,
     "floor/jax": OURS,
@@ -78,7 +82,7 @@ def batch(size: int, images: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.permutation(np.arange(size) // images), points
 
 
-def build(contender: str, case: str, size: int):
+def build(contender: str, case: str, size: int, rows_per_block: int = ROWS_PER_BLOCK):
     """A step of `case` at batch `size`: does loss and gradient, returns the loss."""
     labels, points = batch(size, 2 if case == TWO else IMAGES)
     name, arguments = CONTENDERS[contender][case]
@@ -93,8 +97,14 @@ def build(contender: str, case: str, size: int):
     if library == "floor":
         return step(None, labels, points[::2] if case == TWO else points)
     if library == "keras-metric-blocks":
-        arguments = arguments | {"rows_per_block": min(ROWS_PER_BLOCK, size)}
-    return step(_ours(case, name, arguments), labels, points)
+        arguments = arguments | {"rows_per_block": min(rows_per_block, size)}
+    loss = _ours(case, name, arguments)
+    if library == "keras-metric-compiled":
+        import torch
+
+        torch.compiler.reset()  # of this shape alone, as a training's batches have one shape
+        loss = torch.compile(loss, dynamic=False)
+    return step(loss, labels, points)
 
 
 def _ours(case, name, arguments):
@@ -209,10 +219,14 @@ def _jax_step(loss, labels, points):
         return value[0, 0], pull_back(value)[0]
 
     step = floor if loss is None else jax.jit(jax.value_and_grad(lambda x: loss(labels, x).mean()))
+    step = step.lower(points).compile()
 
     def run():
         value, gradient = step(points)
         gradient.block_until_ready()
         return value.item()
+
+    memory = step.memory_analysis()
+    run.bytes = memory.temp_size_in_bytes + memory.output_size_in_bytes
 
     return run

@@ -2,25 +2,42 @@
 
 On TensorFlow the gradient of a transpose can take longer than a small product, that of a gather
 writes a whole matrix of zeros, that of a masked log-sum-exp passes three times over the matrix,
-that of a row of length 1 takes twice the steps it needs, and softplus takes one number at a time.
+that of a row of length 1 takes twice the steps it needs, softplus takes one number at a time, and
+softmax cross-entropy passes over targets that are a mask.
 """
 
 import keras
 from keras import ops
 
-__all__ = ["all_products", "masked_logsumexp", "softplus", "unit_rows", "with_columns"]
+__all__ = [
+    "all_products",
+    "cross_entropy_of_chosen",
+    "masked_logsumexp",
+    "softplus",
+    "unit_rows",
+    "with_columns",
+]
 
 _HUGE = 1e37  # its negative stands in place of minus infinity
 _LEAST = 1e-36  # a float32 at or below it has no inverse and counts as 0
 
 
 def all_products(anchors, candidates):
-    """Inner products of all anchors with all candidates, (A, D), (C, D) -> (A, C)."""
+    """Inner products of all anchors with all candidates, (..., A, D), (..., C, D) -> (..., A, C).
+
+    In full float32 on JAX, too, which by itself rounds factors to 10 bits on a GPU; who sets
+    `jax_default_matmul_precision` gets that. TensorFlow has a switch for the whole program only.
+    """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         return tf.matmul(anchors, candidates, transpose_b=True)
-    return ops.matmul(anchors, ops.transpose(candidates))
+    if keras.backend.backend() == "jax":
+        import jax
+
+        precision = None if jax.config.jax_default_matmul_precision else "highest"
+        return jax.numpy.matmul(anchors, candidates.swapaxes(-1, -2), precision=precision)
+    return ops.matmul(anchors, ops.swapaxes(candidates, -1, -2))
 
 
 def with_columns(values, columns):
@@ -42,10 +59,21 @@ def masked_logsumexp(values, mask, scale: float = 1.0, *, axis: int = -1):
     if keras.backend.backend() == "tensorflow":
         return _masked_logsumexp(values, mask, scale, away, axis)
     chosen = ops.where(mask, values, away)
-    nearest = (ops.max if scale > 0 else ops.min)(chosen, axis=axis, keepdims=True)
+    nearest = (ops.amax if scale > 0 else ops.amin)(chosen, axis=axis, keepdims=True)
     peak = ops.stop_gradient(nearest)
     total = ops.sum(ops.exp(scale * (chosen - peak)), axis=axis)
     return ops.log(total) + scale * ops.squeeze(peak, axis=axis)
+
+
+def cross_entropy_of_chosen(logits, mask):
+    """log sum exp of a row minus the mean of its chosen values, (A, C), (A, C) -> (A,).
+
+    Softmax cross-entropy against targets spread evenly over the mask, of which no row is empty.
+    """
+    if keras.backend.backend() == "tensorflow":
+        return _cross_entropy_of_chosen(logits, mask)
+    share = 1 / ops.sum(ops.cast(mask, logits.dtype), axis=1)
+    return ops.logsumexp(logits, axis=1) - share * ops.sum(ops.where(mask, logits, 0), axis=1)
 
 
 def softplus(x):
@@ -57,7 +85,7 @@ def unit_rows(x):
     """x / |x| along the last axis, of any norm; a zero row becomes zero, with gradient 0."""
     if keras.backend.backend() == "tensorflow":
         return _unit_rows(x)
-    largest = ops.stop_gradient(ops.max(ops.abs(x), axis=-1, keepdims=True))
+    largest = ops.stop_gradient(ops.amax(ops.abs(x), axis=-1, keepdims=True))
     nothing = largest <= _LEAST
     x = x * ops.where(nothing, 0, ops.reciprocal(largest))
     squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
@@ -102,6 +130,29 @@ def _masked_logsumexp(values, mask, scale, away, axis):
         return tf.squeeze(tf.math.log(total) + scale * peak, axis=axis), gradient
 
     return logsumexp(values)
+
+
+def _cross_entropy_of_chosen(logits, mask):
+    import tensorflow as tf
+
+    def of_rows(x):
+        return tf.reduce_sum(x, axis=1, keepdims=True)
+
+    @tf.custom_gradient
+    def value(logits):
+        peak = tf.reduce_max(logits, axis=1, keepdims=True)
+        powers = tf.exp(logits - peak)
+        total = of_rows(powers)
+        share = 1 / of_rows(tf.cast(mask, logits.dtype))
+        chosen = share * of_rows(tf.where(mask, logits, 0))
+
+        def gradient(upstream):
+            upstream = upstream[:, None]
+            return powers * (upstream / total) - tf.where(mask, upstream * share, 0)
+
+        return tf.squeeze(tf.math.log(total) + peak - chosen, 1), gradient
+
+    return value(logits)
 
 
 def _softplus(x):

@@ -81,13 +81,13 @@ def masked_mean(values, mask):
 
 def masked_max(values, mask):
     """The largest chosen value of each row, 0 where none is chosen."""
-    largest = ops.max(ops.where(mask, values, -np.inf), axis=-1)
+    largest = ops.amax(ops.where(mask, values, -np.inf), axis=-1)
     return ops.where(ops.any(mask, axis=-1), largest, 0)
 
 
 def masked_min(values, mask):
     """The smallest chosen value of each row, 0 where none is chosen."""
-    smallest = ops.min(ops.where(mask, values, np.inf), axis=-1)
+    smallest = ops.amin(ops.where(mask, values, np.inf), axis=-1)
     return ops.where(ops.any(mask, axis=-1), smallest, 0)
 
 

@@ -1,5 +1,6 @@
 """Batches of any number of rows, 0 included."""
 
+import keras
 from keras import ops
 
 __all__ = ["at_least_one", "known"]
@@ -26,6 +27,11 @@ def at_least_one(*arrays):
 
 def known(tensor):
     """The values as a NumPy array, or None while a graph is being traced and there are none."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        if torch.compiler.is_compiling():
+            return None
     try:
         return ops.convert_to_numpy(tensor)
     except (NotImplementedError, TypeError):

@@ -21,7 +21,7 @@ def gradient(function, x):
     if backend == "torch":
         x = ops.convert_to_tensor(x).detach().requires_grad_()
         ops.sum(function(x)).backward()
-        return x.grad.cpu().numpy()
+        return ops.convert_to_numpy(x.grad)
     import tensorflow as tf
 
     x = tf.constant(x)
@@ -63,6 +63,26 @@ def test_columns_pass_their_gradient_on():
     np.testing.assert_array_equal(
         ops.convert_to_numpy(some), np.take_along_axis(VALUES, columns, 1)
     )
+
+
+def test_cross_entropy_of_chosen_and_its_gradient():
+    mask = np.array([[1, 0, 1, 1], [0, 1, 0, 0], [1, 1, 1, 1]], bool)
+    logits = (VALUES * 30).astype("float64")
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    targets = mask / mask.sum(1, keepdims=True)
+    expected = np.log(powers.sum(1)) + logits.max(1) - (targets * logits).sum(1)
+
+    def function(x):
+        return kernels.cross_entropy_of_chosen(x, ops.convert_to_tensor(mask))
+
+    value = function(ops.convert_to_tensor(VALUES * 30))
+    np.testing.assert_allclose(ops.convert_to_numpy(value), expected, rtol=1e-5, atol=1e-5)
+    weights = np.array([1.0, -2.0, 0.5], "float32")
+    found = gradient(
+        lambda x: function(x) * ops.convert_to_tensor(weights), (VALUES * 30).astype("float32")
+    )
+    slope = weights[:, None] * (powers / powers.sum(1, keepdims=True) - targets)
+    np.testing.assert_allclose(found, slope, rtol=1e-5, atol=1e-6)
 
 
 def test_softplus_and_its_gradient():

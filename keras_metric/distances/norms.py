@@ -35,7 +35,7 @@ def squared_lengths(rows):
 def scaled(anchors, candidates):
     """Both over one constant, which is 1 unless squares would leave the range of float32."""
     both = of_both(precise, anchors, candidates)
-    peaks = of_both(lambda x: ops.max(ops.abs(x)), *both)
+    peaks = of_both(lambda x: ops.amax(ops.abs(x)), *both)
     peak = ops.stop_gradient(peaks[0] if peaks[0] is peaks[1] else ops.maximum(*peaks))
     out_of_range = ops.logical_or(peak > _HUGE, ops.logical_and(peak > _LEAST, peak < 1 / _HUGE))
     scale = ops.where(out_of_range, peak, ops.ones_like(peak))
@@ -68,7 +68,7 @@ def signal(centred):
 
 
 def is_zero(rows):
-    return ops.max(ops.abs(rows), axis=-1) == 0
+    return ops.amax(ops.abs(rows), axis=-1) == 0
 
 
 def angle(apart, together):

@@ -57,7 +57,7 @@ class Head(keras.layers.Layer):
 
     def similarities(self, embeddings):
         """(B, D) -> (B, classes): the cosine with the nearest center of each class."""
-        return ops.max(self.cosines(embeddings), axis=-1)
+        return ops.amax(self.cosines(embeddings), axis=-1)
 
     def cosines(self, embeddings):
         """(B, D) -> (B, classes, centers)."""

@@ -6,6 +6,7 @@ from keras_metric.arguments import number, serializable
 from keras_metric.distances import root, unit
 from keras_metric.heads._base import Head, HeadLoss, cross_entropy
 from keras_metric.heads.margins import CosFaceLoss
+from keras_metric.kernels import all_products
 from keras_metric.pairs import masked_logsumexp
 
 __all__ = ["ProxyAnchor", "ProxyNCA", "SoftTriple"]
@@ -89,7 +90,7 @@ class SoftTriple(Head):
     def center_distance(self):
         """The mean distance between two centers of one class."""
         centers = ops.reshape(unit(self.class_weights), (self.classes, self.centers, -1))
-        cosines = ops.matmul(centers, ops.transpose(centers, (0, 2, 1)))
+        cosines = all_products(centers, centers)
         between = ops.triu(root(ops.relu(2 - 2 * cosines)), k=1)
         return 2 * ops.sum(between) / (self.classes * self.centers * (self.centers - 1))
 

@@ -110,7 +110,7 @@ class PairLoss(RowLoss):
     def _counted(self, batch):
         if self.rows_per_block is None and (self.context is None or batch.is_whole()):
             pairs = self._pairs(batch)
-            return self._value_and_count(pairs, self.context and self.context(pairs))
+            return self._value_and_count(pairs, self.context and self.context(pairs), batch)
         context = self._context(batch)
         width = batch.candidates.shape[1]
         shared = batch.candidates
@@ -119,7 +119,7 @@ class PairLoss(RowLoss):
 
         def block(rows):
             pairs = self._pairs(rows._replace(candidates=rows.candidates[:, :width]))
-            value, counts = self._value_and_count(pairs, rows.candidates[:, width:])
+            value, counts = self._value_and_count(pairs, rows.candidates[:, width:], rows)
             return ops.stack([value, ops.cast(counts, value.dtype)], axis=1)
 
         columns = self._by_rows(block, batch._replace(candidates=shared))
@@ -138,8 +138,15 @@ class PairLoss(RowLoss):
         known = named and self._distance is not distances.negative_dot
         return number(name, value, least=0 if known else None)
 
-    def _value_and_count(self, pairs, context):
+    def _value_and_count(self, pairs, context, batch):
         values = self.values(pairs) if self.context is None else self.values(pairs, context)
+        return self._where_counted(values, pairs, batch)
+
+    def _where_counted(self, values, pairs, batch):
+        """Values (A,), 0 where the anchor does not count, and whether it does, (A,) bool."""
+        alone = 0 if batch.offset is None else 1
+        if self.needs == "any" and self._miner is None and (batch.candidates.shape[0] or 0) > alone:
+            return values, ops.ones_like(values, dtype="bool")
         counts = has_needed(pairs, self.needs)
         return ops.where(counts, values, 0), counts
 

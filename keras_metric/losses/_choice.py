@@ -110,7 +110,7 @@ def mates_of(batch, most):
     mates = ops.where(places < last[:, None], mates, -1)
     if itself:
         mates = _without_own(mates, batch.offset)
-    return mates, ops.max(last - first) - itself
+    return mates, ops.amax(last - first) - itself
 
 
 def _without_own(mates, offset):

@@ -8,7 +8,6 @@ from keras import ops
 
 from keras_metric.kernels import with_columns
 from keras_metric.losses._base import PairLoss
-from keras_metric.losses._batch import has_needed
 from keras_metric.losses._choice import by_mates
 from keras_metric.pairs import Pairs
 
@@ -58,5 +57,6 @@ class RestLoss(PairLoss):
         every, d = with_columns(pairs.distances, places)
         pairs = pairs._replace(distances=every)
         values = self.of_positives(d, positives, self.rest(pairs))
-        counts = has_needed(Pairs(d, positives, pairs.negatives), self.needs)
-        return ops.stack([ops.where(counts, values, 0), ops.cast(counts, values.dtype)], axis=1)
+        few = Pairs(d, positives, pairs.negatives)
+        values, counts = self._where_counted(values, few, batch)
+        return ops.stack([values, ops.cast(counts, values.dtype)], axis=1)

@@ -55,7 +55,7 @@ COLUMNS = {
 
 def by_positives(pairs: Pairs, few: Callable, many: Callable):
     """few(mates) with mates (A, S) of the least of TIERS that holds all positives, else many()."""
-    most = ops.max(ops.sum(ops.cast(pairs.positives, "int32"), axis=1))
+    most = ops.amax(ops.sum(ops.cast(pairs.positives, "int32"), axis=1))
     tier = sum(ops.cast(most > tier, "int32") for tier in TIERS)
 
     def through_mates(slots):

@@ -179,7 +179,7 @@ class RankedListLoss(PairLoss):
         too_near = ops.relu(self.boundary - d)
         active = ops.logical_and(negatives, too_near > 0)
         weights = self.temperature * ops.where(active, ops.stop_gradient(too_near), 0)
-        weights = ops.exp(weights - ops.max(weights, axis=1, keepdims=True))
+        weights = ops.exp(weights - ops.amax(weights, axis=1, keepdims=True))
         total = ops.maximum(masked_sum(weights, active), 1e-30)
         push = masked_sum(weights * too_near, active) / total
         return (1 - self.balance) * pull + self.balance * push

@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_metric.arguments import number, serializable
 from keras_metric.distances import root
+from keras_metric.kernels import all_products
 from keras_metric.losses._base import PairLoss
 from keras_metric.losses._few import RestLoss
 from keras_metric.pairs import Pairs, masked_logsumexp, masked_max, masked_mean, masked_min
@@ -137,7 +138,7 @@ class AngularLoss(PairLoss):
         d, positives, negatives = pairs
         t, s = self._slope, 1 - d
         powers = ops.where(negatives, ops.exp(4 * t * s), 0)
-        sums = ops.matmul(powers, ops.transpose(context))
+        sums = all_products(powers, context)
         log_sums = ops.log(ops.where(sums > 0, sums, 1))
         terms = ops.softplus(log_sums - 2 * (1 + t) * s)
         return masked_mean(ops.where(sums > 0, terms, 0), positives)

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_metric.arguments import number, serializable
 from keras_metric.distances import precise, root, unit
+from keras_metric.kernels import all_products
 from keras_metric.losses._loss import GivenLoss
 from keras_metric.rows import at_least_one
 
@@ -63,7 +64,7 @@ class BarlowTwinsLoss(GivenLoss):
 
     def call(self, y_true, y_pred):
         (u, v), without = _views(y_pred, 2)
-        correlations = ops.matmul(ops.transpose(_standardised(u)), _standardised(v))
+        correlations = all_products(*(ops.transpose(_standardised(view)) for view in (u, v)))
         diagonal = ops.diagonal(correlations)
         redundant = ops.sum(ops.square(correlations)) - ops.sum(ops.square(diagonal))
         value = ops.sum(ops.square(1 - diagonal)) + self.redundancy * redundant
@@ -92,9 +93,9 @@ class SimSiamLoss(GivenLoss):
 
 def _spread(x, variance, covariance):
     """The variance and covariance terms of one view, a scalar; covariances over B - 1 samples."""
-    centred = x - ops.mean(x, axis=0, keepdims=True)
+    columns = ops.transpose(x - ops.mean(x, axis=0, keepdims=True))
     freedom = ops.maximum(ops.cast(ops.shape(x)[0], x.dtype) - 1, 1)
-    covariances = ops.matmul(ops.transpose(centred), centred) / freedom
+    covariances = all_products(columns, columns) / freedom
     variances = ops.diagonal(covariances)
     narrow = ops.mean(ops.relu(1 - ops.sqrt(variances + 1e-4)))
     others = covariances * (1 - ops.eye(x.shape[1], dtype=x.dtype))
@@ -106,7 +107,7 @@ def _standardised(x):
     """Columns of mean 0 and length 1; a constant column is 0."""
     centred = x - ops.mean(x, axis=0, keepdims=True)
     length = root(ops.sum(ops.square(centred), axis=0, keepdims=True))
-    rounding = 1e-5 * ops.max(ops.abs(x), axis=0, keepdims=True)
+    rounding = 1e-5 * ops.amax(ops.abs(x), axis=0, keepdims=True)
     flat = length <= rounding
     return ops.where(flat, 0, centred / ops.where(flat, 1, length))
 

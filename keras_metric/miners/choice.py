@@ -54,14 +54,14 @@ class EasyHard(Miner):
         if self.negative == "semi_hard":
             positives = one(d, positives, farthest=self.positive == "hard")
             limit = ops.where(positives, d, -np.inf)
-            farther = d > ops.max(limit, axis=1, keepdims=True)
+            farther = d > ops.amax(limit, axis=1, keepdims=True)
             chosen = ops.any(positives, axis=1, keepdims=True)
             negatives = ops.logical_and(ops.logical_and(negatives, farther), chosen)
             return Pairs(d, positives, one(d, negatives, farthest=False))
         if self.negative != "all":
             negatives = one(d, negatives, farthest=self.negative == "easy")
         if self.positive == "semi_hard":
-            limit = ops.min(ops.where(negatives, d, np.inf), axis=1, keepdims=True)
+            limit = ops.amin(ops.where(negatives, d, np.inf), axis=1, keepdims=True)
             chosen = ops.any(negatives, axis=1, keepdims=True)
             nearer = ops.logical_and(d < limit, chosen)
             positives = one(d, ops.logical_and(positives, nearer), farthest=True)

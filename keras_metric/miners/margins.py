@@ -50,8 +50,8 @@ class MultiSimilarity(Miner):
 
     def __call__(self, pairs: Pairs) -> Pairs:
         d, positives, negatives = pairs
-        nearest = ops.min(ops.where(negatives, d, np.inf), axis=1, keepdims=True)
-        farthest = ops.max(ops.where(positives, d, -np.inf), axis=1, keepdims=True)
+        nearest = ops.amin(ops.where(negatives, d, np.inf), axis=1, keepdims=True)
+        farthest = ops.amax(ops.where(positives, d, -np.inf), axis=1, keepdims=True)
         hard_positives = ops.logical_and(positives, d > nearest - self.epsilon)
         hard_negatives = ops.logical_and(negatives, d < farthest + self.epsilon)
         return Pairs(d, hard_positives, hard_negatives)

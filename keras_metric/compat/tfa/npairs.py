@@ -3,6 +3,7 @@
 from keras import ops
 
 from keras_metric.distances import precise
+from keras_metric.kernels import cross_entropy_of_chosen
 
 from ._base import BatchLoss, label_mask, returned_as, serializable
 
@@ -19,10 +20,7 @@ def npairs_loss(y_true, y_pred):
     Sohn, "Improved deep metric learning with multi-class N-pair loss objective", NIPS 2016, eq. 7
     """
     similarities = _square(y_pred)
-    same = label_mask(y_true)
-    share = 1 / ops.sum(ops.cast(same, similarities.dtype), axis=1, keepdims=True)
-    targets = ops.where(same, share, 0)
-    surprise = ops.categorical_crossentropy(targets, similarities, from_logits=True)
+    surprise = cross_entropy_of_chosen(similarities, label_mask(y_true))
     return returned_as(ops.mean(surprise), y_pred)
 
 

@@ -26,7 +26,7 @@ def triplet_semihard_loss(
     Schroff et al., "FaceNet", CVPR 2015. arXiv:1503.03832, section 3.2
     """
     d, positives, negatives = pairs_of(y_true, matrix_of(y_pred, distance_metric))
-    nearest = d <= ops.min(d, axis=1, keepdims=True)
+    nearest = d <= ops.amin(d, axis=1, keepdims=True)
     negatives = ops.where(ops.any(negatives, axis=1, keepdims=True), negatives, nearest)
     of_anchor = losses.TripletLoss(margin, "semi_hard").values(Pairs(d, positives, negatives))
     count = ops.sum(ops.cast(positives, d.dtype), axis=1)
@@ -52,8 +52,8 @@ def triplet_hard_loss(
     Hermans et al., "In defense of the triplet loss", 2017. arXiv:1703.07737, eq. 5
     """
     d, positives, negatives = pairs_of(y_true, matrix_of(y_pred, distance_metric))
-    farthest = ops.where(ops.any(positives, axis=1), masked_max(d, positives), ops.min(d, axis=1))
-    nearest = ops.where(ops.any(negatives, axis=1), masked_min(d, negatives), ops.max(d, axis=1))
+    farthest = ops.where(ops.any(positives, axis=1), masked_max(d, positives), ops.amin(d, axis=1))
+    nearest = ops.where(ops.any(negatives, axis=1), masked_min(d, negatives), ops.amax(d, axis=1))
     gap = farthest - nearest
     return returned_as(ops.mean(ops.softplus(gap) if soft else ops.relu(gap + margin)), y_pred)
 
