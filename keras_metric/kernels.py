@@ -14,6 +14,7 @@ __all__ = [
     "cross_entropy_of_chosen",
     "masked_logsumexp",
     "softplus",
+    "switch",
     "unit_rows",
     "with_columns",
 ]
@@ -79,6 +80,19 @@ def cross_entropy_of_chosen(logits, mask):
 def softplus(x):
     """log(1 + exp(x))."""
     return _softplus(x) if keras.backend.backend() == "tensorflow" else ops.softplus(x)
+
+
+def switch(index, branches):
+    """The result of the branch at a whole number, (): 0 for the first."""
+    if keras.backend.backend() != "torch":
+        return ops.switch(index, branches)
+    import torch
+
+    @torch.compiler.disable  # what depends on data ends a compiled graph, here without a warning
+    def known(index):
+        return int(index)
+
+    return branches[known(index)]()
 
 
 def unit_rows(x):

@@ -9,7 +9,7 @@ from keras_metric.kernels import unit_rows
 
 _HUGE = 1e15  # beyond it (or below its inverse) float32 squares leave the range: work on a scale
 _LARGEST = 1e38
-_LEAST = 1e-36  # its square root is taken in place of that of 0
+_LEAST = 2.0**-120  # its square root, taken in place of that of 0, is exact on every device
 
 
 def precise(x):

@@ -110,7 +110,8 @@ class PairLoss(RowLoss):
     def _counted(self, batch):
         if self.rows_per_block is None and (self.context is None or batch.is_whole()):
             pairs = self._pairs(batch)
-            return self._value_and_count(pairs, self.context and self.context(pairs), batch)
+            context = None if self.context is None else self.context(pairs)
+            return self._value_and_count(pairs, context, batch)
         context = self._context(batch)
         width = batch.candidates.shape[1]
         shared = batch.candidates
@@ -170,7 +171,8 @@ class PairLoss(RowLoss):
         def block(start, anchors, candidates):
             offset = None if batch.offset is None else batch.offset + start
             rows = batch._replace(anchors=anchors, candidates=candidates, offset=offset)
-            return function(rows._replace(words=words(start), mates=mates and mates(start)))
+            of_block = None if mates is None else mates(start)
+            return function(rows._replace(words=words(start), mates=of_block))
 
         return map_rows(block, batch.anchors, batch.candidates, rows_per_block=size, dtype=dtype)
 

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_metric import distances
+from keras_metric.kernels import switch
 from keras_metric.losses._base import PairLoss
 from keras_metric.losses._batch import has_needed
 
@@ -89,7 +90,7 @@ def by_mates(batch, tiers, few, many):
     mates, largest = mates_of(batch, tiers[-1])
     tier = sum(ops.cast(largest > tier, "int32") for tier in tiers)
     branches = [lambda tier=tier: few(batch._replace(mates=mates[:, :tier])) for tier in tiers]
-    return ops.switch(tier, [*branches, lambda: many(batch)])
+    return switch(tier, [*branches, lambda: many(batch)])
 
 
 def mates_of(batch, most):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from keras import ops
 
+from keras_metric.kernels import switch
 from keras_metric.pairs import Pairs, count_below, masked_mean
 
 __all__ = ["COLUMNS", "TIERS", "all_triplets", "by_positives", "semi_hard_of_many"]
@@ -66,7 +67,7 @@ def by_positives(pairs: Pairs, few: Callable, many: Callable):
         return few(ops.where(filled > 0, ops.cast(mates, "int32"), -1))
 
     branches = [lambda slots=slots: through_mates(slots) for slots in TIERS]
-    return ops.switch(tier, [*branches, many])
+    return switch(tier, [*branches, many])
 
 
 def semi_hard_of_many(pairs: Pairs, violation: Callable):

@@ -188,6 +188,6 @@ def value_and_gradient(loss, labels, points):
         points = points.detach().requires_grad_()
         value = loss(labels, points)
         value.backward()
-        value, gradient = value.detach().numpy(), points.grad
-        gradient = np.zeros(1) if gradient is None else gradient.numpy()
+        value, gradient = value.detach(), points.grad
+        gradient = np.zeros(1) if gradient is None else ops.convert_to_numpy(gradient)
     return float(value), np.asarray(gradient)

@@ -98,11 +98,7 @@ def value_and_gradient(function, inputs, dtype):
         ramp_sum(output).backward()
         gradient = inputs.grad
     assert keras.backend.standardize_dtype(output.dtype) == dtype
-    return tuple(as_array(ops.cast(x, "float32")) for x in (output, gradient))
-
-
-def as_array(x):
-    return x.detach().numpy() if keras.backend.backend() == "torch" else np.asarray(x)
+    return tuple(ops.convert_to_numpy(ops.cast(x, "float32")) for x in (output, gradient))
 
 
 @pytest.mark.parametrize("name", NAMES)
