@@ -65,10 +65,14 @@ class Device:
         return value, seconds, peak
 
 
-def contenders_of(backend: str) -> list[str]:
-    names = ["pytorch-metric-learning"] if backend == "torch" else []
-    names = [name for name in names if importlib.util.find_spec(name.replace("-", "_"))]
-    return [*names, f"keras-metric/{backend}", f"floor/{backend}"]
+def contenders_of(backend: str, *, compiled: bool = False) -> list[str]:
+    """Those of the backend that are installed, and with `compiled` ours under torch.compile."""
+    names = [f"keras-metric/{backend}", f"floor/{backend}"]
+    if backend == "torch" and importlib.util.find_spec("pytorch_metric_learning"):
+        names.insert(0, "pytorch-metric-learning")
+    if backend == "torch" and compiled:
+        names.insert(-1, "keras-metric-compiled/torch")
+    return names
 
 
 def measure(device: Device, names, case, size, rounds, seconds, **options) -> dict[str, dict]:
@@ -111,6 +115,8 @@ def main() -> None:
     sizes = [128, 256, 512, 1024, 2048, 4096, 8192, 16384]
     add("--sizes", type=int, nargs="*", default=sizes, help="batches measured whole")
     add("--cases", nargs="+", choices=usual, default=usual, metavar="CASE")
+    add("--compiled", type=int, nargs="*", default=[128, 1024, 4096], metavar="SIZE",
+        help="batches that torch.compile is measured with, too")  # fmt: skip
     add("--large", type=int, nargs="*", default=[65_536, 262_144, 1_048_576],
         help="batches in row blocks, of --large-cases")  # fmt: skip
     add("--large-cases", nargs="+", choices=usual, default=["InfoNCE", "semi-hard"], metavar="CASE")
@@ -128,7 +134,9 @@ def main() -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     results = Results(chosen.out / f"gpu-{backend}.json")
     whole = [
-        (size, case, contenders_of(backend), {}) for case in chosen.cases for size in chosen.sizes
+        (size, case, contenders_of(backend, compiled=size in chosen.compiled), {})
+        for case in chosen.cases
+        for size in chosen.sizes
     ]
     blocks = [f"keras-metric-blocks/{backend}"]
     large = [(size, case, blocks, {"rows_per_block": chosen.rows})
