@@ -9,12 +9,13 @@ softmax cross-entropy passes over targets that are a mask.
 import keras
 from keras import ops
 
+from keras_metric.eager import in_columns, where
+
 __all__ = [
     "all_products",
     "cross_entropy_of_chosen",
     "masked_logsumexp",
     "softplus",
-    "switch",
     "unit_rows",
     "with_columns",
 ]
@@ -48,7 +49,7 @@ def with_columns(values, columns):
     """
     if keras.backend.backend() == "tensorflow":
         return _with_columns(values, columns)
-    return values, ops.take_along_axis(values, columns, axis=1)
+    return values, in_columns(values, columns)
 
 
 def masked_logsumexp(values, mask, scale: float = 1.0, *, axis: int = -1):
@@ -59,7 +60,7 @@ def masked_logsumexp(values, mask, scale: float = 1.0, *, axis: int = -1):
     away = -_HUGE / scale if abs(scale) > 1 else (-_HUGE if scale > 0 else _HUGE)
     if keras.backend.backend() == "tensorflow":
         return _masked_logsumexp(values, mask, scale, away, axis)
-    chosen = ops.where(mask, values, away)
+    chosen = where(mask, values, away)
     nearest = (ops.amax if scale > 0 else ops.amin)(chosen, axis=axis, keepdims=True)
     peak = ops.stop_gradient(nearest)
     total = ops.sum(ops.exp(scale * (chosen - peak)), axis=axis)
@@ -74,25 +75,12 @@ def cross_entropy_of_chosen(logits, mask):
     if keras.backend.backend() == "tensorflow":
         return _cross_entropy_of_chosen(logits, mask)
     share = 1 / ops.sum(ops.cast(mask, logits.dtype), axis=1)
-    return ops.logsumexp(logits, axis=1) - share * ops.sum(ops.where(mask, logits, 0), axis=1)
+    return ops.logsumexp(logits, axis=1) - share * ops.sum(where(mask, logits, 0), axis=1)
 
 
 def softplus(x):
     """log(1 + exp(x))."""
     return _softplus(x) if keras.backend.backend() == "tensorflow" else ops.softplus(x)
-
-
-def switch(index, branches):
-    """The result of the branch at a whole number, (): 0 for the first."""
-    if keras.backend.backend() != "torch":
-        return ops.switch(index, branches)
-    import torch
-
-    @torch.compiler.disable  # what depends on data ends a compiled graph, here without a warning
-    def known(index):
-        return int(index)
-
-    return branches[known(index)]()
 
 
 def unit_rows(x):
@@ -101,7 +89,7 @@ def unit_rows(x):
         return _unit_rows(x)
     largest = ops.stop_gradient(ops.amax(ops.abs(x), axis=-1, keepdims=True))
     nothing = largest <= _LEAST
-    x = x * ops.where(nothing, 0, ops.reciprocal(largest))
+    x = x * where(nothing, 0, ops.reciprocal(largest))
     squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
     return x * ops.rsqrt(squares + ops.cast(nothing, x.dtype))
 

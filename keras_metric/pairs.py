@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
+from keras_metric.eager import at_least, where
 from keras_metric.kernels import masked_logsumexp
 from keras_metric.labels import as_labels, same_class
 
@@ -70,25 +71,25 @@ def from_words(distances, words, candidate_words, *, offset=0, multi_label: bool
 
 def masked_sum(values, mask):
     """The sum of the chosen values of each row, 0 where none is chosen."""
-    return ops.sum(ops.where(mask, values, 0), axis=-1)
+    return ops.sum(where(mask, values, 0), axis=-1)
 
 
 def masked_mean(values, mask):
     """The mean of the chosen values of each row, 0 where none is chosen."""
     count = ops.sum(ops.cast(mask, values.dtype), axis=-1)
-    return masked_sum(values, mask) / ops.maximum(count, 1)
+    return masked_sum(values, mask) / at_least(count, 1)
 
 
 def masked_max(values, mask):
     """The largest chosen value of each row, 0 where none is chosen."""
-    largest = ops.amax(ops.where(mask, values, -np.inf), axis=-1)
-    return ops.where(ops.any(mask, axis=-1), largest, 0)
+    largest = ops.amax(where(mask, values, -np.inf), axis=-1)
+    return where(ops.any(mask, axis=-1), largest, 0)
 
 
 def masked_min(values, mask):
     """The smallest chosen value of each row, 0 where none is chosen."""
-    smallest = ops.amin(ops.where(mask, values, np.inf), axis=-1)
-    return ops.where(ops.any(mask, axis=-1), smallest, 0)
+    smallest = ops.amin(where(mask, values, np.inf), axis=-1)
+    return where(ops.any(mask, axis=-1), smallest, 0)
 
 
 def count_below(in_order, limits, *, strictly: bool):

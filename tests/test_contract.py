@@ -18,7 +18,7 @@ MARGINS = sorted(
 )
 FIXED_DISTANCE = {"AngularLoss"}
 FEW_BINS = {"FastAPLoss": {"bins": 3}, "HistogramLoss": {"bins": 3}}  # quicker to compile
-BRANCHING = {"triplet_loss"}  # torch ends a graph where data decide what follows
+BRANCHING = losses.TripletLoss  # torch ends a graph where data decide what follows
 DEGENERATE = {
     "no positive": lambda x: (np.arange(len(x)), x),
     "no negative": lambda x: (np.zeros(len(x), int), x),
@@ -87,7 +87,7 @@ def of_torch(loss, labels, x, jit):
     x.requires_grad_()
     if jit:
         torch.compiler.reset()
-        whole = loss.name not in BRANCHING
+        whole = not isinstance(loss, BRANCHING)
         loss = torch.compile(loss, backend="aot_eager", fullgraph=whole)
         labels = ops.convert_to_tensor(labels)
     value = loss(labels, x)

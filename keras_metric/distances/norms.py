@@ -5,6 +5,7 @@ import math
 from keras import ops
 from keras.backend import standardize_dtype
 
+from keras_metric.eager import at_least, largest_magnitude, where
 from keras_metric.kernels import unit_rows
 
 _HUGE = 1e15  # beyond it (or below its inverse) float32 squares leave the range: work on a scale
@@ -20,7 +21,7 @@ def precise(x):
 
 def root(squares):
     """The square root, with value and gradient 0 at 0 and below."""
-    return ops.sqrt(ops.maximum(squares, _LEAST)) - math.sqrt(_LEAST)
+    return ops.sqrt(at_least(squares, _LEAST)) - math.sqrt(_LEAST)
 
 
 def unit(x):
@@ -35,10 +36,10 @@ def squared_lengths(rows):
 def scaled(anchors, candidates):
     """Both over one constant, which is 1 unless squares would leave the range of float32."""
     both = of_both(precise, anchors, candidates)
-    peaks = of_both(lambda x: ops.amax(ops.abs(x)), *both)
-    peak = ops.stop_gradient(peaks[0] if peaks[0] is peaks[1] else ops.maximum(*peaks))
+    peaks = of_both(largest_magnitude, *both)
+    peak = peaks[0] if peaks[0] is peaks[1] else ops.maximum(*peaks)
     out_of_range = ops.logical_or(peak > _HUGE, ops.logical_and(peak > _LEAST, peak < 1 / _HUGE))
-    scale = ops.where(out_of_range, peak, ops.ones_like(peak))
+    scale = where(out_of_range, peak, 1)
     inverse = ops.reciprocal(scale)
     return of_both(lambda x: x * inverse, *both), scale
 

@@ -8,6 +8,7 @@ from keras.backend import is_float_dtype, standardize_dtype
 from keras_metric import distances
 from keras_metric.arguments import number, whole
 from keras_metric.blocks import map_rows
+from keras_metric.eager import where
 from keras_metric.labels import as_labels
 from keras_metric.losses._batch import Batch, has_needed, refuse_none, rows_of, slices
 from keras_metric.losses._loss import RowLoss
@@ -149,7 +150,7 @@ class PairLoss(RowLoss):
         if self.needs == "any" and self._miner is None and (batch.candidates.shape[0] or 0) > alone:
             return values, ops.ones_like(values, dtype="bool")
         counts = has_needed(pairs, self.needs)
-        return ops.where(counts, values, 0), counts
+        return where(counts, values, 0), counts
 
     def _context(self, batch):
         """(C, W) that `context` says of the candidates among themselves, or None."""

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_metric import distances
-from keras_metric.kernels import switch
+from keras_metric.eager import at_least, in_columns, rows_at, switch, where
 from keras_metric.losses._base import PairLoss
 from keras_metric.losses._batch import has_needed
 
@@ -48,7 +48,7 @@ class ChoosingLoss(PairLoss):
     def through_columns(self, pairs, mates):
         """Pairs -> (A,), with gradient through the distances of the pairs."""
         columns = self.columns(pairs, mates)
-        d = ops.take_along_axis(pairs.distances, ops.maximum(columns, 0), axis=1)
+        d = in_columns(pairs.distances, at_least(columns, 0))
         return self.of_distances(d, columns >= 0)
 
     def _counted(self, batch):
@@ -73,9 +73,9 @@ class ChoosingLoss(PairLoss):
         """Values and counts (A,), with gradient through the distances of the chosen rows alone."""
         chosen = self._by_rows(self._chosen, _without_gradient(batch), dtype="int32")
         columns, counts = chosen[:, :-1], chosen[:, -1] > 0
-        rows = ops.take(dense(batch.candidates), ops.maximum(columns, 0), axis=0)
+        rows = rows_at(dense(batch.candidates), at_least(columns, 0))
         d = distances.paired(self._distance)(batch.anchors[:, None], rows)
-        return ops.where(counts, self.of_distances(d, columns >= 0), 0), counts
+        return where(counts, self.of_distances(d, columns >= 0), 0), counts
 
     def _chosen(self, batch):
         """The columns of some anchors, and as a last one whether the anchor counts."""
@@ -108,7 +108,7 @@ def mates_of(batch, most):
     itself = 0 if batch.offset is None else 1
     places = first[:, None] + ops.arange(most + itself, dtype="int32")[None]
     mates = ops.take(order, ops.minimum(places, count - 1))
-    mates = ops.where(places < last[:, None], mates, -1)
+    mates = where(places < last[:, None], mates, -1)
     if itself:
         mates = _without_own(mates, batch.offset)
     return mates, ops.amax(last - first) - itself

@@ -6,6 +6,7 @@ needs is of size A x C.
 
 from keras import ops
 
+from keras_metric.eager import at_least, in_columns
 from keras_metric.kernels import with_columns
 from keras_metric.losses._base import PairLoss
 from keras_metric.losses._choice import by_mates
@@ -51,8 +52,8 @@ class RestLoss(PairLoss):
 
     def _block(self, batch):
         pairs = self._pairs(batch)
-        places = ops.maximum(batch.mates, 0)
-        are_positives = ops.take_along_axis(pairs.positives, places, axis=1)
+        places = at_least(batch.mates, 0)
+        are_positives = in_columns(pairs.positives, places)
         positives = ops.logical_and(batch.mates >= 0, are_positives)
         every, d = with_columns(pairs.distances, places)
         pairs = pairs._replace(distances=every)

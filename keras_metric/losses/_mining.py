@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from keras import ops
 
-from keras_metric.kernels import switch
+from keras_metric.eager import at_least, in_columns, switch, where
 from keras_metric.pairs import Pairs, count_below, masked_mean
 
 __all__ = ["COLUMNS", "TIERS", "all_triplets", "by_positives", "semi_hard_of_many"]
@@ -32,11 +32,11 @@ def easy_positive(pairs: Pairs, _):
 
 def semi_hard(pairs: Pairs, mates):
     """(A, 2 S): the positives among the mates (A, S), and each one's nearest negative beyond it."""
-    places = ops.maximum(mates, 0)
-    filled = ops.logical_and(mates >= 0, ops.take_along_axis(pairs.positives, places, axis=1))
-    near = ops.take_along_axis(-pairs.distances, places, axis=1)
+    places = at_least(mates, 0)
+    filled = ops.logical_and(mates >= 0, in_columns(pairs.positives, places))
+    near = in_columns(-pairs.distances, places)
     columns = ops.concatenate([mates, _nearest_beyond(pairs, near, filled)], axis=1)
-    return ops.where(ops.concatenate([filled, filled], axis=1), columns, -1)
+    return where(ops.concatenate([filled, filled], axis=1), columns, -1)
 
 
 def hardest_semi_hard(pairs: Pairs, _):
@@ -64,7 +64,7 @@ def by_positives(pairs: Pairs, few: Callable, many: Callable):
         if (pairs.positives.shape[1] or 0) < slots:
             positives = ops.pad(positives, [[0, 0], [0, slots]])
         filled, mates = ops.top_k(positives, slots)
-        return few(ops.where(filled > 0, ops.cast(mates, "int32"), -1))
+        return few(where(filled > 0, ops.cast(mates, "int32"), -1))
 
     branches = [lambda slots=slots: through_mates(slots) for slots in TIERS]
     return switch(tier, [*branches, many])
@@ -73,13 +73,13 @@ def by_positives(pairs: Pairs, few: Callable, many: Callable):
 def semi_hard_of_many(pairs: Pairs, violation: Callable):
     """Semi-hard with the row sorted once: the mean violation of an anchor, (A,)."""
     d, positives, negatives = pairs
-    away = ops.where(negatives, ops.stop_gradient(d), np.inf)
+    away = where(negatives, ops.stop_gradient(d), np.inf)
     order = ops.argsort(away, axis=1)
-    in_order = ops.take_along_axis(away, order, axis=1)
+    in_order = in_columns(away, order)
     nearer = count_below(in_order, ops.stop_gradient(d), strictly=False)
     last = ops.sum(ops.cast(negatives, "int32"), axis=1, keepdims=True) - 1
-    chosen = ops.take_along_axis(order, ops.clip(nearer, 0, ops.maximum(last, 0)), axis=1)
-    return masked_mean(violation(d - ops.take_along_axis(d, chosen, axis=1)), positives)
+    chosen = in_columns(order, ops.clip(nearer, 0, at_least(last, 0)))
+    return masked_mean(violation(d - in_columns(d, chosen)), positives)
 
 
 def all_triplets(pairs: Pairs, margin: float):
@@ -98,31 +98,31 @@ def all_triplets(pairs: Pairs, margin: float):
 def _all_of_few(pairs, mates, margin):
     """One pass over the row for each positive counts the negatives within its reach."""
     d, _, negatives = pairs
-    reach = ops.take_along_axis(d, ops.maximum(mates, 0), axis=1) + margin
-    away = ops.where(negatives, ops.stop_gradient(d), np.inf)
-    limits = ops.where(mates >= 0, ops.stop_gradient(reach), -np.inf)
+    reach = in_columns(d, at_least(mates, 0)) + margin
+    away = where(negatives, ops.stop_gradient(d), np.inf)
+    limits = where(mates >= 0, ops.stop_gradient(reach), -np.inf)
     within = [
         ops.cast(away < limits[:, slot : slot + 1], d.dtype) for slot in range(limits.shape[1])
     ]
     counts = ops.stack([ops.sum(one, axis=1) for one in within], axis=1)
     total = ops.sum(counts * reach, axis=1) - ops.sum(sum(within) * d, axis=1)
-    return ops.relu(total) / ops.maximum(ops.sum(counts, axis=1), 1)
+    return ops.relu(total) / at_least(ops.sum(counts, axis=1), 1)
 
 
 def _all_of_many(pairs, margin):
     """By sorting, counting and prefix sums: the negatives within reach are the first in order."""
     d, positives, negatives = pairs
-    order = ops.argsort(ops.where(negatives, ops.stop_gradient(d), np.inf), axis=1)
-    is_negative = ops.take_along_axis(negatives, order, axis=1)
-    in_order = ops.take_along_axis(d, order, axis=1)
-    sums = ops.cumsum(ops.where(is_negative, in_order, 0), axis=1)
+    order = ops.argsort(where(negatives, ops.stop_gradient(d), np.inf), axis=1)
+    is_negative = in_columns(negatives, order)
+    in_order = in_columns(d, order)
+    sums = ops.cumsum(where(is_negative, in_order, 0), axis=1)
     reach = d + margin
-    count = count_below(ops.where(is_negative, in_order, np.inf), reach, strictly=True)
-    sum_below = ops.take_along_axis(sums, ops.maximum(count - 1, 0), axis=1)
+    count = count_below(where(is_negative, in_order, np.inf), reach, strictly=True)
+    sum_below = in_columns(sums, at_least(count - 1, 0))
     count = ops.cast(count, d.dtype)
-    hinges = ops.where(positives, ops.relu(count * reach - ops.where(count > 0, sum_below, 0)), 0)
-    active = ops.sum(ops.where(positives, count, 0), axis=1)
-    return ops.sum(hinges, axis=1) / ops.maximum(active, 1)
+    hinges = where(positives, ops.relu(count * reach - where(count > 0, sum_below, 0)), 0)
+    active = ops.sum(where(positives, count, 0), axis=1)
+    return ops.sum(hinges, axis=1) / at_least(active, 1)
 
 
 def _nearest_beyond(pairs, near, filled):
@@ -130,14 +130,14 @@ def _nearest_beyond(pairs, near, filled):
 
     Where `filled` is False any column will do.
     """
-    negatives = ops.where(pairs.negatives, -pairs.distances, -np.inf)
+    negatives = where(pairs.negatives, -pairs.distances, -np.inf)
     slots = [near[:, slot : slot + 1] for slot in range(near.shape[1])]
     found = [_largest(negatives, negatives < limit) for limit in slots]
     value, nearest = (ops.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
     exists = value > -np.inf
 
     def or_farthest():
-        return ops.where(exists, nearest, _largest(pairs.distances, pairs.negatives)[1])
+        return where(exists, nearest, _largest(pairs.distances, pairs.negatives)[1])
 
     if (pairs.distances.shape[1] or SHORT) < SHORT:
         return or_farthest()
@@ -147,5 +147,5 @@ def _nearest_beyond(pairs, near, filled):
 
 def _largest(values, mask):
     """(A, 1) each: the largest chosen value of a row, -inf where none is chosen, and its column."""
-    value, column = ops.top_k(ops.where(mask, values, -np.inf), 1)
+    value, column = ops.top_k(where(mask, values, -np.inf), 1)
     return value, ops.cast(column, "int32")
