@@ -82,7 +82,9 @@ def chart(cells: list[dict], order: list[str], path: Path, size_name: str) -> No
     figure, axes = plt.subplots(
         2 * bands, columns, figsize=(3.2 * columns, 5.6 * bands + 0.8), sharex=True, squeeze=False
     )
-    colours = dict(zip(order, plt.get_cmap("tab10").colors * 2, strict=False))
+    floors = dict.fromkeys((name for name in order if name.startswith("floor")), "grey")
+    others = [name for name in order if name not in floors]
+    colours = dict(zip(others, plt.get_cmap("tab10").colors * 2, strict=False)) | floors
     for place in range(len(cases), columns * bands):
         for axis in axes[2 * (place // 5) : 2 * (place // 5) + 2, place % 5]:
             axis.set_visible(False)
