@@ -98,6 +98,19 @@ def test_all_products():
     np.testing.assert_allclose(ops.convert_to_numpy(products), VALUES @ VALUES.T, rtol=1e-6)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="the others have no such argument")
+def test_products_are_of_full_precision_unless_one_has_set_another():
+    """On a GPU JAX rounds the factors otherwise; a processor computes the same either way."""
+    import jax
+
+    def asked():
+        return str(jax.make_jaxpr(kernels.all_products)(VALUES, VALUES))
+
+    assert "HIGHEST" in asked()
+    with jax.default_matmul_precision("bfloat16"):
+        assert "HIGHEST" not in asked()
+
+
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("graph", [False, True])
 def test_second_derivatives_of_a_masked_logsumexp(graph):
