@@ -1,7 +1,7 @@
-"""Operations that torch, which runs one after the other, does in fewer steps than `keras.ops`.
+"""Operations in fewer steps than `keras.ops` takes, above all on torch, which runs them one by one.
 
-`keras.ops` makes a tensor of every number that it is given, on a GPU a copy and a wait each. On
-TensorFlow and JAX, which compile what a loss does, these are the operations of the same names.
+There `keras.ops` makes a tensor of every number that it is given, on a GPU a copy and a wait each.
+On TensorFlow and JAX, which compile what a loss does, most are the operations of `keras.ops`.
 """
 
 import math
@@ -44,11 +44,15 @@ def largest_magnitude(x):
 
 def rows_at(rows, places):
     """Rows (C, D) at places of any shape (...), int32 from 0 on: (..., D)."""
-    if keras.backend.backend() != "torch":
-        return ops.take(rows, places, axis=0)
-    import torch
+    if keras.backend.backend() == "torch":
+        import torch
 
-    return torch.nn.functional.embedding(places, rows)
+        return torch.nn.functional.embedding(places, rows)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.gather(rows, places)
+    return ops.take(rows, places, axis=0)
 
 
 def switch(index, branches):

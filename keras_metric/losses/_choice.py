@@ -74,7 +74,7 @@ class ChoosingLoss(PairLoss):
         chosen = self._by_rows(self._chosen, _without_gradient(batch), dtype="int32")
         columns, counts = chosen[:, :-1], chosen[:, -1] > 0
         rows = rows_at(dense(batch.candidates), at_least(columns, 0))
-        d = distances.paired(self._distance)(batch.anchors[:, None], rows)
+        d = distances.paired(self._distance)(ops.expand_dims(batch.anchors, 1), rows)
         return where(counts, self.of_distances(d, columns >= 0), 0), counts
 
     def _chosen(self, batch):

@@ -93,8 +93,8 @@ class TripletLoss(ChoosingLoss):
         return _mining.COLUMNS[self.mining](pairs, mates)
 
     def of_distances(self, d, filled):
-        half = d.shape[1] // 2
-        return masked_mean(self._violation(d[:, :half] - d[:, half:]), filled[:, :half])
+        positive, negative = ops.split(d, 2, axis=1)
+        return masked_mean(self._violation(positive - negative), ops.split(filled, 2, axis=1)[0])
 
     def _swapped(self, pairs, nearest_of_candidates):
         """The anchor's one positive, and the nearer of their two nearest negatives."""
