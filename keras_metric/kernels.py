@@ -9,7 +9,7 @@ softmax cross-entropy passes over targets that are a mask.
 import keras
 from keras import ops
 
-from keras_metric.eager import in_columns, where
+from keras_metric.eager import at_least, in_columns, where
 
 __all__ = [
     "all_products",
@@ -70,11 +70,11 @@ def masked_logsumexp(values, mask, scale: float = 1.0, *, axis: int = -1):
 def cross_entropy_of_chosen(logits, mask):
     """log sum exp of a row minus the mean of its chosen values, (A, C), (A, C) -> (A,).
 
-    Softmax cross-entropy against targets spread evenly over the mask, of which no row is empty.
+    Softmax cross-entropy against targets spread evenly over the mask; of an empty row, the first.
     """
     if keras.backend.backend() == "tensorflow":
         return _cross_entropy_of_chosen(logits, mask)
-    share = 1 / ops.sum(ops.cast(mask, logits.dtype), axis=1)
+    share = 1 / at_least(ops.sum(ops.cast(mask, logits.dtype), axis=1), 1)
     return ops.logsumexp(logits, axis=1) - share * ops.sum(where(mask, logits, 0), axis=1)
 
 
@@ -145,7 +145,7 @@ def _cross_entropy_of_chosen(logits, mask):
         peak = tf.reduce_max(logits, axis=1, keepdims=True)
         powers = tf.exp(logits - peak)
         total = of_rows(powers)
-        share = 1 / of_rows(tf.cast(mask, logits.dtype))
+        share = tf.math.reciprocal_no_nan(of_rows(tf.cast(mask, logits.dtype)))
         chosen = share * of_rows(tf.where(mask, logits, 0))
 
         def gradient(upstream):

@@ -1,9 +1,8 @@
 """Batches of any number of rows, 0 included."""
 
-import keras
 from keras import ops
 
-__all__ = ["at_least_one", "known"]
+__all__ = ["at_least_one"]
 
 
 def at_least_one(*arrays):
@@ -23,19 +22,6 @@ def at_least_one(*arrays):
         for x in tensors
     ]
     return (*filled, lambda rows: rows[:count])
-
-
-def known(tensor):
-    """The values as a NumPy array, or None while a graph is being traced and there are none."""
-    if keras.backend.backend() == "torch":
-        import torch
-
-        if torch.compiler.is_compiling():
-            return None
-    try:
-        return ops.convert_to_numpy(tensor)
-    except (NotImplementedError, TypeError):
-        return None
 
 
 def _as_it_is(rows):

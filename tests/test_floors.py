@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "keras_metric"
 
 FLOORS = {
     "version": -1,
+    "eager": -2,
     "arguments": -1,
     "kernels": -1,
     "labels": -1,
@@ -40,6 +41,7 @@ STRANGERS = {"losses", "convert", "cam"}
 BACKENDS = {"tensorflow", "jax", "torch"}
 MEET_A_BACKEND = {
     "cam/gradients.py",
+    "eager.py",
     "kernels.py",
     "blocks.py",
     "replicas.py",

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_metric import pairs
+from keras_metric import distances, pairs
 from keras_metric.labels import as_labels
 
 LABELS = np.array([3, 1, 3, 3, 2])
@@ -128,3 +128,10 @@ def test_labels_of_a_compiled_step_stay_exact(rng):
     model.compile(loss=TripletLoss(0.5))
     first, second = (model.evaluate(x, labels + k, batch_size=8, verbose=0) for k in (0, 2**30))
     assert first == second
+
+
+def test_arrays_serve_as_tensors_do():
+    values, mask = np.array([[1.0, 2.0, 4.0]], "float32"), np.array([[True, False, True]])
+    assert float(pairs.masked_mean(values, mask)[0]) == 2.5
+    assert float(pairs.masked_max(values, mask)[0]) == 4
+    assert float(distances.root(values)[0, 2]) == 2

@@ -63,6 +63,7 @@ class PairLoss(RowLoss):
         self.multi_label = multi_label
         self._distance = distances.get(distance)
         self._miner = _miner(miner)
+        self._drops = self._miner is not None  # pairs, so that an anchor may be left with none
 
     def __call__(self, labels, embeddings, sample_weight=None):
         """The reduced loss of labels (B,) or (B, 1) and embeddings (B, D)."""
@@ -147,7 +148,7 @@ class PairLoss(RowLoss):
     def _where_counted(self, values, pairs, batch):
         """Values (A,), 0 where the anchor does not count, and whether it does, (A,) bool."""
         alone = 0 if batch.offset is None else 1
-        if self.needs == "any" and self._miner is None and (batch.candidates.shape[0] or 0) > alone:
+        if self.needs == "any" and not self._drops and (batch.candidates.shape[0] or 0) > alone:
             return values, ops.ones_like(values, dtype="bool")
         counts = has_needed(pairs, self.needs)
         return where(counts, values, 0), counts

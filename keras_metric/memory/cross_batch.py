@@ -138,5 +138,5 @@ def _among(valid, loss: PairLoss) -> PairLoss:
         pairs = Pairs(distances, positives & valid[None], negatives & valid[None])
         return loss._mined(pairs, candidates)
 
-    chosen._mined = mined
+    chosen._mined, chosen._drops = mined, True
     return chosen

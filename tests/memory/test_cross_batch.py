@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_metric import losses
 from keras_metric.losses import TripletLoss
@@ -204,3 +205,22 @@ def test_refuses_what_it_cannot_use(rng):
     model.compile("sgd", "mse")
     with pytest.raises(TypeError, match="PairLoss.*Received: 'mse'"):
         fit(model, *next(batches(rng, 1)))
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Ones(PairLoss):
+    """1 wherever an anchor has any pair."""
+
+    needs = "any"
+
+    def values(self, pairs):
+        return ops.ones_like(pairs.distances[:, 0])
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_what_the_memory_hides_is_no_pair(hidden, rng):
+    rows = rng.normal(size=(5, 3)).astype("float32")
+    labels = np.arange(5)
+    valid = ops.convert_to_tensor([True] + 4 * [not hidden])
+    loss = _among(valid, Ones())
+    assert float(loss.loss_against(labels[:1], rows[:1], labels, rows, 0)) == (not hidden)
