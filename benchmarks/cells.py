@@ -23,8 +23,8 @@ from make import OURS, default_folder, interpreter
 ROOT = Path(__file__).resolve().parent.parent
 GIB = 2**30
 SMALL = 512  # up to here workers start two at a time
-HERE = (OURS, f"{OURS}-blocks", "floor", "antialias", "faiss", "scikit-learn", "approximate-ivf",
-        "approximate-hnsw")  # fmt: skip
+HERE = (OURS, f"{OURS}-blocks", f"{OURS}-compiled", "floor", "antialias", "faiss", "scikit-learn",
+        "approximate-ivf", "approximate-hnsw")  # fmt: skip
 LARGE = 3 * GIB  # a contender above this does not stay alive beside the others
 
 
@@ -135,7 +135,7 @@ def run_group(module, case, size, contenders, *, rounds, seconds, memory) -> dic
         except Failed as error:
             cells[contender] = {"failed": str(error)}
     for turn in range(rounds):
-        for contender in _turned(list(waiting), turn):
+        for contender in turned(list(waiting), turn):
             try:
                 waiting[contender].take()
             except Failed as error:
@@ -144,7 +144,7 @@ def run_group(module, case, size, contenders, *, rounds, seconds, memory) -> dic
     return cells | {contender: turns.finish() for contender, turns in waiting.items()}
 
 
-def _turned(contenders: list[str], turn: int) -> list[str]:
+def turned(contenders: list[str], turn: int) -> list[str]:
     """Another one begins each round: the threads of a step may still spin when the next begins."""
     first = turn % len(contenders) if contenders else 0
     return contenders[first:] + contenders[:first]

@@ -8,6 +8,8 @@ from types import ModuleType
 from cells import GIB, Results, run_group
 from tables import chart, machine, markdown
 
+WHEN_NAMED = ("/jax", "-compiled/torch", "-blocks/torch")  # run only where one names them
+
 
 def compare(
     contenders: ModuleType,
@@ -65,12 +67,18 @@ def check_agreement(cells: dict[str, dict]) -> None:
 
 def _arguments(contenders, sizes, cell_seconds, rounds, summary) -> argparse.Namespace:
     names = list(contenders.CONTENDERS)
-    usual = [name for name in names if not name.endswith("/jax")]
+    usual = [name for name in names if not name.endswith(WHEN_NAMED)]
     parser = argparse.ArgumentParser(description=summary)
     add = parser.add_argument
     add("--sizes", type=int, nargs="+", default=sizes)
-    add("--peers", nargs="+", choices=names, default=usual, metavar="NAME",
-        help=f"of {', '.join(names)}; all but JAX unless said")  # fmt: skip
+    add(
+        "--peers",
+        nargs="+",
+        choices=names,
+        default=usual,
+        metavar="NAME",
+        help=f"of {', '.join(names)}; by default none that ends in {', '.join(WHEN_NAMED)}",
+    )
     add("--cases", nargs="+", choices=contenders.CASES, default=contenders.CASES, metavar="CASE",
         help=f"of {', '.join(contenders.CASES)}")  # fmt: skip
     add("--budget-minutes", type=float, default=float("inf"), help="start no cells after this")
@@ -80,7 +88,11 @@ def _arguments(contenders, sizes, cell_seconds, rounds, summary) -> argparse.Nam
     add("--retry-failed", action="store_true", help="do again the cells that failed")
     add("--out", type=Path, default=Path(__file__).parent / "results", metavar="FOLDER")
     chosen = parser.parse_args()
-    images = contenders.IMAGES
-    if wrong := [size for size in chosen.sizes if size % images or size < 2 * images]:
-        parser.error(f"sizes must be multiples of {images}, from {2 * images}. Received: {wrong}")
+    check_sizes(parser, chosen.sizes, contenders.IMAGES)
     return chosen
+
+
+def check_sizes(parser: argparse.ArgumentParser, sizes: list[int], images: int) -> None:
+    """Ends the command for a size that is not two classes or more of so many images each."""
+    if wrong := [size for size in sizes if size % images or size < 2 * images]:
+        parser.error(f"sizes must be multiples of {images}, from {2 * images}. Received: {wrong}")

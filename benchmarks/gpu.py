@@ -19,7 +19,8 @@ from pathlib import Path
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # else its peak is its pool
 
 import losses_contenders
-from cells import Results
+from cells import Results, turned
+from command import check_sizes
 from losses_contenders import SOFTMAX, build
 from tables import chart, machine, markdown
 from worker import timed_round
@@ -100,7 +101,7 @@ def measure(device: Device, names, case, size, rounds, seconds, **options) -> di
     for turn in range(rounds):
         if not steps or (turn >= LEAST_ROUNDS and time.monotonic() - began > seconds):
             break
-        for name in list(steps)[turn % len(steps) :] + list(steps)[: turn % len(steps)]:
+        for name in turned(list(steps), turn):
             taken[name].append(statistics.median(timed_round(steps[name])))
     for name, rows in taken.items():
         cells[name] |= {"median": statistics.median(rows), "rounds": rows}
@@ -108,47 +109,65 @@ def measure(device: Device, names, case, size, rounds, seconds, **options) -> di
     return cells
 
 
-def main() -> None:
+def groups_of(chosen, backend: str):
+    """Size, case, contenders and options of each group: whole batches first, then row blocks."""
+    for case in chosen.cases:
+        for size in chosen.sizes:
+            yield size, case, contenders_of(backend, compiled=size in chosen.compiled), {}
+    for size in chosen.large:
+        for case in chosen.large_cases:
+            yield size, case, [f"keras-metric-blocks/{backend}"], {"rows_per_block": chosen.rows}
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     usual = [case for case in losses_contenders.CASES if case != SOFTMAX]
+    blocks = [case for case in losses_contenders.IN_BLOCKS if case in usual]
     sizes = [128, 256, 512, 1024, 2048, 4096, 8192, 16384]
     add("--sizes", type=int, nargs="*", default=sizes, help="batches measured whole")
-    add("--cases", nargs="+", choices=usual, default=usual, metavar="CASE")
+    add("--cases", nargs="+", choices=usual, default=usual, metavar="CASE",
+        help=f"of {', '.join(usual)}")  # fmt: skip
     add("--compiled", type=int, nargs="*", default=[128, 1024, 4096], metavar="SIZE",
         help="batches that torch.compile is measured with, too")  # fmt: skip
     add("--large", type=int, nargs="*", default=[65_536, 262_144, 1_048_576],
         help="batches in row blocks, of --large-cases")  # fmt: skip
-    add("--large-cases", nargs="+", choices=usual, default=["InfoNCE", "semi-hard"], metavar="CASE")
+    add("--large-cases", nargs="+", choices=blocks, default=["InfoNCE", "semi-hard"],
+        metavar="CASE", help=f"of {', '.join(blocks)}")  # fmt: skip
     add("--rows", type=int, default=1024, help="anchors a block of a large batch")
     add("--rounds", type=int, default=7, help="turns of each; the median is kept")
     add("--seconds", type=float, default=5, help="no new turn after this, once 3 are done")
     add("--budget-minutes", type=float, default=float("inf"), help="start no cells after this")
     add("--out", type=Path, default=Path(__file__).parent / "results", metavar="FOLDER")
     chosen = parser.parse_args()
-    backend = os.environ.get("KERAS_BACKEND", "")
-    if backend not in ("torch", "jax"):
-        parser.error(f"expected KERAS_BACKEND=torch or jax. Received: {backend!r}")
+    if os.environ.get("KERAS_BACKEND") not in ("torch", "jax"):
+        received = os.environ.get("KERAS_BACKEND")
+        parser.error(f"expected KERAS_BACKEND=torch or jax. Received: {received!r}")
+    check_sizes(parser, chosen.sizes + chosen.large, losses_contenders.IMAGES)
+    if min(chosen.rows, chosen.rounds) < 1:
+        parser.error(
+            f"expected --rows and --rounds from 1 on. Received: {chosen.rows} and {chosen.rounds}"
+        )
+    return chosen
+
+
+def main() -> None:
+    chosen, backend = arguments(), os.environ["KERAS_BACKEND"]
     device = Device(backend)
     print(f"{backend} on {device.name}", flush=True)
     chosen.out.mkdir(parents=True, exist_ok=True)
     results = Results(chosen.out / f"gpu-{backend}.json")
-    whole = [
-        (size, case, contenders_of(backend, compiled=size in chosen.compiled), {})
-        for case in chosen.cases
-        for size in chosen.sizes
-    ]
-    blocks = [f"keras-metric-blocks/{backend}"]
-    large = [(size, case, blocks, {"rows_per_block": chosen.rows})
-             for size in chosen.large for case in chosen.large_cases]  # fmt: skip
     for name in contenders_of(backend):
         build(name, "hard", 16)()  # loads kernels, so that the first cell is not charged
     began = time.monotonic()
-    for size, case, names, options in whole + large:
-        missing = [name for name in names
-                   if case in losses_contenders.CONTENDERS[name]
-                   and results.get(name, case, size) is None
-                   and not results.failed_below(name, case, size)]  # fmt: skip
+    for size, case, names, options in groups_of(chosen, backend):
+        missing = [
+            name
+            for name in names
+            if case in losses_contenders.CONTENDERS[name]
+            and results.get(name, case, size) is None
+            and not results.failed_below(name, case, size)
+        ]
         if not missing or time.monotonic() - began > 60 * chosen.budget_minutes:
             continue
         cells = measure(device, missing, case, size, chosen.rounds, chosen.seconds, **options)
