@@ -126,7 +126,7 @@ def _masked_logsumexp(values, mask, scale, away, axis):
         total = tf.reduce_sum(powers, axis=axis, keepdims=True)
 
         def gradient(upstream):
-            some = tf.abs(peak) < abs(away)
+            some = peak > away if away < 0 else peak < away
             return powers * tf.where(some, scale * tf.expand_dims(upstream, axis) / total, 0)
 
         return tf.squeeze(tf.math.log(total) + scale * peak, axis=axis), gradient

@@ -137,17 +137,19 @@ def test_second_derivatives_of_a_masked_logsumexp(graph):
 
 @pytest.mark.parametrize("size", [1e-30, 1e-3, 1, 1e30])
 def test_rows_of_length_1_and_their_gradient(size):
-    rows = np.concatenate([VALUES * size, np.zeros((1, 4))]).astype("float32")
-    x = rows[:3].astype("float64")
+    axis = [[0, 0, 5, 0]]  # its largest number is its length
+    rows = np.concatenate([VALUES * size, np.multiply(axis, size), np.zeros((1, 4))])
+    rows = rows.astype("float32")
+    x = rows[:4].astype("float64")
     lengths = np.linalg.norm(x, axis=1, keepdims=True)
     value = ops.convert_to_numpy(kernels.unit_rows(ops.convert_to_tensor(rows)))
-    np.testing.assert_allclose(value[:3], x / lengths, rtol=1e-5)
-    np.testing.assert_array_equal(value[3], 0)
+    np.testing.assert_allclose(value[:4], x / lengths, rtol=1e-5)
+    np.testing.assert_array_equal(value[4], 0)
     weights = np.array([1.0, -2.0, 0.5, 3.0])
     found = gradient(lambda x: kernels.unit_rows(x) * ops.cast(weights, "float32"), rows)
     along = (weights * x).sum(1, keepdims=True) * x / lengths**2
-    np.testing.assert_allclose(found[:3], (weights - along) / lengths, rtol=1e-4, atol=1e-5 / size)
-    np.testing.assert_array_equal(found[3], 0)
+    np.testing.assert_allclose(found[:4], (weights - along) / lengths, rtol=1e-4, atol=1e-5 / size)
+    np.testing.assert_array_equal(found[4], 0)
 
 
 @pytest.mark.tensorflow

@@ -136,8 +136,8 @@ class CircleLoss(RestLoss):
 
     def rest(self, pairs):
         d, m = pairs.distances, self.margin
-        push = ops.relu(1 + m - ops.stop_gradient(d)) * (1 - m - d)
-        return masked_logsumexp(push, pairs.negatives, self.gamma)
+        push = ops.relu(1 + m - ops.stop_gradient(d)) * (d - (1 - m))
+        return masked_logsumexp(push, pairs.negatives, -self.gamma)
 
     def of_positives(self, d, positives, rest):
         pull = ops.relu(ops.stop_gradient(d) + self.margin) * (d - self.margin)
