@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 from types import ModuleType
 
-from cells import GIB, Results, run_group
+from cells import GIB, SMALL, Results, run_starts
+from ratios import ratios
 from tables import chart, machine, markdown
 
 WHEN_NAMED = ("/jax", "-compiled/torch", "-blocks/torch")  # run only where one names them
@@ -20,12 +21,15 @@ def compare(
     cell_seconds: float,
     rounds: int,
     summary: str,
+    starts: int = 1,
 ) -> None:
     """Run the cells that are missing, smallest size first, and write the table and the chart.
 
-    contenders: a module with CASES, CONTENDERS (name -> its cases), IMAGES of each class, `build`.
+    contenders: a module with CASES, CONTENDERS (name -> its cases), IMAGES of each class, `build`;
+    one that has RATIOS, what `ratios` compares, gets that table, too.
+    starts: processes, one after another, of each contender of a small size.
     """
-    chosen = _arguments(contenders, sizes, cell_seconds, rounds, summary)
+    chosen = _arguments(contenders, sizes, cell_seconds, rounds, starts, summary)
     chosen.out.mkdir(parents=True, exist_ok=True)
     results = Results(chosen.out / f"{name}.json")
     if chosen.retry_failed:
@@ -47,11 +51,15 @@ def compare(
             break
         print(f"{size_name} = {size:,}, {case}: {', '.join(missing)}", flush=True)
         limits = {"seconds": chosen.cell_seconds, "memory": chosen.memory_gib * GIB}
-        cells = run_group(contenders.__name__, case, size, missing, rounds=chosen.rounds, **limits)
+        starts = chosen.starts if size <= SMALL else 1
+        group = contenders.__name__, case, size, missing
+        cells = run_starts(starts, *group, rounds=chosen.rounds, **limits)
         check_agreement(cells)
         results.add(case, size, cells, machine())
     values = getattr(contenders, "VALUE", None)
     text = markdown(results.cells, list(contenders.CONTENDERS), size_name=size_name, values=values)
+    if compared := getattr(contenders, "RATIOS", None):
+        text = f"{ratios(results.cells, *compared, size_name)}\n\n{text}"
     (chosen.out / f"{name}.md").write_text(text)
     chart(results.cells, list(contenders.CONTENDERS), chosen.out / f"{name}.png", size_name)
     print(text)
@@ -65,7 +73,7 @@ def check_agreement(cells: dict[str, dict]) -> None:
         raise ValueError(f"expected one value from all of our contenders. Received: {ours}")
 
 
-def _arguments(contenders, sizes, cell_seconds, rounds, summary) -> argparse.Namespace:
+def _arguments(contenders, sizes, cell_seconds, rounds, starts, summary) -> argparse.Namespace:
     names = list(contenders.CONTENDERS)
     usual = [name for name in names if not name.endswith(WHEN_NAMED)]
     parser = argparse.ArgumentParser(description=summary)
@@ -85,6 +93,8 @@ def _arguments(contenders, sizes, cell_seconds, rounds, summary) -> argparse.Nam
     add("--cell-seconds", type=float, default=cell_seconds, help="the most one answer may take")
     add("--memory-gib", type=float, default=21, help="the most one contender may hold")
     add("--rounds", type=int, default=rounds, help="turns of each; the median is kept")
+    add("--starts", type=int, default=starts,
+        help=f"processes of each, one after another, for sizes up to {SMALL}")  # fmt: skip
     add("--retry-failed", action="store_true", help="do again the cells that failed")
     add("--out", type=Path, default=Path(__file__).parent / "results", metavar="FOLDER")
     chosen = parser.parse_args()

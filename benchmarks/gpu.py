@@ -26,6 +26,7 @@ from tables import chart, machine, markdown
 from worker import timed_round
 
 LEAST_ROUNDS = 3
+TURN = 0.05  # seconds of steps in one turn: device time is dear
 
 
 class Device:
@@ -102,7 +103,7 @@ def measure(device: Device, names, case, size, rounds, seconds, **options) -> di
         if not steps or (turn >= LEAST_ROUNDS and time.monotonic() - began > seconds):
             break
         for name in turned(list(steps), turn):
-            taken[name].append(statistics.median(timed_round(steps[name])))
+            taken[name].append(statistics.median(timed_round(steps[name], TURN)))
     for name, rows in taken.items():
         cells[name] |= {"median": statistics.median(rows), "rounds": rows}
     device.forget()

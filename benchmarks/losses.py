@@ -18,6 +18,7 @@ if __name__ == "__main__":
         sizes=(128, 256, 512, 1024, 2048, 4096, 8192, 16384),
         size_name="B",
         cell_seconds=180,
-        rounds=7,
+        rounds=5,
+        starts=5,
         summary=__doc__.splitlines()[0],
     )

@@ -73,6 +73,15 @@ CONTENDERS = {
     "floor/torch": OURS,
     "floor/jax": OURS,
 }
+RATIOS = (
+    "keras-metric/tensorflow",
+    "floor/tensorflow",
+    {
+        "tensorflow-addons": "TF Addons",
+        "tensorflow-similarity": "TF Similarity",
+        "pytorch-metric-learning": "pytorch-metric-learning",
+    },
+)
 
 
 def batch(size: int, images: int) -> tuple[np.ndarray, np.ndarray]:

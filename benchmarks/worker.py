@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 SECONDS_PER_ROUND = 0.2
-STEPS_PER_ROUND = 20
 
 
 def resident(field: str) -> int:
@@ -40,9 +39,10 @@ def prefer_to_be_killed() -> None:
     Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-def timed_round(step) -> list[float]:
-    seconds = []
-    while not seconds or (sum(seconds) < SECONDS_PER_ROUND and len(seconds) < STEPS_PER_ROUND):
+def timed_round(step, length: float = SECONDS_PER_ROUND) -> list[float]:
+    """Seconds of each step, for so many seconds, at least one step."""
+    seconds, ends = [], time.perf_counter() + length
+    while not seconds or time.perf_counter() < ends:
         started = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - started)
