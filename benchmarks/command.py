@@ -99,6 +99,11 @@ def _arguments(contenders, sizes, cell_seconds, rounds, starts, summary) -> argp
     add("--out", type=Path, default=Path(__file__).parent / "results", metavar="FOLDER")
     chosen = parser.parse_args()
     check_sizes(parser, chosen.sizes, contenders.IMAGES)
+    if min(chosen.rounds, chosen.starts) < 1:
+        parser.error(
+            "expected --rounds and --starts from 1 on. "
+            f"Received: {chosen.rounds} and {chosen.starts}"
+        )
     return chosen
 
 
