@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import keras
 from keras import layers
 
+from zoo.encoders.layers import FusedBatchNormalization
+
 
 @dataclass(frozen=True)
 class Options:
@@ -74,7 +76,7 @@ def conv_norm(
         name=f"{name}_conv{number}",
         **options.kernel(),
     )(x)
-    x = layers.BatchNormalization(
+    x = FusedBatchNormalization(
         momentum=0.9, epsilon=1e-5, gamma_initializer=gamma, name=f"{name}_norm{number}"
     )(x)
     return layers.ReLU(name=f"{name}_relu{number}")(x) if activation else x

@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 from keras import layers
 
-from zoo.encoders.layers import ImageNetScaling, SignedPower, UnitLength
+from zoo.encoders.layers import (
+    FusedBatchNormalization,
+    ImageNetScaling,
+    SignedPower,
+    UnitLength,
+)
 
 
 def test_unit_length_divides_by_the_norm(rng):
@@ -69,3 +74,52 @@ def test_the_power_of_nothing_is_nothing_with_a_finite_gradient():
     np.testing.assert_allclose(model.predict(images, verbose=0), [[0, -2]])
     model.fit(images, images, verbose=0)
     np.testing.assert_allclose(model.get_weights()[0], [[0, -0.25], [0, -4.25]], rtol=1e-6)
+
+
+def trained(layer, maps, targets, weights):
+    """Maps, gradients and moments after two steps at rate 1, the maps themselves learnt, too."""
+    inputs = keras.Input((1,))
+    place = layers.Dense(maps[0].size, use_bias=False, kernel_initializer="zeros")
+    net = keras.Model(inputs, layer(layers.Reshape(maps.shape[1:])(place(inputs))))
+    place.set_weights([maps.sum(0).reshape(1, -1)])
+    layer.set_weights(weights[: len(layer.weights)])
+    net.compile(keras.optimizers.SGD(1.0), lambda t, y: keras.ops.sum(t * y, (1, 2, 3)))
+    scales = np.linspace(0.5, 1.5, len(maps), dtype="float32")[:, None]
+    twice = np.tile(scales, (2, 1)), np.tile(targets, (2, 1, 1, 1))
+    net.fit(*twice, batch_size=len(maps), verbose=0, shuffle=False)
+    return [*net.get_weights(), net.predict(scales, verbose=0)]
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("options", [{}, {"scale": False, "center": False}, {"axis": 1}])
+def test_one_operation_trains_as_keras_does(options, policy, rng):
+    maps, targets = rng.normal(size=(2, 6, 5, 4, 3)).astype("float32")
+    channels = maps.shape[options.get("axis", -1)]
+    weights = [rng.uniform(0.5, 1.5, channels).astype("float32") for _ in range(4)]
+    if options.get("scale") is False:
+        weights = weights[2:]
+    options = {"momentum": 0.7, "epsilon": 1e-3, "dtype": policy, **options}
+    found = trained(FusedBatchNormalization(**options), maps, targets, weights)
+    expected = trained(layers.BatchNormalization(**options), maps, targets, weights)
+    tolerance = 1e-4 if policy == "float32" else 0.05
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.tensorflow
+def test_maps_are_trained_in_one_operation_alone_and_others_are_not():
+    import tensorflow as tf
+
+    def operations(training, **options):
+        layer = FusedBatchNormalization(**options)
+        layer.build((None, 5, 4, 3))
+        graph = tf.function(lambda x: layer(x, training=training)).get_concrete_function(
+            tf.TensorSpec((None, 5, 4, 3))
+        )
+        return {operation.type for operation in graph.graph.get_operations()}
+
+    fused = "FusedBatchNormV3"
+    assert fused in operations(True)
+    for options in ({"axis": 1}, {"renorm": True}, {"synchronized": True}, {"trainable": False}):
+        assert fused not in operations(True, **options), options
+    assert fused not in operations(False)
