@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
@@ -146,25 +147,31 @@ def run_group(module, case, size, contenders, *, rounds, seconds, memory) -> dic
     return cells | {contender: turns.finish() for contender, turns in waiting.items()}
 
 
-def run_starts(starts, *arguments, **limits) -> dict[str, dict]:
+def run_starts(starts, module, case, size, contenders, **limits) -> dict[str, dict]:
     """A group run several times, in new processes each; `starts` has the median of every one.
 
-    Where threads and memory come to lie differs from process to process by a tenth of a step of
-    less than a millisecond. What failed in one start has failed.
+    Where threads and memory come to lie differs from process to process, and short steps with it.
+    What failed in one start has failed. Cells of one `group` ran beside each other.
     """
-    groups = [run_group(*arguments, **limits) for _ in range(starts)]
-    cells = {}
-    for contender, first in groups[0].items():
-        every = [group[contender] for group in groups]
-        if failed := [cell for cell in every if "failed" in cell]:
-            cells[contender] = failed[0]
+    if starts < 1:
+        raise ValueError(f"expected one start or more. Received: {starts}")
+    groups, left = [], list(contenders)
+    for _ in range(starts):
+        groups.append(run_group(module, case, size, left, **limits))
+        left = [contender for contender in left if "failed" not in groups[-1][contender]]
+    cells, group = {}, uuid.uuid4().hex
+    for contender in contenders:
+        every = [cells_of[contender] for cells_of in groups if contender in cells_of]
+        if "failed" in every[-1]:
+            cells[contender] = every[-1]
             continue
         medians = [cell["median"] for cell in every]
-        cells[contender] = first | {
+        cells[contender] = every[0] | {
             "median": statistics.median(medians),
             "peak": statistics.median(cell["peak"] for cell in every),
             "rounds": [seconds for cell in every for seconds in cell["rounds"]],
             "starts": medians,
+            "group": group,
         }
     return cells
 

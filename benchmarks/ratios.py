@@ -1,7 +1,7 @@
 """Times of a comparison as ratios: the peers' over ours, ours over the floor's.
 
-A cell of several starts is compared start by start, with the contender that ran beside it: the
-ratio is the median of those.
+Cells of one group are compared start by start, as they ran beside each other: the ratio is the
+median of those. Others compare their medians.
 """
 
 import statistics
@@ -12,11 +12,11 @@ __all__ = ["ratio", "ratios"]
 
 
 def ratio(cell: dict, ours: dict) -> list[float]:
-    """The cell's time over ours, of each start, lowest first."""
-    pair = [one.get("starts") or [one["median"]] for one in (cell, ours)]
-    if len(pair[0]) != len(pair[1]):
-        pair = [[cell["median"]], [ours["median"]]]
-    return sorted(theirs / mine for theirs, mine in zip(*pair, strict=True))
+    """The cell's time over ours, of each start where they ran together, lowest first."""
+    if not cell.get("group") or cell["group"] != ours.get("group"):
+        return [cell["median"] / ours["median"]]
+    pairs = zip(cell["starts"], ours["starts"], strict=True)
+    return sorted(theirs / mine for theirs, mine in pairs)
 
 
 def ratios(cells: list[dict], ours: str, floor: str, peers: dict[str, str], size_name: str) -> str:

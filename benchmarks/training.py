@@ -51,6 +51,8 @@ def main() -> None:
     add("--starts", type=int, default=3, help="processes of each, one after another")
     add("--out", type=Path, default=Path(__file__).parent / "results", metavar="FOLDER")
     chosen = parser.parse_args()
+    if min(chosen.rounds, chosen.starts) < 1:
+        parser.error("expected --rounds and --starts from 1 on.")
     found, table = (
         {},
         ["| case | library | images/s | a step | ours = 1 |", "|---|---|---|---|---|"],

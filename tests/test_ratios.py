@@ -16,9 +16,9 @@ def table(monkeypatch):
     return lambda cells: ratios(cells, OURS, FLOOR, {PEER: "Another"}, "B").splitlines()[2:]
 
 
-def cell(contender, size, *starts):
+def cell(contender, size, *starts, group="together"):
     facts = {"median": sorted(starts)[len(starts) // 2], "starts": list(starts), "peak": 3 * 2**20}
-    return {"contender": contender, "case": "hard", "size": size} | facts
+    return {"contender": contender, "case": "hard", "size": size, "group": group} | facts
 
 
 def test_starts_are_compared_with_those_beside_them(table):
@@ -27,8 +27,10 @@ def test_starts_are_compared_with_those_beside_them(table):
     assert row == "| hard | 128 | 2 ms, 3 MiB | 2.0x | 2x (1 to 3), 3 MiB |"
 
 
-def test_different_numbers_of_starts_compare_their_medians(table):
-    (row,) = table([cell(OURS, 128, 1e-3, 2e-3, 4e-3), cell(PEER, 128, 0.25)])
+@pytest.mark.parametrize("group", ["another day", None])
+def test_cells_that_did_not_run_together_compare_their_medians(table, group):
+    ours, peer = (1e-3, 2e-3, 4e-3), (0.5, 0.25, 0.1)
+    (row,) = table([cell(OURS, 128, *ours), cell(PEER, 128, *peer, group=group)])
     assert row == "| hard | 128 | 2 ms, 3 MiB |  | 125x, 3 MiB |"
 
 

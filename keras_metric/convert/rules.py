@@ -45,11 +45,16 @@ def default(*, on: type) -> Callable:
 
 
 def find(site) -> Callable:
-    """The rule for a site: its tensor with the highest layout decides, then the class."""
+    """The rule for a site: its tensor with the highest layout decides, then the class.
+
+    A class with a `call` of its own has none of its parents' rules, but that of the one which it
+    says it `infers_as`.
+    """
     on = max((type(v.layout) for v in site.values), key=lambda kind: kind.rank, default=Plain)
-    for cls in type(site.op).__mro__:
+    kind = type(site.op)
+    for cls in kind.__mro__:
         raw = cls.__module__.startswith("keras.src.ops")
         found = RULES.get((cls.__name__ if raw else cls, on))
-        if found and type(site.op).call is cls.call:
+        if found and (kind.call is cls.call or getattr(kind, "infers_as", None) is cls):
             return found
     return DEFAULTS[on]

@@ -17,6 +17,13 @@ def tokens(x):
     return D(6, activation="relu")(layers.Reshape((-1, 5))(x))
 
 
+class NormOfOnesOwn(layers.BatchNormalization):
+    infers_as = layers.BatchNormalization
+
+    def call(self, inputs, training=None, mask=None):
+        return super().call(inputs, training=training, mask=mask)
+
+
 HEADS = {
     "dense": lambda x: D(3, activation="softmax")(D(7, activation="relu")(layers.Flatten()(x))),
     "without bias": lambda x: D(3, use_bias=False)(layers.Flatten()(x)),
@@ -46,6 +53,7 @@ HEADS = {
             layers.Permute((2, 1))(layers.BatchNormalization(axis=1)(layers.Reshape((12, 5))(x)))
         )
     ),
+    "infers as a batch norm": lambda x: D(3)(NormOfOnesOwn()(layers.Flatten()(x))),
     "permute": lambda x: D(3)(layers.Flatten()(layers.Permute((2, 3, 1))(x))),
     "reshape": lambda x: D(3)(layers.Reshape((-1,))(layers.Reshape((6, 10))(x))),
     "raw reshape": lambda x: D(3)(ops.reshape(x, (-1, 60))),
@@ -151,6 +159,12 @@ def test_parameters_are_neither_made_nor_lost(net, trunk):
     model = net(lambda x: HEADS["dense"](layers.BatchNormalization()(trunk(x))))
     fcn = km.convert.to_fully_convolutional(model)
     assert fcn.count_params() == model.count_params()
+
+
+def test_a_layer_that_infers_as_another_has_its_rule(net, trunk):
+    model = net(lambda x: D(3)(layers.Flatten()(NormOfOnesOwn(name="own")(trunk(x)))))
+    rows = km.convert.to_fully_convolutional(model).conversion.rows
+    assert {name: rule for name, rule, *_ in rows}["own"] == "batch_norm"
 
 
 def test_the_record_says_what_was_done(net, trunk):

@@ -1,5 +1,7 @@
 """Layers of the encoders: values, gradients at zero, saving."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -120,6 +122,20 @@ def test_maps_are_trained_in_one_operation_alone_and_others_are_not():
 
     fused = "FusedBatchNormV3"
     assert fused in operations(True)
-    for options in ({"axis": 1}, {"renorm": True}, {"synchronized": True}, {"trainable": False}):
+    others = [{"axis": 1}, {"synchronized": True}, {"trainable": False}]
+    if "renorm" in inspect.signature(layers.BatchNormalization).parameters:
+        others.append({"renorm": True})
+    for options in others:
         assert fused not in operations(True, **options), options
     assert fused not in operations(False)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+def test_moments_of_large_maps_do_not_overflow_under_half_precision(dtype):
+    maps = np.array([90_000, -70_000, 10, 20], dtype).reshape(1, 2, 2, 1)
+    own, kerass = (kind(dtype="mixed_float16", autocast=False)
+                   for kind in (FusedBatchNormalization, layers.BatchNormalization))  # fmt: skip
+    found, expected = (keras.ops.convert_to_numpy(layer(maps, training=True))
+                       for layer in (own, kerass))  # fmt: skip
+    np.testing.assert_allclose(found, expected, rtol=2e-3)
+    np.testing.assert_allclose(own.moving_variance, kerass.moving_variance, rtol=1e-5)
