@@ -153,8 +153,6 @@ def run_starts(starts, module, case, size, contenders, **limits) -> dict[str, di
     Where threads and memory come to lie differs from process to process, and short steps with it.
     What failed in one start has failed. Cells of one `group` ran beside each other.
     """
-    if starts < 1:
-        raise ValueError(f"expected one start or more. Received: {starts}")
     groups, left = [], list(contenders)
     for _ in range(starts):
         groups.append(run_group(module, case, size, left, **limits))

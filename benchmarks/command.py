@@ -99,11 +99,7 @@ def _arguments(contenders, sizes, cell_seconds, rounds, starts, summary) -> argp
     add("--out", type=Path, default=Path(__file__).parent / "results", metavar="FOLDER")
     chosen = parser.parse_args()
     check_sizes(parser, chosen.sizes, contenders.IMAGES)
-    if min(chosen.rounds, chosen.starts) < 1:
-        parser.error(
-            "expected --rounds and --starts from 1 on. "
-            f"Received: {chosen.rounds} and {chosen.starts}"
-        )
+    check_counts(parser, rounds=chosen.rounds, starts=chosen.starts)
     return chosen
 
 
@@ -111,3 +107,10 @@ def check_sizes(parser: argparse.ArgumentParser, sizes: list[int], images: int) 
     """Ends the command for a size that is not two classes or more of so many images each."""
     if wrong := [size for size in sizes if size % images or size < 2 * images]:
         parser.error(f"sizes must be multiples of {images}, from {2 * images}. Received: {wrong}")
+
+
+def check_counts(parser: argparse.ArgumentParser, **counts: int) -> None:
+    """Ends the command for an option, `--rounds` and the like, that is not 1 or more."""
+    for name, count in counts.items():
+        if count < 1:
+            parser.error(f"--{name} is out of range. Expected: 1 or more. Received: {count}")

@@ -20,7 +20,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # else its peak
 
 import losses_contenders
 from cells import Results, turned
-from command import check_sizes
+from command import check_counts, check_sizes
 from losses_contenders import SOFTMAX, build
 from tables import chart, machine, markdown
 from worker import timed_round
@@ -145,10 +145,7 @@ def arguments() -> argparse.Namespace:
         received = os.environ.get("KERAS_BACKEND")
         parser.error(f"expected KERAS_BACKEND=torch or jax. Received: {received!r}")
     check_sizes(parser, chosen.sizes + chosen.large, losses_contenders.IMAGES)
-    if min(chosen.rows, chosen.rounds) < 1:
-        parser.error(
-            f"expected --rows and --rounds from 1 on. Received: {chosen.rows} and {chosen.rounds}"
-        )
+    check_counts(parser, rows=chosen.rows, rounds=chosen.rounds)
     return chosen
 
 

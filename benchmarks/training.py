@@ -15,6 +15,7 @@ from pathlib import Path
 
 import training_contenders as contenders
 from cells import GIB, run_starts
+from command import check_counts
 from tables import machine
 
 from zoo.files import write_json, write_text
@@ -51,8 +52,7 @@ def main() -> None:
     add("--starts", type=int, default=3, help="processes of each, one after another")
     add("--out", type=Path, default=Path(__file__).parent / "results", metavar="FOLDER")
     chosen = parser.parse_args()
-    if min(chosen.rounds, chosen.starts) < 1:
-        parser.error("expected --rounds and --starts from 1 on.")
+    check_counts(parser, size=chosen.size, rounds=chosen.rounds, starts=chosen.starts)
     found, table = (
         {},
         ["| case | library | images/s | a step | ours = 1 |", "|---|---|---|---|---|"],

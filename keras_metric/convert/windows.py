@@ -12,9 +12,14 @@ from keras_metric.convert.rules import default, find
 
 @default(on=View)
 def waiting(site):
-    """Elementwise layers move in front of the view; any other runs on each unfolded window."""
+    """Elementwise layers move in front of the view; any other runs on each unfolded window.
+
+    Weights may be one for each number of the view, which the map before it has no place for.
+    """
     view = site.value.layout if len(site.values) == 1 else None
-    if view is None or view.scale is not None or not probes.is_elementwise(site.step, site.value):
+    if view is None or view.scale is not None or site.has_weights:
+        return unfold(site)
+    if not probes.is_elementwise(site.step, site.value):
         return unfold(site)
     base = view.base
     tensor = site.map(lambda v: v.over(base.tensor)).replay()[0]
