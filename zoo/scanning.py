@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from keras_metric import convert, plots
-from keras_metric.convert.detections import suppress
-from keras_metric.convert.fields import channels_first
-from keras_metric.convert.geometry import training_size
+from keras_metric.convert.apply.detections import suppress
+from keras_metric.convert.geometry.fields import channels_first
+from keras_metric.convert.geometry.geometry import training_size
 from zoo.datasets import photos
 from zoo.progress import shown
 

@@ -14,18 +14,18 @@ from pathlib import Path
 import keras
 
 from keras_metric.boxes import intersection_over_union
-from keras_metric.convert.check import runs_larger, same_at_original_size
+from keras_metric.convert.apply.detections import Detection, detections
+from keras_metric.convert.apply.heat import heat
+from keras_metric.convert.apply.scan import Scan, scan
+from keras_metric.convert.apply.segmentation import MeanIU, PixelAccuracy
+from keras_metric.convert.apply.upsample import upsample
 from keras_metric.convert.convert import Conversion, rewrite
-from keras_metric.convert.detections import Detection, detections
 from keras_metric.convert.errors import ConversionError
-from keras_metric.convert.fields import Fault
-from keras_metric.convert.geometry import Geometry, geometry
-from keras_metric.convert.heat import heat
-from keras_metric.convert.legacy import load
-from keras_metric.convert.scan import Scan, scan
-from keras_metric.convert.segmentation import MeanIU, PixelAccuracy
-from keras_metric.convert.upsample import upsample
-from keras_metric.convert.verify import Report, verify
+from keras_metric.convert.geometry.fields import Fault
+from keras_metric.convert.geometry.geometry import Geometry, geometry
+from keras_metric.convert.loading.old_files import load
+from keras_metric.convert.verify.check import runs_larger, same_at_original_size
+from keras_metric.convert.verify.verify import Report, verify
 
 __all__ = [
     "Conversion",

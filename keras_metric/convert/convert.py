@@ -7,21 +7,14 @@ from fractions import Fraction
 import keras
 from keras import KerasTensor, layers, tree
 
-from keras_metric.convert import (  # noqa: F401
-    analysis,
-    dense,
-    head,
-    note,
-    probes,
-    rearrange,
-    trunk,
-    windows,
-)
-from keras_metric.convert.builder import Builder, Site, array, grid
 from keras_metric.convert.errors import ConversionError
-from keras_metric.convert.graph import Graph, trace
-from keras_metric.convert.layout import Cells, Joint, Plain, Value, View
-from keras_metric.convert.rules import find
+from keras_metric.convert.geometry import size_record
+from keras_metric.convert.graph import analysis, probes
+from keras_metric.convert.graph.builder import Builder, Site, array, grid
+from keras_metric.convert.graph.layout import Cells, Joint, Plain, Value, View
+from keras_metric.convert.graph.trace import Graph, trace
+from keras_metric.convert.rules import dense, windows
+from keras_metric.convert.rules.table import find
 
 
 @dataclass(frozen=True)
@@ -99,7 +92,9 @@ def _inputs(graph: Graph, build: Builder, densify: int):
         shape = (x.shape[1], *size) if first else (*size, x.shape[-1])
         made = keras.Input(shape, dtype=x.dtype, name=build.name(x.name))
         layout = grid(x, first, build.rate(x))
-        noted = note.write(made, build.name(note.Note(layout.size, build.pooling, densify).name))
+        noted = size_record.write(
+            made, build.name(size_record.Note(layout.size, build.pooling, densify).name)
+        )
         values[id(x)] = Value(x, noted, layout)
         return made
 

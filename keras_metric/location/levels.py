@@ -8,8 +8,9 @@ import numpy as np
 from keras import ops
 
 from keras_metric.arguments import number, whole
-from keras_metric.convert import Geometry, detections
-from keras_metric.convert.detections import suppress
+from keras_metric.convert import Geometry
+from keras_metric.convert.apply import detections
+from keras_metric.convert.apply.detections import suppress
 
 
 class Location(NamedTuple):

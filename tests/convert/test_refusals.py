@@ -120,7 +120,7 @@ def test_maps_of_different_strides_do_not_share_a_cell(net):
 
 def test_an_inexact_rewrite_is_not_returned(net, trunk, monkeypatch):
     """The self check: a convolution with a wrong kernel is caught."""
-    from keras_metric.convert import dense
+    from keras_metric.convert.rules import dense
 
     monkeypatch.setattr(dense, "_scatter", lambda view, kernel, bias: (kernel[::-1], bias))
     with pytest.raises(ConversionError, match="changed in the conversion"):

@@ -1,0 +1,245 @@
+"""Where the cells of a converted network lie on the image, and what they saw of it."""
+
+import math
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import tree
+
+from keras_metric.arguments import whole
+from keras_metric.convert.geometry import size_record
+from keras_metric.convert.geometry.fields import follow
+
+Box = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Pixels per axis, height first. Boxes are `(top, left, bottom, right)`, ends excluded.
+
+    Attributes:
+        window: the training size; a cell stands for the model on this much image.
+        stride: pixels between the windows of neighbouring cells.
+        start: first pixel of the window of cell (0, 0); negative or positive where 'same' padding
+            falls differently at `size` than at the training size. In the reading `pooling="map"`
+            a cell is one position, and its window lies around the middle of what that has read.
+        receptive_field: pixels a cell really reads; more than the window with 'same' padding,
+            infinite where a layer looks at the whole image.
+        offset: first pixel of the receptive field of cell (0, 0).
+        size_step: sizes `window + k * size_step` keep the phase of strided 'same' layers.
+        size: the image size these numbers hold for.
+    """
+
+    window: tuple[int, ...]
+    stride: tuple[float, ...]
+    start: tuple[float, ...]
+    receptive_field: tuple[float, ...]
+    offset: tuple[float, ...]
+    size_step: tuple[int, ...]
+    size: tuple[int, ...]
+
+    def __str__(self) -> str:
+        lines = [
+            f"window           {_by(self.window)} pixels of the image for each cell",
+            f"stride           {_by(self.stride)} pixels between cells",
+            f"receptive field  {_by(self.receptive_field)} pixels, the first at {self._first()}",
+        ]
+        if max(self.size_step) > 1:
+            lines.append(
+                f"sizes            {_by(self.window)} and multiples of {_by(self.size_step)} more "
+                "keep the cells in place"
+            )
+        return "\n".join(lines)
+
+    def _first(self) -> str:
+        return f"({', '.join(f'{n:g}' for n in self.offset)})"
+
+    def window_box(self, *cell: int) -> Box:
+        """The part of the image whose classification a cell is."""
+        first = [a + i * s for a, i, s in zip(self.start, cell, self.stride, strict=True)]
+        return _box(first, self.window)
+
+    def receptive_box(self, *cell: int) -> Box:
+        """The part of the image that a cell has read, cut off at the border of the image."""
+        first = [a + i * s for a, i, s in zip(self.offset, cell, self.stride, strict=True)]
+        last = [
+            n if math.isinf(r) else min(a + r, n)
+            for a, r, n in zip(first, self.receptive_field, self.size, strict=True)
+        ]
+        first = [max(a, 0) for a in first]
+        return (*map(math.floor, first), *map(math.ceil, last))
+
+    def window_boxes(self, *cells: int) -> np.ndarray:
+        """The boxes of a whole map, `(rows, columns, 4)`."""
+        grid = np.stack(np.meshgrid(*map(np.arange, cells), indexing="ij"), axis=-1)
+        first = np.asarray(self.start) + grid * np.asarray(self.stride)
+        return np.concatenate([first, first + np.asarray(self.window)], axis=-1)
+
+    def keeps_phase(self, *size: int) -> bool:
+        """Whether cells of an image of `size` lie as at the training size."""
+        steps = zip(size, self.window, self.size_step, strict=True)
+        return all((n - w) % step == 0 for n, w, step in steps)
+
+    def fitting_size(self, *at_least: int) -> tuple[int, ...]:
+        """The smallest size that covers `at_least`, keeps the phase and wastes no pixel."""
+        step = [max(k, int(s)) for k, s in zip(self.size_step, self.stride, strict=True)]
+        return tuple(
+            w + max(0, math.ceil((n - w) / k)) * k
+            for n, w, k in zip(at_least, self.window, step, strict=True)
+        )
+
+
+def geometry(
+    fcn: keras.Model,
+    *,
+    window: tuple[int, ...] | None = None,
+    size: tuple[int, ...] | None = None,
+    output: int = 0,
+) -> Geometry:
+    """The geometry of the cells of a fully convolutional network.
+
+    A chain of layers of kernel k, stride s, dilation d and p zeros before the map takes the box
+    of a cell `(size, stride, offset)` to
+
+        (size + (k - 1) d stride,  stride * s,  offset - p * stride)
+
+    Args:
+        fcn: result of `to_fully_convolutional`, or any network with free image sizes.
+        window: training size; None takes it from the converted network, which remembers it in a
+            file, too; for any other network it is the smallest image that gives one cell.
+        size: image size, on which the phase of strided 'same' layers depends; None is the window.
+        output: which output, for models with several.
+
+    Raises:
+        ConversionError: branches of different strides meet, so that no box describes a cell.
+        ValueError: `fcn` is no model of images, or `window`, `size` or `output` does not fit it.
+
+    Vedaldi and Lenc, "MatConvNet", 2015, "Geometry" (receptive fields of chains and joins).
+    """
+    window = window_of(fcn, window)
+    size = window if size is None else tuple(size)
+    if len({len(window), len(size), len(_image(fcn).shape) - 2}) > 1 or not 0 <= output < len(
+        fcn.outputs
+    ):
+        raise ValueError(
+            "There is no such map. Expected a window and a size of "
+            f"{len(_image(fcn).shape) - 2} sides, and an output from 0 to {len(fcn.outputs) - 1}. "
+            f"Received: window {window}, size {size}, output {output}."
+        )
+    remembered = size_record.read(fcn)
+    at_window, faults = follow(fcn, window)
+    fields = follow(fcn, size)[0][output] if size != window else at_window[output]
+    if fields is None:
+        raise ValueError(
+            f"Output {output} has no positions. Expected an output that is a map over the image. "
+            f"Received: shape {tuple(fcn.outputs[output].shape)}."
+        )
+    if remembered and remembered.pooling == "map":
+        start = _around(follow(fcn, size, gates=False)[0][output], window)
+    else:
+        start = _moved(fields, at_window[output])
+    phased = any(fault.kind == "phase" for fault in faults)
+    strides = tuple(_plain(f.stride) for f in fields)
+    finer = remembered.densify if remembered else 1
+    return Geometry(
+        window=window,
+        stride=strides,
+        start=start,
+        receptive_field=tuple(_plain(f.size) for f in fields),
+        offset=tuple(_plain(f.offset) for f in fields),
+        size_step=tuple(max(1, math.ceil(s)) * finer if phased else 1 for s in strides),
+        size=size,
+    )
+
+
+def window_of(fcn: keras.Model, window=None) -> tuple[int, ...]:
+    """`window` as integers, one a side of the image; the training size when left out."""
+    sides = len(_image(fcn).shape) - 2
+    if window is None:
+        return training_size(fcn)
+    if isinstance(window, str) or len(window) != sides:
+        raise ValueError(
+            f"The window does not fit. Expected {sides} sides in pixels. "
+            f"Received: window={window!r}."
+        )
+    return tuple(whole("window", side) for side in window)
+
+
+def training_size(fcn: keras.Model) -> tuple[int, ...]:
+    """What a converted network was trained on; for any other, the smallest image with a cell."""
+    remembered = size_record.read(fcn)
+    return remembered.window if remembered else smallest_size(fcn)
+
+
+def _moved(fields, reference) -> tuple[float, ...]:
+    """How far the zeros of 'same' layers shift the cells from where they lay at training."""
+    pairs = zip(fields, reference, strict=True)
+    return tuple(_plain(f.offset - r.offset) if math.isfinite(f.offset) else 0 for f, r in pairs)
+
+
+def _around(fields, window) -> tuple[float, ...]:
+    """The first pixel of a window with the same middle as the field of position 0."""
+    pairs = zip(fields, window, strict=True)
+    return tuple(
+        _plain(f.offset + (f.size - n) / 2) if math.isfinite(f.size) else 0 for f, n in pairs
+    )
+
+
+def smallest_size(fcn: keras.Model, limit: int = 4096) -> tuple[int, ...]:
+    """The smallest image for which every output has at least one cell: bisection, axis by axis."""
+    size = [limit] * (len(_image(fcn).shape) - 2)
+    if not _has_cells(fcn, size):
+        raise ValueError(
+            f"No image up to {limit} pixels gives a cell. Expected window=(height, width), the "
+            f"training size. Received: {fcn.name!r} without it."
+        )
+    for axis in range(len(size)):
+        low, high = 0, limit
+        while high - low > 1:
+            size[axis] = (low + high) // 2
+            low, high = (low, size[axis]) if _has_cells(fcn, size) else (size[axis], high)
+        size[axis] = high
+    return tuple(size)
+
+
+def _has_cells(fcn: keras.Model, size) -> bool:
+    def sized(x):
+        rest = iter(size)
+        shape = [next(rest) if d is None else d for d in x.shape[1:]]
+        return keras.KerasTensor((1, *shape), x.dtype)
+
+    try:
+        made = fcn.compute_output_spec(tree.map_structure(sized, fcn._inputs_struct))
+    except Exception:  # each layer says in its own words that the map became too small
+        return False
+    return all(d is None or d >= 1 for y in tree.flatten(made) for d in y.shape)
+
+
+def _image(fcn: keras.Model):
+    """The first input that is an image; raises ValueError where there is none."""
+    inputs = (fcn.inputs or []) if isinstance(fcn, keras.Model) else []
+    found = next((x for x in inputs if len(x.shape) > 2), None)
+    if found is None:
+        shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
+        raise ValueError(
+            "There are no cells to speak of. Expected a Keras model of images, such as the result "
+            f"of to_fully_convolutional. Received: {f'inputs {shapes}' if shapes else repr(fcn)}."
+        )
+    return found
+
+
+def _by(numbers) -> str:
+    return " x ".join(f"{n:g}" for n in numbers)
+
+
+def _plain(x) -> float:
+    """An int where it is one."""
+    if isinstance(x, float) and math.isinf(x):
+        return x
+    return int(x) if x == int(x) else float(x)
+
+
+def _box(first, size) -> Box:
+    whole = [*first, *(a + n for a, n in zip(first, size, strict=True))]
+    return tuple(_plain(x) for x in whole)

@@ -1,0 +1,1 @@
+"""How each kind of layer is rewritten: the table of rules, and the rules by family."""

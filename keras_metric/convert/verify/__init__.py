@@ -1,0 +1,1 @@
+"""How exact a conversion is: checked when it is made, measured when asked."""

@@ -1,0 +1,251 @@
+"""How exact a conversion is: measured at the original size and on windows of larger images."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+
+import keras
+import numpy as np
+
+from keras_metric.convert.convert import Conversion, rewrite
+from keras_metric.convert.geometry import size_record
+from keras_metric.convert.geometry.fields import Fault, channels_first, follow
+from keras_metric.convert.geometry.geometry import Geometry, geometry
+from keras_metric.convert.verify import check
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `verify` found. Differences are in standard deviations of the model's output.
+
+    Attributes:
+        at_original_size: largest difference at the training size.
+        on_windows: largest difference between a cell and the model on that cell's window.
+        on_windows_mean: the mean of those differences.
+        agreement: share of the cells whose largest output is that of the model on the window.
+        faults: the layers that make windows differ, with the reason.
+        tolerance: what counts as equal.
+        cells: the number of cells compared.
+    """
+
+    at_original_size: float
+    on_windows: float
+    on_windows_mean: float
+    agreement: float
+    faults: tuple[Fault, ...]
+    tolerance: float
+    cells: int
+    pooling: str
+
+    @property
+    def equal(self) -> bool:
+        """(a) The converted model is the model at the training size."""
+        return self.at_original_size <= self.tolerance
+
+    @property
+    def exact(self) -> bool:
+        """(b) Each cell of a larger image is the model on its window (for the first output)."""
+        return self.equal and not self.faults and self.on_windows <= self.tolerance
+
+    def __str__(self) -> str:
+        first = (
+            f"(a) original size: largest difference {self.at_original_size:.2g} standard "
+            f"deviations, {'equal' if self.equal else 'NOT equal'}"
+        )
+        if self.pooling == "map":
+            return (
+                f"{first}\n(b) the map reading has no windows: the mean over its positions is the "
+                "classifier's logit. pooling='window' gives one classification per window."
+            )
+        lines = [
+            first,
+            f"(b) windows of larger images ({self.cells} cells): largest difference "
+            f"{self.on_windows:.2g}, mean {self.on_windows_mean:.2g}, same class in "
+            f"{self.agreement:.1%}, {'exact' if self.exact else 'NOT exact'}",
+        ]
+        if not self.faults and not self.exact:
+            lines.append("    no layer is known to cause this: please report the model.")
+        by_reason: dict[str, list[str]] = {}
+        for fault in self.faults:
+            by_reason.setdefault(fault.reason, []).append(fault.layer)
+        lines += [f"    {', '.join(names)}: {why}." for why, names in by_reason.items()]
+        return "\n".join(lines)
+
+
+def verify(
+    model: keras.Model,
+    fcn: keras.Model,
+    *,
+    window: tuple[int, ...] | None = None,
+    grid: tuple[int, ...] | None = None,
+    images: np.ndarray | None = None,
+    tolerance: float | None = None,
+    batch_size: int = 64,
+) -> Report:
+    """Compare a converted network with the model it came from.
+
+    (a) at the training size; (b) on a larger image, every cell with the model on the window that
+    `geometry` says is the cell's. The verdict also names each layer that makes (b) impossible.
+
+    Args:
+        model: the original classifier, with one image input.
+        fcn: its conversion.
+        window: training size; None takes it from the conversion.
+        grid: cells per axis of the larger image, for random images; None is (2, 3).
+        images: `(B, height, width, C)` to compare on instead of noise; the verdict on real images
+            is milder or harsher than on noise.
+        tolerance: what counts as equal; None chooses by precision as the conversion does, and more
+            where rounding alone moves the network by more.
+        batch_size: windows classified at once.
+
+    Raises:
+        ValueError: no model, one of other or several inputs, `images` smaller than a window or of
+            another shape, a `grid` or `batch_size` below 1.
+    """
+    if not callable(model):
+        raise ValueError(
+            "verify runs the original. Expected a Keras model; `km.convert.load` opens a file. "
+            f"Received: {model!r}."
+        )
+    if len(model.inputs if hasattr(model, "inputs") else [0]) != 1:
+        raise ValueError(
+            f"verify compares models of one image input. Expected 1. Received: {len(model.inputs)}."
+        )
+    places = geometry(fcn, window=window)
+    _check_original(model, fcn)
+    record = _record(model, fcn, places)
+    same, allowed, _ = check.at_original_size(model, fcn, record, limit=tolerance)
+    if record.pooling == "map":
+        faults = tuple(follow(fcn, places.window)[1])
+        return Report(same, 0.0, 0.0, 1.0, faults, allowed, 0, "map")
+    _check_choice(places, grid, batch_size)
+    batches = _noise(fcn, places, grid) if images is None else [_batch(fcn, images)]
+    places = geometry(fcn, window=places.window, size=_size(fcn, batches[0], places.window))
+    compared = [_compare(model, fcn, places, batch, batch_size) for batch in batches]
+    windows = max(compared, key=lambda one: check.spread(one.expected))
+    difference = np.abs(windows.found - windows.expected) / check.unit(windows.expected)
+    if tolerance is None and same <= allowed < difference.max():
+        most = check.tolerance(model)
+        more = check.with_rounding(most, fcn, windows.images, windows.read, windows.expected)
+        allowed = max(allowed, more)
+    return Report(
+        at_original_size=same,
+        on_windows=float(difference.max()),
+        on_windows_mean=float(difference.mean()),
+        agreement=float((windows.found.argmax(1) == windows.expected.argmax(1)).mean()),
+        faults=tuple(follow(fcn, places.size)[1]),
+        tolerance=allowed,
+        cells=len(windows.expected) // len(windows.images),
+        pooling="window",
+    )
+
+
+def _check_original(model, fcn: keras.Model) -> None:
+    """Both must take the same images, but for their size."""
+    ours = tuple(fcn.inputs[0].shape[1:])
+    theirs = tuple(model.inputs[0].shape[1:]) if getattr(model, "inputs", None) else ours
+    pairs = zip(theirs, ours, strict=False)
+    if len(theirs) != len(ours) or any(a != b for a, b in pairs if None not in (a, b)):
+        raise ValueError(
+            "The two models take different images, so one is no conversion of the other. Expected "
+            f"an original of inputs like {ours}. Received: {theirs}."
+        )
+
+
+def _check_choice(places: Geometry, grid, batch_size: int) -> None:
+    if grid is not None and (len(grid) != len(places.window) or min(grid) < 1):
+        raise ValueError(
+            f"grid is invalid. Expected {len(places.window)} numbers of cells, 1 or more. "
+            f"Received: {grid}."
+        )
+    if batch_size < 1:
+        raise ValueError(f"batch_size is invalid. Expected 1 or more. Received: {batch_size}.")
+
+
+def _batch(fcn: keras.Model, images) -> np.ndarray:
+    images, wanted = np.asarray(images), tuple(fcn.inputs[0].shape[1:])
+    fits = len(images.shape) == len(wanted) + 1 and images.size
+    if not fits or any(w not in (None, n) for w, n in zip(wanted, images.shape[1:], strict=True)):
+        named = tuple("any" if d is None else d for d in wanted)
+        raise ValueError(
+            f"images is no batch for the network. Expected one image or more of shape {named}. "
+            f"Received: {images.shape}."
+        )
+    return images
+
+
+def _size(fcn: keras.Model, images, window) -> tuple[int, ...]:
+    """Of the images, in pixels."""
+    size = tuple(images.shape[2:] if channels_first(fcn) else images.shape[1:-1])
+    if any(n < w for n, w in zip(size, window, strict=True)):
+        raise ValueError(
+            f"images are smaller than a window. Expected at least {window}. Received: {size}."
+        )
+    return size
+
+
+def _noise(fcn, places: Geometry, grid) -> list[np.ndarray]:
+    """Images around 0 and of 0 to 255: a network tells apart windows of the one or the other."""
+    grid = grid or (2, 3, 2)[: len(places.window)]
+    axes = zip(places.window, grid, places.stride, places.size_step, strict=True)
+    size = tuple(int(w + (n - 1) * max(s, step)) for w, n, s, step in axes)
+    return [check.random_images(fcn, [size], seed=1, scale=scale) for scale in (1.0, 255.0)]
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """Every window inside `images`: what the network says, `read` from its outputs, and the model.
+
+    `found` and `expected` are `(windows, D)`.
+    """
+
+    images: np.ndarray
+    read: Callable[[list], np.ndarray]
+    found: np.ndarray
+    expected: np.ndarray
+
+
+def _compare(model, fcn, places: Geometry, images, batch_size) -> _Windows:
+    first, rank = channels_first(fcn), len(places.window)
+    scores = check.outputs(fcn, images)
+    shape = scores[0].shape[2:] if first else scores[0].shape[1 : rank + 1]
+    cells = [c for c in product(*map(range, shape)) if _inside(places, c)]
+    crops = np.concatenate([_crop(images, places.window_box(*c), first) for c in cells])
+    parts = [crops[i : i + batch_size] for i in range(0, len(crops), batch_size)]
+    expected = np.concatenate([check.outputs(model, part)[0] for part in parts])
+
+    def read(ys):
+        maps = np.moveaxis(ys[0], 1, -1) if first else ys[0]
+        return np.concatenate([maps[(slice(None), *c)] for c in cells]).reshape(len(crops), -1)
+
+    return _Windows(images, read, read(scores), expected.reshape(len(crops), -1))
+
+
+def _inside(places: Geometry, cell) -> bool:
+    box, rank = places.window_box(*cell), len(cell)
+    return all(
+        a >= 0 and b <= n for a, b, n in zip(box[:rank], box[rank:], places.size, strict=True)
+    )
+
+
+def _crop(images: np.ndarray, box, first: bool) -> np.ndarray:
+    rank = len(box) // 2
+    window = [slice(int(a), int(b)) for a, b in zip(box[:rank], box[rank:], strict=True)]
+    return images[(slice(None), *([slice(None)] if first else []), *window)]
+
+
+def _record(model, fcn: keras.Model, places: Geometry) -> Conversion:
+    """Of the conversion. One that came back from a file has none: a map's is made again."""
+    if hasattr(fcn, "conversion"):
+        return fcn.conversion
+    remembered = size_record.read(fcn)
+    first = channels_first(fcn)
+    if remembered is None or remembered.pooling == "window":
+        tails = (None,) * len(fcn.outputs)
+        stride = tuple(max(1, int(s)) for s in places.stride)
+        return Conversion((), (), "window", (places.window,), stride, 1, tails, first)
+    image = next(x for x in fcn.inputs if len(x.shape) > 2)
+    sizes = iter(places.window)
+    shape = tuple(next(sizes) if d is None else d for d in image.shape[1:])
+    kept = {"allow_global": True, "input_shape": shape, "name": None}
+    return rewrite(model, pooling="map", densify=remembered.densify, **kept)[1]
