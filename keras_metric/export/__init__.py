@@ -3,17 +3,17 @@
 from importlib import import_module
 
 _HOMES = {
-    "Audit": "audit_report",
-    "Portable": "portable",
+    "Audit": "auditing.report",
+    "Portable": "portable.single_file",
     "Runtime": "runtime",
     "RuntimeFault": "runtime",
-    "audit": "auditing",
-    "latest": "folders",
-    "read_metadata": "metadata",
-    "saved_model": "writing",
-    "to_litert": "litert",
-    "to_onnx": "onnx_file",
-    "versions": "folders",
+    "audit": "auditing.audit",
+    "latest": "saved_models.versions",
+    "read_metadata": "saved_models.metadata",
+    "saved_model": "saved_models.writing",
+    "to_litert": "portable.litert",
+    "to_onnx": "portable.onnx_file",
+    "versions": "saved_models.versions",
 }
 
 __all__ = sorted(_HOMES)

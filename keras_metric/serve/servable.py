@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_metric.export.folders import versions
 from keras_metric.export.runtime import Runtime, RuntimeFault, Signature
+from keras_metric.export.saved_models.versions import versions
 from keras_metric.serve.refusals import Refusal, from_tensorflow
 from keras_metric.serve.warmup import replay
 

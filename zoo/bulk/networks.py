@@ -80,8 +80,8 @@ def load(source: Source) -> Network:
 
 def _keras(source: Source) -> Network:
     import zoo
-    from keras_metric.export.branches import take_apart
-    from keras_metric.export.options import Options
+    from keras_metric.export.saved_models.branches import take_apart
+    from keras_metric.export.saved_models.options import Options
     from keras_metric.retrieval.weights import fingerprint
 
     model = zoo.load(source.path)

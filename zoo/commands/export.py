@@ -85,7 +85,7 @@ def run(options: Namespace) -> Answer:
 def _portable(options: Namespace):
     """The file for another runtime, written from a SavedModel that is thrown away."""
     from keras_metric import export
-    from keras_metric.export.portable import free
+    from keras_metric.export.portable.single_file import free
 
     source = Path(options.path)
     home = source if source.is_dir() else source.parent

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_metric.export.file_headers import pixel_count
+from keras_metric.export.saved_models.file_headers import pixel_count
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's mode "L"
 _AT_ONCE = 8

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from keras_metric import distances
-from keras_metric.export.branches import Branch, Subject
-from keras_metric.export.options import Options
+from keras_metric.export.saved_models.branches import Branch, Subject
+from keras_metric.export.saved_models.options import Options
 
 
 @dataclass(frozen=True)

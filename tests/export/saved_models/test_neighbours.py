@@ -12,7 +12,7 @@ import pytest
 
 import keras_metric as km
 from keras_metric.export import Runtime, audit, read_metadata, saved_model
-from keras_metric.export.linear_embedding import linear_embedding
+from keras_metric.export.saved_models.linear_embedding import linear_embedding
 
 pytest.importorskip("faiss")
 layers = keras.layers
@@ -231,8 +231,8 @@ print(json.dumps(index.search(pictures + 0.01, k=5).ids.tolist()))
 def test_records_nearer_than_a_product_can_tell_come_in_order():
     import tensorflow as tf
 
-    from keras_metric.export.gallery import Gallery
-    from keras_metric.export.neighbours import Shelf
+    from keras_metric.export.saved_models.gallery import Gallery
+    from keras_metric.export.saved_models.neighbours import Shelf
 
     apart = np.array([5, 2, 7, 1, 3, 6, 4], np.float32) / 128
     records = np.full((7, 4), 1000, np.float32)

@@ -27,7 +27,7 @@ def blocks():
 @pytest.fixture(scope="module")
 def decode():
     """`(shape, files, **options) -> images, valid`, in one process with the tests."""
-    from keras_metric.export.pictures import decoder
+    from keras_metric.export.saved_models.pictures import decoder
 
     def run(shape, files, *, dtype="float32", pixel_range=(0.0, 255.0), max_pixels=2**25):
         decoded = decoder(shape, dtype, pixel_range=pixel_range, max_pixels=max_pixels)

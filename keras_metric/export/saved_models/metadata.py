@@ -4,7 +4,7 @@ import json
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from keras_metric.export.folders import latest
+from keras_metric.export.saved_models.versions import latest
 from keras_metric.version import VERSION
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 import keras
 
-from keras_metric.export.gallery import Gallery
-from keras_metric.export.linear_embedding import LinearEmbedding, linear_embedding
-from keras_metric.export.options import Options
-from keras_metric.export.pooled_head import PooledHead, pooled_head
+from keras_metric.export.saved_models.gallery import Gallery
+from keras_metric.export.saved_models.linear_embedding import LinearEmbedding, linear_embedding
+from keras_metric.export.saved_models.options import Options
+from keras_metric.export.saved_models.pooled_head import PooledHead, pooled_head
 
 OUTPUT_NAMES = {"embedding": "embeddings", "classifier": "scores", "dense": "map"}
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_metric as km
-from keras_metric.export import portable
+from keras_metric.export.portable import single_file as portable
 
 pytestmark = [
     pytest.mark.tensorflow,

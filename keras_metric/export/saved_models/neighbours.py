@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from keras_metric import distances
-from keras_metric.export.branches import Subject
-from keras_metric.export.endpoints import Endpoint, Run, images_of
-from keras_metric.export.gallery import Gallery
+from keras_metric.export.saved_models.branches import Subject
+from keras_metric.export.saved_models.endpoints import Endpoint, Run, images_of
+from keras_metric.export.saved_models.gallery import Gallery
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import keras
 
-from keras_metric.export.folders import free_version, written_beside
-from keras_metric.export.gallery import Gallery
-from keras_metric.export.options import Options
+from keras_metric.export.saved_models.gallery import Gallery
+from keras_metric.export.saved_models.options import Options
+from keras_metric.export.saved_models.versions import free_version, written_beside
 
 if TYPE_CHECKING:
     from keras_metric.retrieval import Index
@@ -95,9 +95,9 @@ def saved_model(
     )
     folder = free_version(path, version)
     if keras.backend.backend() == "tensorflow":
-        from keras_metric.export.graph import write
+        from keras_metric.export.saved_models.graph import write
     else:
-        from keras_metric.export.crossing import write
+        from keras_metric.export.saved_models.crossing import write
     with written_beside(folder) as draft:
         write(model, draft, options)
     return folder

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
-from keras_metric.export.gallery import Gallery
+from keras_metric.export.saved_models.gallery import Gallery
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_metric.export.portable import Portable, Source, free, keep, open_source
+from keras_metric.export.portable.single_file import Portable, Source, free, keep, open_source
 
 OPSET = 18
 LIMIT = 1e-4

@@ -2,9 +2,9 @@
 
 import tensorflow as tf
 
-from keras_metric.export.endpoints import Endpoint
-from keras_metric.export.options import Options
-from keras_metric.export.pictures import decoder
+from keras_metric.export.saved_models.endpoints import Endpoint
+from keras_metric.export.saved_models.options import Options
+from keras_metric.export.saved_models.pictures import decoder
 
 _FILE_NAMES = {"images": "image_bytes", "left": "left_bytes", "right": "right_bytes"}
 _FAR = tf.float32.max

@@ -8,17 +8,17 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from keras_metric.export.any_batch import of_any_batch
-from keras_metric.export.branches import Branch, Subject, take_apart
-from keras_metric.export.checking import check
-from keras_metric.export.endpoints import Endpoint, Run, image_endpoints, images_of
-from keras_metric.export.from_files import from_files, name_of_twin
-from keras_metric.export.gallery import Gallery
-from keras_metric.export.metadata import describe, metadata_file
-from keras_metric.export.neighbours import Shelf, gallery_endpoints
-from keras_metric.export.options import Options
 from keras_metric.export.quiet import quiet_tensorflow
-from keras_metric.export.warmup import write_warmup
+from keras_metric.export.saved_models.any_batch import of_any_batch
+from keras_metric.export.saved_models.branches import Branch, Subject, take_apart
+from keras_metric.export.saved_models.checking import check
+from keras_metric.export.saved_models.endpoints import Endpoint, Run, image_endpoints, images_of
+from keras_metric.export.saved_models.from_files import from_files, name_of_twin
+from keras_metric.export.saved_models.gallery import Gallery
+from keras_metric.export.saved_models.metadata import describe, metadata_file
+from keras_metric.export.saved_models.neighbours import Shelf, gallery_endpoints
+from keras_metric.export.saved_models.options import Options
+from keras_metric.export.saved_models.warmup import write_warmup
 
 _ALIASES = ("embed", "dense")  # of serving_default: the twin of one is the twin of the other
 

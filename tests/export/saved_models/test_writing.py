@@ -8,7 +8,7 @@ import pytest
 
 import keras_metric as km
 from keras_metric.export import read_metadata, saved_model
-from keras_metric.export.checking import session
+from keras_metric.export.saved_models.checking import session
 
 pytestmark = pytest.mark.tensorflow
 
@@ -34,7 +34,7 @@ def test_versions_count_up_and_are_never_overwritten(exported, encoder):
 
 
 def test_a_refused_draft_leaves_nothing(encoder, tmp_path, monkeypatch):
-    from keras_metric.export import graph
+    from keras_metric.export.saved_models import graph
 
     original = graph.check
 

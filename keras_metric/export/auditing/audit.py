@@ -7,12 +7,12 @@ import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow.python.framework import kernels
 
-from keras_metric.export import gpu_operations
-from keras_metric.export.audit_report import Audit
-from keras_metric.export.folders import latest
+from keras_metric.export.auditing import gpu_operations
+from keras_metric.export.auditing.reachable import nodes_behind
+from keras_metric.export.auditing.report import Audit
 from keras_metric.export.processes import last_words, run_module
-from keras_metric.export.reachable import nodes_behind
 from keras_metric.export.runtime import description
+from keras_metric.export.saved_models.versions import latest
 
 _PYTHON = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 _XLA = ("XlaCallModule", "XlaLaunch", "XlaLaunchV2", "_XlaCompile", "_XlaRun")

@@ -15,10 +15,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_metric.export.branches import take_apart
-from keras_metric.export.gallery import Gallery
-from keras_metric.export.options import Options
 from keras_metric.export.processes import last_words, run_module
+from keras_metric.export.saved_models.branches import take_apart
+from keras_metric.export.saved_models.gallery import Gallery
+from keras_metric.export.saved_models.options import Options
 
 TOLERANCE = 1e-4  # between the float32 kernels of two backends
 
@@ -51,7 +51,9 @@ def write(model: keras.Model, draft: Path, options: Options) -> None:
 
 
 def _run(place: Path) -> None:
-    done = run_module("keras_metric.export.crossing", str(place), KERAS_BACKEND="tensorflow")
+    done = run_module(
+        "keras_metric.export.saved_models.crossing", str(place), KERAS_BACKEND="tensorflow"
+    )
     if done.returncode:
         raise RuntimeError(
             "The model could not be exported on the TensorFlow backend. Expected: a model that "
@@ -88,7 +90,7 @@ def _probe(model: keras.Model, options: Options) -> dict[str, np.ndarray]:
 
 
 def _compare_backends(model: keras.Model, place: Path, options: Options) -> None:
-    from keras_metric.export.checking import compare
+    from keras_metric.export.saved_models.checking import compare
 
     given = np.load(place / "probe.npz")
     received = {}
@@ -102,7 +104,7 @@ def _compare_backends(model: keras.Model, place: Path, options: Options) -> None
 
 def main() -> None:
     """The other process: opens what was saved, compares the backends, writes the SavedModel."""
-    from keras_metric.export.graph import write
+    from keras_metric.export.saved_models.graph import write
 
     place = Path(sys.argv[1])
     job = json.loads((place / "job.json").read_text())

@@ -1,0 +1,1 @@
+"""Whether a server can load a SavedModel, and what of it runs on a GPU."""

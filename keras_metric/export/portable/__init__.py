@@ -1,0 +1,1 @@
+"""A signature of a SavedModel as one file for another runtime: LiteRT, ONNX."""

@@ -1,0 +1,1 @@
+"""A Keras model as a SavedModel: named signatures, traced once, checked before they are kept."""
