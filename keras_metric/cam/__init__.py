@@ -6,9 +6,9 @@ shares = SimilarityCAM(encoder)(a, b)            what every position adds to the
 
 from keras_metric.cam import scores
 from keras_metric.cam.class_maps import CAM, Explanation
-from keras_metric.cam.completeness import Completeness
-from keras_metric.cam.methods import METHODS, Evidence, method
-from keras_metric.cam.similarity import SimilarityCAM, SimilarityMaps, TripletMaps
+from keras_metric.cam.methods.completeness import Completeness
+from keras_metric.cam.methods.table import METHODS, Evidence, method
+from keras_metric.cam.similarity.maps import SimilarityCAM, SimilarityMaps, TripletMaps
 
 __all__ = [
     "CAM",

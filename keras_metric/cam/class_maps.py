@@ -8,14 +8,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_metric.cam import classes as class_choice
-from keras_metric.cam import methods, rendering, smoothing
-from keras_metric.cam.completeness import Completeness, completeness
-from keras_metric.cam.evidence import plan
-from keras_metric.cam.examples import check_fits, check_model, example_inputs, signature
-from keras_metric.cam.kept import Kept
-from keras_metric.cam.logits import look_through_softmax
+from keras_metric.cam import rendering
+from keras_metric.cam.methods import smoothing
+from keras_metric.cam.methods import table as methods
+from keras_metric.cam.methods.completeness import Completeness, completeness
+from keras_metric.cam.methods.evidence import plan
+from keras_metric.cam.network.examples import check_fits, check_model, example_inputs, signature
+from keras_metric.cam.network.kept import Kept
 from keras_metric.cam.runs import EVERYTHING, MAPS, RAW, Result, Runner
+from keras_metric.cam.targets import classes as class_choice
+from keras_metric.cam.targets.logits import look_through_softmax
 
 _KEPT_SIZES = 8
 

@@ -8,19 +8,20 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_metric.cam import fullgrad, heads, perturbation
-from keras_metric.cam.classes import class_score, resolved, score_against_rivals
-from keras_metric.cam.evidence import (
+from keras_metric.cam.methods import fullgrad, perturbation
+from keras_metric.cam.methods.evidence import (
     Plan,
     activations_and_answer,
     flattened,
     gradient_evidence,
     scores_of,
 )
-from keras_metric.cam.gradients import compiled
-from keras_metric.cam.kept import Kept
-from keras_metric.cam.logits import class_scores
-from keras_metric.cam.methods import Evidence, Method
+from keras_metric.cam.methods.table import Evidence, Method
+from keras_metric.cam.network.gradients import compiled
+from keras_metric.cam.network.kept import Kept
+from keras_metric.cam.targets import heads
+from keras_metric.cam.targets.classes import class_score, resolved, score_against_rivals
+from keras_metric.cam.targets.logits import class_scores
 
 _KEPT_FUNCTIONS = 16
 

@@ -10,7 +10,7 @@ import pytest
 from keras import layers, ops
 
 from keras_metric.cam import CAM, METHODS
-from keras_metric.cam.hooks import operations
+from keras_metric.cam.network.hooks import operations
 
 
 def classifier(activation="softmax"):

@@ -6,8 +6,8 @@ import pytest
 from keras import layers
 
 from keras_metric.cam import CAM, SimilarityCAM
-from keras_metric.cam.measures import Measure, pair, pairs_of_positions
-from keras_metric.cam.shares import embedded
+from keras_metric.cam.similarity.measures import Measure, pair, pairs_of_positions
+from keras_metric.cam.similarity.shares import embedded
 
 pytestmark = pytest.mark.tensorflow
 SIZE = (20, 18, 1)

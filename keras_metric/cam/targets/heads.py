@@ -13,9 +13,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_metric.cam.hooks import Call, Patch, patched, producer
-from keras_metric.cam.logits import class_scores
-from keras_metric.cam.positions import Positions
+from keras_metric.cam.network.hooks import Call, Patch, patched, producer
+from keras_metric.cam.network.positions import Positions
+from keras_metric.cam.targets.logits import class_scores
 
 _POINTWISE = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 

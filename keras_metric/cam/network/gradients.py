@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_metric.cam.kept import Kept
+from keras_metric.cam.network.kept import Kept
 
 _KEPT_SHAPES = 64
 

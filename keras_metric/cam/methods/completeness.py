@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_metric.cam import fullgrad
-from keras_metric.cam.classes import class_score
-from keras_metric.cam.evidence import activations_and_answer
+from keras_metric.cam.methods import fullgrad
+from keras_metric.cam.methods.evidence import activations_and_answer
 from keras_metric.cam.runs import RAW, Runner
+from keras_metric.cam.targets.classes import class_score
 
 
 class Completeness(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from keras import ops
 
-from keras_metric.cam.logits import class_scores
+from keras_metric.cam.targets.logits import class_scores
 
 RIVALS = 3
 BEST = -1

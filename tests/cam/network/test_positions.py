@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_metric.cam.positions import Positions, positions_of, spatial_inputs
+from keras_metric.cam.network.positions import Positions, positions_of, spatial_inputs
 
 
 @pytest.mark.parametrize(

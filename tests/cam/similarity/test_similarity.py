@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 from keras_metric.cam import SimilarityCAM
-from keras_metric.cam.examples import example_inputs
+from keras_metric.cam.network.examples import example_inputs
 
 SIZE, GRID = (12, 10), (6, 5)
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_metric.cam.evidence import Plan, activations_and_answer, flattened
-from keras_metric.cam.gradients import backward
-from keras_metric.cam.heads import LinearHead
+from keras_metric.cam.methods.evidence import Plan, activations_and_answer, flattened
+from keras_metric.cam.network.gradients import backward
+from keras_metric.cam.targets.heads import LinearHead
 
 
 class Embedded(NamedTuple):

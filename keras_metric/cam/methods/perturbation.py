@@ -10,11 +10,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_metric.cam.classes import class_score
-from keras_metric.cam.evidence import Plan, answer_of
-from keras_metric.cam.hooks import forward, replacing
-from keras_metric.cam.positions import spatial_inputs
+from keras_metric.cam.methods.evidence import Plan, answer_of
+from keras_metric.cam.network.hooks import forward, replacing
+from keras_metric.cam.network.positions import spatial_inputs
 from keras_metric.cam.rendering import EPSILON, resized
+from keras_metric.cam.targets.classes import class_score
 
 ROWS = 32
 

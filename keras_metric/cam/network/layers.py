@@ -11,8 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_metric.cam.hooks import Call, Patch, forward, record, replacing
-from keras_metric.cam.positions import Positions, image_size, positions_of, spatial_inputs
+from keras_metric.cam.network.hooks import Call, Patch, forward, record, replacing
+from keras_metric.cam.network.positions import Positions, image_size, positions_of, spatial_inputs
 
 
 class Target(NamedTuple):

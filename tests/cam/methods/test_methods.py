@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 from keras_metric.cam import CAM, METHODS, Evidence, method
-from keras_metric.cam.methods import find
+from keras_metric.cam.methods.table import find
 
 B, N, K = 2, 6, 4
 
@@ -95,7 +95,7 @@ def curved_network():
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Two channels at a time for three images, so that five channels take three chunks."""
-    monkeypatch.setattr("keras_metric.cam.perturbation.ROWS", 6)
+    monkeypatch.setattr("keras_metric.cam.methods.perturbation.ROWS", 6)
 
 
 @pytest.fixture

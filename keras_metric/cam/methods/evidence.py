@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_metric.cam import heads, layers, logits
-from keras_metric.cam.gradients import backward
-from keras_metric.cam.hooks import Patch, forward, record, replacing
-from keras_metric.cam.methods import Evidence
-from keras_metric.cam.positions import image_size, spatial_inputs
+from keras_metric.cam.methods.table import Evidence
+from keras_metric.cam.network import layers
+from keras_metric.cam.network.gradients import backward
+from keras_metric.cam.network.hooks import Patch, forward, record, replacing
+from keras_metric.cam.network.positions import image_size, spatial_inputs
+from keras_metric.cam.targets import heads, logits
 
 
 class Plan(NamedTuple):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from keras import ops
 
-from keras_metric.cam.shares import points, shares
+from keras_metric.cam.similarity.shares import points, shares
 
 SIMILARITIES = ("cosine", "dot", "squared_l2")
 TINY = 1e-12

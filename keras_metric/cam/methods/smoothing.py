@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_metric.arguments import number, whole
-from keras_metric.cam.positions import spatial_inputs
+from keras_metric.cam.network.positions import spatial_inputs
 
 KINDS = (None, "noise", "flips")
 

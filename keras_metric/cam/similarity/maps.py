@@ -9,14 +9,20 @@ import numpy as np
 from keras import ops
 
 from keras_metric.cam import rendering
-from keras_metric.cam.evidence import Plan, plan
-from keras_metric.cam.examples import check_fits, check_model, example_inputs, signature
-from keras_metric.cam.gradients import compiled
-from keras_metric.cam.heads import LinearHead
-from keras_metric.cam.kept import Kept
-from keras_metric.cam.logits import look_through_unit_length
-from keras_metric.cam.measures import SIMILARITIES, Measure, pair, pairs_of_positions, triplet
-from keras_metric.cam.shares import embedded
+from keras_metric.cam.methods.evidence import Plan, plan
+from keras_metric.cam.network.examples import check_fits, check_model, example_inputs, signature
+from keras_metric.cam.network.gradients import compiled
+from keras_metric.cam.network.kept import Kept
+from keras_metric.cam.similarity.measures import (
+    SIMILARITIES,
+    Measure,
+    pair,
+    pairs_of_positions,
+    triplet,
+)
+from keras_metric.cam.similarity.shares import embedded
+from keras_metric.cam.targets.heads import LinearHead
+from keras_metric.cam.targets.logits import look_through_unit_length
 
 _KEPT = 16
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_metric.cam.hooks import Call, Patch, on_call, producer
+from keras_metric.cam.network.hooks import Call, Patch, on_call, producer
 
 _SQUASHING = ("Softmax", "LogSoftmax", "Sigmoid", "LogSigmoid")
 _SQUASHING_FUNCTIONS = ("softmax", "log_softmax", "sigmoid", "log_sigmoid")

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_metric.cam.hooks import is_tensor
+from keras_metric.cam.network.hooks import is_tensor
 
 
 class Positions(NamedTuple):

@@ -1,0 +1,1 @@
+"""The map methods, and what they are made from."""

@@ -1,0 +1,1 @@
+"""A network opened up: its layers, their activations, gradients at them."""

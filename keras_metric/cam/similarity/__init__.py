@@ -1,0 +1,1 @@
+"""Why two images are similar: what every position adds to their similarity."""
