@@ -12,8 +12,8 @@ from keras import ops
 
 from keras_metric import distances
 from keras_metric.arguments import arguments, as_json, number, serializable
+from keras_metric.numerics.rows import at_least_one
 from keras_metric.pairs import count_below, from_labels
-from keras_metric.rows import at_least_one
 
 __all__ = [
     "ActiveTriplets",

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_metric.eager import at_least, where
-from keras_metric.kernels import masked_logsumexp
 from keras_metric.labels import as_labels, same_class
+from keras_metric.numerics.eager import at_least, where
+from keras_metric.numerics.kernels import masked_logsumexp
 
 __all__ = [
     "Pairs",

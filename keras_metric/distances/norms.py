@@ -5,8 +5,8 @@ import math
 from keras import ops
 from keras.backend import standardize_dtype
 
-from keras_metric.eager import at_least, largest_magnitude, where
-from keras_metric.kernels import unit_rows
+from keras_metric.numerics.eager import at_least, largest_magnitude, where
+from keras_metric.numerics.kernels import unit_rows
 
 _HUGE = 1e15  # beyond it (or below its inverse) float32 squares leave the range: work on a scale
 _LARGEST = 1e38

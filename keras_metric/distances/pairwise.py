@@ -14,7 +14,7 @@ from keras_metric.distances.norms import (
     squared_lengths,
     unit,
 )
-from keras_metric.kernels import all_products
+from keras_metric.numerics.kernels import all_products
 
 
 def euclidean(anchors, candidates):

@@ -6,10 +6,10 @@ from keras.backend import standardize_dtype
 
 from keras_metric.arguments import arguments, number, whole
 from keras_metric.distances import precise, unit
-from keras_metric.kernels import all_products
 from keras_metric.labels import as_labels, same_class
 from keras_metric.losses._loss import RowLoss
-from keras_metric.rows import at_least_one
+from keras_metric.numerics.kernels import all_products
+from keras_metric.numerics.rows import at_least_one
 
 __all__ = []
 

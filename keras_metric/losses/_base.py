@@ -7,14 +7,14 @@ from keras.backend import is_float_dtype, standardize_dtype
 
 from keras_metric import distances
 from keras_metric.arguments import number, whole
-from keras_metric.blocks import map_rows
-from keras_metric.eager import where
 from keras_metric.labels import as_labels
 from keras_metric.losses._batch import Batch, has_needed, refuse_none, rows_of, slices
 from keras_metric.losses._loss import RowLoss
+from keras_metric.numerics.blocks import map_rows
+from keras_metric.numerics.eager import where
+from keras_metric.numerics.replicas import gather, replica_mean
+from keras_metric.numerics.rows import at_least_one
 from keras_metric.pairs import Pairs, from_words
-from keras_metric.replicas import gather, replica_mean
-from keras_metric.rows import at_least_one
 
 __all__ = ["PairLoss"]
 

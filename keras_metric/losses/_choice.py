@@ -8,9 +8,9 @@ import numpy as np
 from keras import ops
 
 from keras_metric import distances
-from keras_metric.eager import at_least, in_columns, rows_at, switch, where
 from keras_metric.losses._base import PairLoss
 from keras_metric.losses._batch import has_needed
+from keras_metric.numerics.eager import at_least, in_columns, rows_at, switch, where
 
 __all__ = ["ChoosingLoss", "by_mates", "dense", "mates_of"]
 

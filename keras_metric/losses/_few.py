@@ -6,10 +6,10 @@ needs is of size A x C.
 
 from keras import ops
 
-from keras_metric.eager import at_least, in_columns
-from keras_metric.kernels import with_columns
 from keras_metric.losses._base import PairLoss
 from keras_metric.losses._choice import by_mates
+from keras_metric.numerics.eager import at_least, in_columns
+from keras_metric.numerics.kernels import with_columns
 from keras_metric.pairs import Pairs
 
 __all__ = ["RestLoss"]

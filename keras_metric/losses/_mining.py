@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from keras import ops
 
-from keras_metric.eager import at_least, in_columns, switch, where
+from keras_metric.numerics.eager import at_least, in_columns, switch, where
 from keras_metric.pairs import Pairs, count_below, masked_mean
 
 __all__ = ["COLUMNS", "TIERS", "all_triplets", "by_positives", "semi_hard_of_many"]

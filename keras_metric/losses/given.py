@@ -5,8 +5,8 @@ from keras import ops
 
 from keras_metric.arguments import number, serializable
 from keras_metric.distances import precise
-from keras_metric.eager import known
 from keras_metric.losses._loss import GivenLoss
+from keras_metric.numerics.eager import known
 
 __all__ = ["ContrastiveLoss", "TripletMarginLoss"]
 

@@ -6,8 +6,8 @@ import numpy as np
 from keras import ops
 
 from keras_metric.arguments import number, serializable, whole
-from keras_metric.blocks import map_rows
 from keras_metric.losses._base import PairLoss
+from keras_metric.numerics.blocks import map_rows
 from keras_metric.pairs import Pairs, masked_mean
 
 __all__ = ["FastAPLoss", "HistogramLoss", "PNPLoss", "SmoothAPLoss"]

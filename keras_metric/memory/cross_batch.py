@@ -9,8 +9,8 @@ from keras_metric.arguments import whole
 from keras_metric.labels import as_labels, has_int64, widened
 from keras_metric.losses._base import PairLoss
 from keras_metric.memory.wrapped import EncoderModel
+from keras_metric.numerics.replicas import gather
 from keras_metric.pairs import Pairs
-from keras_metric.replicas import gather
 
 
 @keras.saving.register_keras_serializable(package="keras_metric")

@@ -9,7 +9,7 @@ softmax cross-entropy passes over targets that are a mask.
 import keras
 from keras import ops
 
-from keras_metric.eager import at_least, in_columns, where
+from keras_metric.numerics.eager import at_least, in_columns, where
 
 __all__ = [
     "all_products",

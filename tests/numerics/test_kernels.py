@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_metric import kernels
+from keras_metric.numerics import kernels
 
 VALUES = np.array([[0.3, -2, 1, 0.5], [2, 1, 0, -1], [4, 3, 2, 1]], "float32")
 CHOSEN = np.array([[1, 0, 1, 1], [0, 1, 0, 0], [0, 0, 0, 0]], bool)

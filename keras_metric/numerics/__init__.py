@@ -1,0 +1,1 @@
+"""Operations that cost less than their plain form: fused kernels, row blocks, replicas."""
