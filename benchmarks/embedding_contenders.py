@@ -41,7 +41,7 @@ def build(contender: str, case: str, size: int):
 
 
 def _embed(model: Path, photographs: Path, out: Path) -> float:
-    from keras_metric.retrieval.shards import read_shards
+    from keras_metric.retrieval.storage.shards import read_shards
     from zoo.bulk import embed
 
     shutil.rmtree(out, ignore_errors=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_metric.retrieval import shards
-from keras_metric.retrieval.shards import Shard
+from keras_metric.retrieval.storage import shards
+from keras_metric.retrieval.storage.shards import Shard
 from zoo.bulk import networks
 from zoo.bulk.listing import Listing
 from zoo.bulk.networks import Network

@@ -11,7 +11,7 @@ from keras_metric.arguments import number
 from keras_metric.retrieval import Index, calibration
 from keras_metric.retrieval.encoding import refuse_another
 from keras_metric.retrieval.matchers import matched
-from keras_metric.retrieval.table import Filter
+from keras_metric.retrieval.storage.table import Filter
 from zoo.bulk import networks
 from zoo.bulk.networks import Network
 from zoo.bulk.pipeline import Reader

@@ -13,15 +13,15 @@ _HOMES = {
     "Index": "index",
     "Matches": "matchers",
     "Recall": "recall",
-    "Shard": "shards",
+    "Shard": "storage.shards",
     "calibrate": "calibration",
     "calibrate_pairs": "calibration",
     "fingerprint": "weights",
-    "open_set": "strangers",
-    "read_manifest": "shards",
-    "read_shard": "shards",
-    "read_shards": "shards",
-    "write_shard": "shards",
+    "open_set": "identification",
+    "read_manifest": "storage.shards",
+    "read_shard": "storage.shards",
+    "read_shards": "storage.shards",
+    "write_shard": "storage.shards",
 }
 
 __all__ = sorted(_HOMES)

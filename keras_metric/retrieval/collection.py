@@ -14,7 +14,7 @@ from keras_metric.retrieval.engines.milvus import Milvus
 from keras_metric.retrieval.found import Found, nothing
 from keras_metric.retrieval.metric import Metric
 from keras_metric.retrieval.options import checked_kind
-from keras_metric.retrieval.table import Filter, checked_labels, checked_metadata
+from keras_metric.retrieval.storage.table import Filter, checked_labels, checked_metadata
 
 FAISS = "faiss"
 

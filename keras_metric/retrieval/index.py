@@ -5,14 +5,14 @@ from typing import Any
 
 import keras
 
-from keras_metric.retrieval import generations
 from keras_metric.retrieval.calibration import Calibration
 from keras_metric.retrieval.collection import FAISS, Collection
 from keras_metric.retrieval.encoding import refuse_another
 from keras_metric.retrieval.engines.connection import is_file
 from keras_metric.retrieval.matchers import Matches, matched
 from keras_metric.retrieval.recall import Recall, measured
-from keras_metric.retrieval.table import Filter
+from keras_metric.retrieval.storage import generations
+from keras_metric.retrieval.storage.table import Filter
 
 
 class Index(Collection):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_metric.retrieval.shards import read_manifest, read_shard, read_shards
+from keras_metric.retrieval.storage.shards import read_manifest, read_shard, read_shards
 from keras_metric.retrieval.weights import fingerprint
 from zoo.bulk import place
 from zoo.bulk.listing import Listing

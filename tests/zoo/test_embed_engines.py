@@ -13,7 +13,7 @@ import pytest
 from keras import layers
 
 from keras_metric.export import saved_model
-from keras_metric.retrieval.shards import read_manifest, read_shards
+from keras_metric.retrieval.storage.shards import read_manifest, read_shards
 from zoo.cli import main
 
 pytest.importorskip("pyarrow")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_metric.retrieval.shards import Shard, shard_name, write_shard
+from keras_metric.retrieval.storage.shards import Shard, shard_name, write_shard
 from zoo.bulk.listing import Part, label
 from zoo.bulk.networks import Network
 from zoo.datasets.fitting import fit

@@ -53,7 +53,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> Answer:
     from keras_metric.retrieval import Index
-    from keras_metric.retrieval.generations import check_place
+    from keras_metric.retrieval.storage.generations import check_place
     from zoo.collecting import collect
     from zoo.searchable import calibration_of, index_place
 

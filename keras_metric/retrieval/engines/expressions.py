@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_metric.retrieval.table import conditions
+from keras_metric.retrieval.storage.table import conditions
 
 
 def expression(filter: Mapping[str, Any], names: Sequence[str]) -> str:

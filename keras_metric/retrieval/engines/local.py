@@ -8,7 +8,7 @@ import numpy as np
 from keras_metric.retrieval.engines.exact import Exact
 from keras_metric.retrieval.engines.graph import Graph
 from keras_metric.retrieval.engines.inverted import Inverted
-from keras_metric.retrieval.table import Filter, Table
+from keras_metric.retrieval.storage.table import Filter, Table
 
 KINDS = {"exact": Exact, "ivf": Inverted, "hnsw": Graph}
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_metric.retrieval.engines.connection import data_types, opened, whole_address
 from keras_metric.retrieval.engines.expressions import expression
-from keras_metric.retrieval.table import Filter, as_objects
+from keras_metric.retrieval.storage.table import Filter, as_objects
 
 FACTS = "keras_metric"
 PAGE = 1000  # rows or queries a call

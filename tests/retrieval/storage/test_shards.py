@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_metric.retrieval import Shard, read_manifest, read_shard, read_shards, write_shard
-from keras_metric.retrieval.shards import MANIFEST, shard_name
+from keras_metric.retrieval.storage.shards import MANIFEST, shard_name
 
 parquet = pytest.importorskip("pyarrow.parquet")
 MODEL = "a" * 64

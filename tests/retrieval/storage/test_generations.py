@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_metric.retrieval import Index, generations
+from keras_metric.retrieval import Index
+from keras_metric.retrieval.storage import generations
 
 pytest.importorskip("faiss")
 

@@ -1,0 +1,1 @@
+"""What an index keeps on the disk: folders saved whole, shards, the table of records."""
