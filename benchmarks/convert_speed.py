@@ -44,7 +44,7 @@ def vgg_like(head: str, size: int = 64) -> keras.Model:
 def scene(path: str | None) -> tuple[keras.Model, np.ndarray]:
     """The classifier of digits-fcn, trained or as built, and a scene of 512 x 512."""
     import zoo
-    from zoo.datasets import digit_scenes
+    from zoo.datasets.sources import digit_scenes
 
     busy = {"glyphs": (60, 90), "strokes": (20, 30), "fragments": (20, 30)}
     image = digit_scenes.load("test", 512, **busy)[0].image[None].astype("float32")

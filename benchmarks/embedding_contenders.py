@@ -5,7 +5,7 @@ brings it to the size of the network and embeds it. The floor is what one writes
 `image_dataset_from_directory`, whose threads decode beside the network, and `model.predict`; it
 keeps the answers in memory, knows no paths, and ends at the first damaged file. It scales by four
 pixels of each photograph, where ours looks at all: "antialias" is the floor that does as well.
-`zoo.bulk.embed` leaves Parquet shards on the disk.
+`zoo.inference.bulk.embed` leaves Parquet shards on the disk.
 """
 
 import os
@@ -42,7 +42,7 @@ def build(contender: str, case: str, size: int):
 
 def _embed(model: Path, photographs: Path, out: Path) -> float:
     from keras_metric.retrieval.storage.shards import read_shards
-    from zoo.bulk import embed
+    from zoo.inference.bulk import embed
 
     shutil.rmtree(out, ignore_errors=True)
     embed(model, photographs, out, batch=BATCH)

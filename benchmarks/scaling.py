@@ -26,7 +26,7 @@ KINDS = ("Flat", "IVF{lists},Flat", f"IVF{{lists}},PQ{CODES}")
 
 def embed(photographs: int) -> dict:
     """Photographs a second between the first shard and the last, by engine and workers."""
-    from zoo.bulk import embed
+    from zoo.inference.bulk import embed
 
     place = Path(tempfile.mkdtemp(prefix="scaling-"))
     folder = linked(place / "photographs", photographs)

@@ -35,7 +35,7 @@ def build(contender: str, case: str, size: int):
 
 
 def warp():
-    from zoo.datasets.augment import Warp
+    from zoo.datasets.augmentation.warp import Warp
 
     return Warp(rotation=15, scale=0.15, shear=0.2, translation=0.05, elastic=0.02)
 

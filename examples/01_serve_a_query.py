@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_metric.export import Runtime, latest
 from keras_metric.plots import gallery, save_png
-from zoo.datasets import digits
+from zoo.datasets.sources import digits
 
 
 def main(folder: Path) -> None:

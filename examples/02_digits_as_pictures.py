@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_metric.plots import save_png
-from zoo.datasets import digits
+from zoo.datasets.sources import digits
 
 
 def main(folder: Path) -> None:

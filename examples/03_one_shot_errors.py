@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 import zoo
 from keras_metric.plots import save_png
 from zoo.encoders.committee import members
-from zoo.one_shot_pictures import errors
-from zoo.runs import Run
+from zoo.reports.one_shot_pictures import errors
+from zoo.runs.runs import Run
 
 
 def main(folder: Path, data: str | None = None) -> None:

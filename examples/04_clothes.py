@@ -17,7 +17,7 @@ import zoo
 from keras_metric import convert, plots
 from keras_metric.cam import CAM
 from keras_metric.retrieval import Index
-from zoo.datasets import clothing
+from zoo.datasets.sources import clothing
 from zoo.files import write
 
 METHODS = {"cam": None, "gradcam": "stage3_block2_relu", "layercam": "stage3_block2_relu"}

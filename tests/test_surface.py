@@ -71,7 +71,12 @@ def test_importing_loads_keras_and_nothing_heavy_besides():
 
 
 @pytest.mark.parametrize(
-    "module", ["keras_metric.retrieval", "keras_metric.retrieval.storage.shards", "zoo.bulk.on_ray"]
+    "module",
+    [
+        "keras_metric.retrieval",
+        "keras_metric.retrieval.storage.shards",
+        "zoo.inference.bulk.on_ray",
+    ],
 )
 def test_what_workers_import_loads_no_keras(module):
     extra = loaded_after(f"import {module}")

@@ -18,15 +18,15 @@ from importlib import import_module
 from zoo.recipe import Recipe, get, names
 
 _LAZY = {
-    "evaluate": "zoo.evaluation",
-    "export": "zoo.exporting",
-    "fetch": "zoo.hub",
-    "load": "zoo.runs",
-    "load_index": "zoo.searchable",
-    "preset": "zoo.presets",
-    "publish": "zoo.hub",
-    "save": "zoo.presets",
-    "train": "zoo.training",
+    "evaluate": "zoo.evaluation.evaluation",
+    "export": "zoo.runs.exporting",
+    "fetch": "zoo.runs.hub",
+    "load": "zoo.runs.runs",
+    "load_index": "zoo.runs.searchable",
+    "preset": "zoo.runs.presets",
+    "publish": "zoo.runs.hub",
+    "save": "zoo.runs.presets",
+    "train": "zoo.training.training",
 }
 
 __all__ = ["Recipe", "get", "names", *_LAZY]

@@ -10,7 +10,7 @@ from keras_metric.losses import SupConLoss
 from keras_metric.metrics import retrieval
 from keras_metric.retrieval import Calibration, Index, calibrate, calibrate_pairs
 from keras_metric.retrieval import calibration as files
-from zoo.datasets import omniglot
+from zoo.datasets.sources import omniglot
 
 
 def population(identities: int, images: int, seed: int, width: int = 8):

@@ -72,7 +72,7 @@ def test_every_step_says_what_it_did(walked):
 
 
 def test_the_answers_are_those_of_keras_and_of_the_index(walked):
-    from zoo.datasets import digits
+    from zoo.datasets.sources import digits
 
     home, parts = walked
     embedding, near, explained = (json.loads(part)["predictions"][0] for part in parts[7:10])

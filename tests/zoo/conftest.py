@@ -32,7 +32,7 @@ def photo(tmp_path, rng):
 @pytest.fixture
 def four_hands(monkeypatch):
     """Of Omniglot's twenty people four: what they drew is enough for nine views and one step."""
-    from zoo.datasets import omniglot
+    from zoo.datasets.sources import omniglot
 
     whole = omniglot.load
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 import zoo
-from zoo import encoders, training
+from zoo import encoders
 from zoo.cli import main
 from zoo.encoders.committee import AS_IS, committee
+from zoo.training import training
 
 pytestmark = pytest.mark.tensorflow
 

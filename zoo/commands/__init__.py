@@ -83,7 +83,7 @@ def add_data(parser: ArgumentParser) -> None:
 
 def table(report: dict[str, Any]) -> str:
     """The results of a report beside its baselines, in columns."""
-    from zoo.cards import results_table
+    from zoo.reports.cards import results_table
 
     rows = [row.strip("|").split("|") for row in results_table(report) if "---" not in row]
     return columns([[cell.strip() for cell in row] for row in rows])

@@ -42,10 +42,10 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> Answer:
     from keras_metric.retrieval import Index, calibrate
-    from zoo.collecting import collect
     from zoo.files import write_json
-    from zoo.runs import Run
-    from zoo.searchable import calibration_place
+    from zoo.inference.collecting import collect
+    from zoo.runs.runs import Run
+    from zoo.runs.searchable import calibration_place
 
     place = calibration_place(options.model, options.out)
     found = collect(

@@ -58,8 +58,8 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> Answer:
     import zoo
-    from zoo.drawing import MapPictures
     from zoo.progress import shown
+    from zoo.reports.drawing import MapPictures
 
     images = sources(Path(options.path))
     places = _places(Path(options.path), images, options.out, options.report)

@@ -46,7 +46,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> Answer:
-    from zoo.datasets._extras import need
+    from zoo.datasets.reading._extras import need
 
     need("starlette", extra="serve", purpose="A page")
     from zoo.demo.desk import Desk
@@ -59,10 +59,10 @@ def run(options: Namespace) -> Answer:
 
 
 def _gallery(options: Namespace):
-    from zoo.bulk import networks
     from zoo.demo.gallery import of_index
     from zoo.demo.recipe_gallery import of_run
-    from zoo.runs import Run
+    from zoo.inference.bulk import networks
+    from zoo.runs.runs import Run
 
     size = height_and_width(options.size, "--size")
     network = networks.load(networks.locate(options.model, size=size, branch=options.branch))

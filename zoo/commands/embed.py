@@ -61,7 +61,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> Answer:
-    from zoo.bulk import embed
+    from zoo.inference.bulk import embed
 
     manifest = embed(
         options.model,

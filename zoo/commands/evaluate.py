@@ -45,7 +45,7 @@ def run(options: Namespace) -> Answer:
     if options.protocol is None:
         report = zoo.evaluate(options.path, data=options.data)
         return Answer(report, table(report))
-    from zoo import one_shot_trials
+    from zoo.evaluation import one_shot_trials
 
     measures = dict(one_shot_trials.BASELINES)
     if options.path is not None:
@@ -58,7 +58,7 @@ def run(options: Namespace) -> Answer:
 
 def _runs(options: Namespace):
     """The runs, and where they are from."""
-    from zoo.datasets import omniglot
+    from zoo.datasets.sources import omniglot
 
     if options.runs is not None:
         return omniglot.official_runs(options.runs), {"runs": options.runs}

@@ -103,7 +103,7 @@ def _samples(folder: str | None, saved: Path):
     if folder is None:
         return None
     from keras_metric.export import read_metadata
-    from zoo.datasets import folders
+    from zoo.datasets.reading import folders
 
     height, width, channels = read_metadata(saved)["image_shapes"][0]
     size = (height or 64, width or 64)

@@ -54,8 +54,8 @@ def arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> Answer:
     from keras_metric.retrieval import Index
     from keras_metric.retrieval.storage.generations import check_place
-    from zoo.collecting import collect
-    from zoo.searchable import calibration_of, index_place
+    from zoo.inference.collecting import collect
+    from zoo.runs.searchable import calibration_of, index_place
 
     place = index_place(options.model, options.out)
     check_place(place)

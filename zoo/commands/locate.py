@@ -52,7 +52,7 @@ def run(options: Namespace) -> Answer:
     import zoo
     from keras_metric.location import Locator, check_choice, find, heat
     from keras_metric.plots import png, search
-    from zoo.datasets.photos import read
+    from zoo.datasets.reading.photos import read
     from zoo.files import write
 
     out, scales = _place(options), _numbers(options.scales)

@@ -34,9 +34,9 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> Answer:
     from keras_metric.arguments import whole
-    from zoo.collecting import collect
-    from zoo.neighbours import Neighbours
-    from zoo.neighbours_report import check_extras, write_report
+    from zoo.evaluation.neighbours import Neighbours
+    from zoo.inference.collecting import collect
+    from zoo.reports.neighbours_report import check_extras, write_report
 
     out = own_place(options.out, ".html", options.source)
     whole("-k", options.k), whole("--rows", options.rows)

@@ -73,7 +73,7 @@ def arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> Answer:
     from keras_metric import convert
     from zoo.files import write_json
-    from zoo.scanning import ScanPictures
+    from zoo.inference.scanning import ScanPictures
 
     path, out = Path(options.path), Path(options.out)
     images = sources(path, (*IMAGES, ".npy"))

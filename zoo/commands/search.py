@@ -41,7 +41,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> Answer:
-    from zoo.searching import PhotoSearch
+    from zoo.inference.searching import PhotoSearch
 
     out = own_place(options.out, ".png", options.path) if options.out else None
     photos = sources(Path(options.path))

@@ -60,7 +60,7 @@ def run(options: Namespace) -> Answer:
         report = zoo.train(options.name, folder, **arguments)
         runs = [folder]
     else:
-        from zoo.training import train_seeds
+        from zoo.training.training import train_seeds
 
         report = train_seeds(options.name, options.seeds, folder, **arguments)
         runs = [folder / name for name in report["runs"]]
@@ -74,7 +74,7 @@ def run(options: Namespace) -> Answer:
 
 
 def _distribution(options: Namespace):
-    from zoo.distribution import Distribution
+    from zoo.training.distribution import Distribution
 
     return Distribution(
         options.distribute,
@@ -88,7 +88,7 @@ def _distribution(options: Namespace):
 def _exported(folder: Path) -> Path:
     """The SavedModel of a run, written unless there is one that is newer than the model."""
     from keras_metric.export import latest, versions
-    from zoo.runs import Run
+    from zoo.runs.runs import Run
 
     run = Run(folder)
     if versions(run.saved_model):

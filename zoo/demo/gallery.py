@@ -8,9 +8,9 @@ import numpy as np
 
 from keras_metric.retrieval import Index
 from keras_metric.serve.refusals import Refusal
-from zoo.bulk.networks import Network
 from zoo.demo.picture import Picture, from_file
-from zoo.searching import Searcher
+from zoo.inference.bulk.networks import Network
+from zoo.inference.searching import Searcher
 
 SAMPLES = 9
 COLUMNS, ROWS = 6, 4  # of a sheet

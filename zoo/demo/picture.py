@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from keras_metric.serve.refusals import Refusal
-from zoo.bulk.pipeline import Reader
-from zoo.datasets.fitting import fit
-from zoo.datasets.photos import decoded, reduced
+from zoo.datasets.reading.fitting import fit
+from zoo.datasets.reading.photos import decoded, reduced
+from zoo.inference.bulk.pipeline import Reader
 
 MOST_BYTES = 2**24  # of an upload
 MOST_PIXELS = 2**25  # as in `keras_metric.export.saved_model`

@@ -8,16 +8,16 @@ from keras import ops
 from keras_metric import distances
 from keras_metric.retrieval import Calibration, Index
 from keras_metric.retrieval.calibration import calibrate_pairs
-from zoo.bulk.networks import Network
-from zoo.datasets.augment import as_they_come
+from zoo.datasets.augmentation.warp import as_they_come
 from zoo.datasets.images import Images
 from zoo.demo.gallery import COLUMNS, ROWS, SAMPLES, Gallery, Titled, no_record, sheet
 from zoo.demo.picture import Picture
+from zoo.inference.bulk.networks import Network
+from zoo.inference.searching import Searcher
 from zoo.progress import shown
 from zoo.recipe import get
-from zoo.runs import Run
-from zoo.searchable import calibration_of
-from zoo.searching import Searcher
+from zoo.runs.runs import Run
+from zoo.runs.searchable import calibration_of
 
 MOST = 4000  # pictures to find, drawn by seed 0
 WATCHED = 1000  # of them, those that choose the threshold

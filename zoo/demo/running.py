@@ -8,7 +8,7 @@ import webbrowser
 from collections.abc import Callable
 
 from keras_metric.serve.signals import signals_end
-from zoo.datasets._extras import need
+from zoo.datasets.reading._extras import need
 
 LOOPBACK = "127.0.0.1"
 DRAIN_SECONDS = 10

@@ -3,14 +3,16 @@
 import keras
 import numpy as np
 
-from zoo import encoders, protocols
-from zoo.datasets import clothing, stratified_split
-from zoo.datasets._extras import need
-from zoo.datasets.crops import Crop
+from zoo import encoders
+from zoo.datasets import stratified_split
+from zoo.datasets.augmentation.crops import Crop
+from zoo.datasets.reading._extras import need
+from zoo.datasets.sources import clothing
 from zoo.encoders.committee import AS_IS, committee
 from zoo.encoders.layers import UnitLength
-from zoo.experiment import Results, Split
+from zoo.evaluation import protocols
 from zoo.recipe import Settings
+from zoo.training.experiment import Results, Split
 
 NET = "resnet18"
 HELD_OUT = 0.15  # of the training photos, the same ones whatever the seed

@@ -6,12 +6,13 @@ from dataclasses import replace
 import keras
 import numpy as np
 
-from zoo import encoders, protocols
-from zoo.datasets import digits
-from zoo.datasets.augment import MIRRORED, Warp, rotations_as_classes
+from zoo import encoders
+from zoo.datasets.augmentation.warp import MIRRORED, Warp, rotations_as_classes
 from zoo.datasets.images import Images, split_by_class, stratified_split
-from zoo.experiment import Split
+from zoo.datasets.sources import digits
+from zoo.evaluation import protocols
 from zoo.recipe import Recipe, Settings
+from zoo.training.experiment import Split
 
 UNSEEN = ("5", "6", "7", "8", "9")
 LICENCE = "CC BY 4.0 (UCI, Optical Recognition of Handwritten Digits; copy in scikit-learn)"

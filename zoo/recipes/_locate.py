@@ -8,16 +8,17 @@ import numpy as np
 from keras_metric import Locator, plots
 from keras_metric.location import find, heat
 from keras_metric.losses import InfoNCELoss
-from zoo import encoders, finding
-from zoo.datasets.augment import Warp
+from zoo import encoders
+from zoo.datasets.augmentation.warp import Warp
+from zoo.datasets.batches.joined import JoinedBatches
 from zoo.datasets.images import Images
-from zoo.datasets.joined_batches import JoinedBatches
-from zoo.datasets.scenes import Scenes
-from zoo.datasets.windows import WindowBatches
-from zoo.experiment import Experiment, Picture, Split
-from zoo.finding import Search
-from zoo.objectives import adam
+from zoo.datasets.scenes.scenes import Scenes
+from zoo.datasets.scenes.windows import WindowBatches
+from zoo.evaluation import finding
+from zoo.evaluation.finding import Search
 from zoo.recipe import Settings
+from zoo.training.experiment import Experiment, Picture, Split
+from zoo.training.objectives import adam
 
 SCALES = (0.85, 1.0, 1.2)
 SHOWN = 4  # scenes on the card

@@ -6,10 +6,11 @@ import keras
 import numpy as np
 
 from keras_metric import cam, plots
-from zoo import encoders, objectives
-from zoo.experiment import Experiment, Picture
-from zoo.map_measures import Cases, explainers, maps_of
+from zoo import encoders
+from zoo.evaluation.map_measures import Cases, explainers, maps_of
 from zoo.recipe import Settings
+from zoo.training import objectives
+from zoo.training.experiment import Experiment, Picture
 
 SAME = ("gradcam", "hirescam", "xgradcam", "shapleycam")  # as cam, behind global average pooling
 METHODS = ",".join(name for name in cam.METHODS if name not in SAME)

@@ -6,18 +6,21 @@ import keras
 import numpy as np
 
 from keras_metric.losses import InfoNCELoss
-from zoo import embedding_pictures, encoders, objectives, one_shot_pictures, protocols
-from zoo.datasets import omniglot
-from zoo.datasets.augment import Warp, rotations_as_classes
-from zoo.datasets.class_halves import ClassHalves
-from zoo.datasets.class_warp import ClassWarp
-from zoo.datasets.group_batches import GroupBatches
+from zoo import encoders
+from zoo.datasets.augmentation.class_halves import ClassHalves
+from zoo.datasets.augmentation.class_warp import ClassWarp
+from zoo.datasets.augmentation.warp import Warp, rotations_as_classes
+from zoo.datasets.batches.groups import GroupBatches
 from zoo.datasets.images import Images, joined, stratified_split
-from zoo.each_member import EachMember
+from zoo.datasets.sources import omniglot
 from zoo.encoders.committee import VIEWS, committee, members, side_by_side
 from zoo.encoders.ink_frame import InkFrame, framed
-from zoo.experiment import Experiment, Measured, Picture, Split
+from zoo.evaluation import protocols
 from zoo.recipe import Settings
+from zoo.reports import embedding_pictures, one_shot_pictures
+from zoo.training import objectives
+from zoo.training.each_member import EachMember
+from zoo.training.experiment import Experiment, Measured, Picture, Split
 
 LICENCE = "MIT (Lake, Salakhutdinov and Tenenbaum, Omniglot)"
 PROTOCOL = (

@@ -12,12 +12,12 @@ validation pictures, and its test pictures are left alone.
 import numpy as np
 
 from keras_metric.cam.scores import MaxBoxAccV2
-from zoo.datasets import bccd
-from zoo.datasets.patches import PatchBatches
-from zoo.experiment import Measured, Split
-from zoo.map_measures import cases_of_boxes, explainers, localisation
+from zoo.datasets.scenes.patches import PatchBatches
+from zoo.datasets.sources import bccd
+from zoo.evaluation.map_measures import cases_of_boxes, explainers, localisation
 from zoo.recipe import Recipe
 from zoo.recipes import _maps
+from zoo.training.experiment import Measured, Split
 
 KINDS = len(bccd.NAMES)
 SCORES = ("pointing game", "MaxBoxAccV2")

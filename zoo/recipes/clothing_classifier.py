@@ -16,12 +16,12 @@ import keras
 import numpy as np
 
 from keras_metric import cam, plots
-from zoo import objectives
-from zoo.datasets import clothing
-from zoo.datasets.shuffled_batches import ShuffledBatches
-from zoo.experiment import Experiment, Measured, Picture
+from zoo.datasets.batches.shuffled import ShuffledBatches
+from zoo.datasets.sources import clothing
 from zoo.recipe import Recipe
 from zoo.recipes import _clothing
+from zoo.training import objectives
+from zoo.training.experiment import Experiment, Measured, Picture
 
 LAYER = "stage3_block2_relu"  # 4 x 4 positions; behind it are 2 x 2
 METHODS = {"cam": None, "gradcam": LAYER, "layercam": LAYER}

@@ -14,11 +14,13 @@ as many photos of each class. The embedding is the mean of a photo's and its mir
 from pathlib import Path
 
 from keras_metric.losses import TripletLoss
-from zoo import embedding_pictures, objectives, runs
 from zoo.encoders.committee import AS_IS, committee, members
-from zoo.experiment import Measured
 from zoo.recipe import Recipe
 from zoo.recipes import _clothing
+from zoo.reports import embedding_pictures
+from zoo.runs import runs
+from zoo.training import objectives
+from zoo.training.experiment import Measured
 
 NEIGHBOURS = "Nearest neighbours among photos that training never saw; green is a hit."
 

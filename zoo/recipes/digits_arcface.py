@@ -8,8 +8,8 @@ Data and measure are those of digits-triplet.
 """
 
 from keras_metric.heads import ArcFace
-from zoo import objectives
 from zoo.recipes import _digits
+from zoo.training import objectives
 
 
 def objective(settings, encoder, split):

@@ -9,12 +9,12 @@ scenes of the test digits, which are other drawings of the same classes. Scenes 
 scikit-learn's digits among strokes and fragments.
 """
 
-from zoo.datasets import digit_scenes
-from zoo.datasets.scene_batches import SceneBatches, presence
-from zoo.experiment import Measured, Split
-from zoo.map_measures import cases_of_scenes, explainers, faithfulness, localisation
+from zoo.datasets.scenes.scene_batches import SceneBatches, presence
+from zoo.datasets.sources import digit_scenes
+from zoo.evaluation.map_measures import cases_of_scenes, explainers, faithfulness, localisation
 from zoo.recipe import Recipe
 from zoo.recipes import _digits, _maps
+from zoo.training.experiment import Measured, Split
 
 DIGITS = 10
 

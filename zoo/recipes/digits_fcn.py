@@ -13,14 +13,14 @@ import keras
 from keras import layers
 
 from keras_metric import convert
-from zoo import blobs, detecting
-from zoo.datasets import digit_scenes
-from zoo.datasets.scene_windows import SceneWindows
-from zoo.experiment import Experiment, Measured, Picture, Split
-from zoo.objectives import adam
+from zoo.datasets.scenes.scene_windows import SceneWindows
+from zoo.datasets.sources import digit_scenes
+from zoo.evaluation import blobs, detecting
 from zoo.recipe import Recipe
 from zoo.recipes import _digits
-from zoo.scene_pictures import found_boxes
+from zoo.reports.scene_pictures import found_boxes
+from zoo.training.experiment import Experiment, Measured, Picture, Split
+from zoo.training.objectives import adam
 
 SIDE = 32
 BUSY = {"boxes": "frame", "strokes": (0, 4), "fragments": (1, 6)}

@@ -9,8 +9,8 @@ temperature. Data and measure are those of digits-triplet.
 """
 
 from keras_metric.losses import InfoNCELoss
-from zoo import objectives
 from zoo.recipes import _digits
+from zoo.training import objectives
 
 
 def objective(settings, encoder, split):

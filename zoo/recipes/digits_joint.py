@@ -9,8 +9,8 @@ measure are those of digits-triplet.
 """
 
 from keras_metric.losses import TripletLoss
-from zoo import objectives
 from zoo.recipes import _digits
+from zoo.training import objectives
 
 
 def objective(settings, encoder, split):

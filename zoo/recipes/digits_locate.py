@@ -9,13 +9,14 @@ different; half are windows of the alphabets of Omniglot's `images_background_sm
 which have no digits, drawn as coarsely. Values were chosen with `--set unseen=01234`.
 """
 
-from zoo.datasets import digits, split_by_class, stratified_split
-from zoo.datasets.augment import rotations_as_classes
-from zoo.datasets.coarse import coarse
-from zoo.datasets.glyphs import resized
-from zoo.experiment import Split
+from zoo.datasets import split_by_class, stratified_split
+from zoo.datasets.augmentation.coarse import coarse
+from zoo.datasets.augmentation.warp import rotations_as_classes
+from zoo.datasets.scenes.glyphs import resized
+from zoo.datasets.sources import digits
 from zoo.recipe import Recipe
 from zoo.recipes import _digits, _locate, _omniglot
+from zoo.training.experiment import Split
 
 SCENES = {"scale": (0.8, 1.3), "rotation": 20.0}
 SCALES = (0.8, 1.0, 1.25)

@@ -8,8 +8,8 @@ digits-triplet.
 """
 
 from keras_metric.heads import ProxyAnchor
-from zoo import objectives
 from zoo.recipes import _digits
+from zoo.training import objectives
 
 
 def objective(settings, encoder, split):

@@ -6,9 +6,10 @@ Hadsell, Chopra and LeCun, "Dimensionality Reduction by Learning an Invariant Ma
 Data and measure are those of digits-triplet: learn from 0 to 4, retrieve among 5 to 9.
 """
 
-from zoo import encoders, objectives
+from zoo import encoders
 from zoo.recipe import Recipe
 from zoo.recipes import _digits
+from zoo.training import objectives
 
 
 def build(settings, split):

@@ -15,12 +15,14 @@ import numpy as np
 from keras_metric import distances, metrics, plots
 from keras_metric.losses import InfoNCELoss
 from keras_metric.models import CrossBranchLoss, CrossBranchNet
-from zoo import encoders, objectives, protocols
-from zoo.datasets import digits, printed
+from zoo import encoders
 from zoo.datasets.images import Images, stratified_split
-from zoo.experiment import Experiment, Measured, Picture, Split
+from zoo.datasets.sources import digits, printed
+from zoo.evaluation import protocols
 from zoo.recipe import Recipe
 from zoo.recipes import _digits
+from zoo.training import objectives
+from zoo.training.experiment import Experiment, Measured, Picture, Split
 
 FACES = ("dejavu", "computer modern", "stix")  # to learn from, to watch, to measure
 

@@ -9,9 +9,9 @@ retrieval among the digits 5 to 9.
 """
 
 from keras_metric.losses import TripletLoss
-from zoo import objectives
 from zoo.recipe import Recipe
 from zoo.recipes import _digits
+from zoo.training import objectives
 
 
 def objective(settings, encoder, split):

@@ -7,9 +7,9 @@ margin loss of Schroff et al. 2015, eq. 1. Data and measure are those of digits-
 difference is what mining brings.
 """
 
-from zoo import objectives
 from zoo.recipe import Recipe
 from zoo.recipes import _digits
+from zoo.training import objectives
 
 
 def objective(settings, encoder, split):

@@ -9,8 +9,9 @@ digits-triplet; the difference is whom the loss looks at.
 """
 
 from keras_metric.losses import TripletLoss
-from zoo import encoders, objectives
+from zoo import encoders
 from zoo.recipes import _digits
+from zoo.training import objectives
 
 
 def build(settings, split):

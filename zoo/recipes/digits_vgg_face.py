@@ -11,10 +11,12 @@ learn on. Data and measure are those of digits-triplet.
 import keras
 
 from keras_metric.losses import TripletLoss
-from zoo import encoders, objectives, protocols
+from zoo import encoders
 from zoo.encoders.layers import UnitLength
-from zoo.experiment import Experiment
+from zoo.evaluation import protocols
 from zoo.recipes import _digits
+from zoo.training import objectives
+from zoo.training.experiment import Experiment
 
 
 def build(settings, split):

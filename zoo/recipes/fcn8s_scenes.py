@@ -15,13 +15,13 @@ import numpy as np
 from keras import layers
 
 from keras_metric import convert
-from zoo.datasets import digit_scenes
-from zoo.datasets.scene_batches import SceneBatches, label_maps
-from zoo.datasets.scene_windows import SceneWindows
-from zoo.experiment import Experiment, Measured, Picture, Split
+from zoo.datasets.scenes.scene_batches import SceneBatches, label_maps
+from zoo.datasets.scenes.scene_windows import SceneWindows
+from zoo.datasets.sources import digit_scenes
 from zoo.recipe import Recipe
 from zoo.recipes import _digits
-from zoo.scene_pictures import labelled_pixels
+from zoo.reports.scene_pictures import labelled_pixels
+from zoo.training.experiment import Experiment, Measured, Picture, Split
 
 WINDOW = 64
 FILTERS = (12, 24, 48, 64, 64)

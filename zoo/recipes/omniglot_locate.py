@@ -11,10 +11,10 @@ the exemplar's, among strokes and fragments. Values were chosen with `--set back
 """
 
 from zoo.datasets import stratified_split
-from zoo.datasets.augment import rotations_as_classes
-from zoo.experiment import Split
+from zoo.datasets.augmentation.warp import rotations_as_classes
 from zoo.recipe import Recipe
 from zoo.recipes import _locate, _omniglot
+from zoo.training.experiment import Split
 
 
 def data(settings, folder):

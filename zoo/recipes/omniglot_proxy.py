@@ -10,9 +10,9 @@ the encoder is saved. Encoder, data and measure are those of omniglot-triplet.
 from dataclasses import replace
 
 from keras_metric.heads import ProxyAnchor
-from zoo import objectives
 from zoo.recipes import _omniglot
 from zoo.recipes.omniglot_triplet import RECIPE as TRIPLET
+from zoo.training import objectives
 
 
 def objective(settings, encoder, split):

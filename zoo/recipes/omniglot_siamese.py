@@ -7,9 +7,10 @@ convolutions, sized for smaller images, under the contrastive loss of Hadsell, C
 2006, instead of their weighted L1 distance. Data and measure are those of omniglot-triplet.
 """
 
-from zoo import encoders, objectives
+from zoo import encoders
 from zoo.recipe import Recipe
 from zoo.recipes import _omniglot
+from zoo.training import objectives
 
 
 def build(settings, split):

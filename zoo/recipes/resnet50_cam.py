@@ -16,15 +16,15 @@ import keras
 import numpy as np
 
 from keras_metric import cam, plots
-from zoo.datasets._extras import need
-from zoo.datasets.fitting import fit
-from zoo.datasets.folders import SUFFIXES
 from zoo.datasets.images import Images
+from zoo.datasets.reading._extras import need
+from zoo.datasets.reading.fitting import fit
+from zoo.datasets.reading.folders import SUFFIXES
 from zoo.encoders.applications import is_offline
 from zoo.encoders.layers import ImageNetScaling
-from zoo.experiment import Measured, Picture, Split
 from zoo.recipe import Recipe
 from zoo.recipes import _maps
+from zoo.training.experiment import Measured, Picture, Split
 
 SIDES = (224, 224)
 IMAGENET, RANDOM = "resnet50_imagenet", "resnet50_random"

@@ -13,12 +13,12 @@ import keras
 import numpy as np
 import pytest
 
-from zoo.bulk import networks
 from zoo.cli import main
-from zoo.datasets import digits
+from zoo.datasets.sources import digits
 from zoo.files import write_json
+from zoo.inference.bulk import networks
 from zoo.recipe import get
-from zoo.runs import Run
+from zoo.runs.runs import Run
 
 for package in ("starlette", "uvicorn", "faiss", "pyarrow", "sklearn", "matplotlib"):
     pytest.importorskip(package)

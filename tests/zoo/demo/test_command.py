@@ -13,7 +13,7 @@ import pytest
 from zoo import encoders
 from zoo.cli import main, parser
 from zoo.files import write_json
-from zoo.runs import Run
+from zoo.runs.runs import Run
 
 pytestmark = pytest.mark.tensorflow  # of the page, not of the numbers: those are in test_answers
 

@@ -7,12 +7,12 @@ import pytest
 
 from keras_metric.retrieval import Index
 from keras_metric.serve.refusals import Refusal
-from zoo.bulk import networks
 from zoo.cli import main
-from zoo.datasets import digits
+from zoo.datasets.sources import digits
 from zoo.demo.gallery import of_index, sheet
 from zoo.demo.recipe_gallery import of_run
-from zoo.runs import Run
+from zoo.inference.bulk import networks
+from zoo.runs.runs import Run
 
 pytestmark = pytest.mark.tensorflow  # of the page, not of the numbers: those are in test_answers
 

@@ -1,0 +1,1 @@
+"""Distorted copies, drawn anew for each batch."""

@@ -1,0 +1,1 @@
+"""Batches of labelled pictures, and how they are drawn."""

@@ -1,0 +1,1 @@
+"""Files as arrays: pictures, archives, box annotations, downloads."""

@@ -1,0 +1,1 @@
+"""Scenes of many things among clutter, the windows cut from them, their batches."""

@@ -1,0 +1,1 @@
+"""What a model is worth: measures, protocols and the baselines beside them."""

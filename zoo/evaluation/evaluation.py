@@ -1,0 +1,148 @@
+"""What a run is worth: measured, written down, pictured, and summed up over seeds."""
+
+import datetime
+import platform
+import shlex
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from zoo.files import write_json, write_text
+from zoo.recipe import Recipe, get
+from zoo.reports import cards, pictures
+from zoo.runs.runs import Run, load
+from zoo.training.experiment import Measured, Split
+
+
+def evaluate(path: str | Path, *, data: str | Path | None = None) -> dict[str, Any]:
+    """Measure a finished run again, from the model and settings it left behind.
+
+    Rewrites `metrics.json`, the card and the pictures, and returns the content of `metrics.json`.
+
+    Raises:
+        FileNotFoundError: the folder holds no finished run.
+    """
+    run = Run(Path(path))
+    before = run.report()
+    if "runs" in before:
+        for name in before["runs"]:
+            evaluate(run.folder / name, data=data)
+        return summed_up(run.folder, [Run(run.folder / name) for name in before["runs"]])
+    recipe = get(before["recipe"])
+    settings = recipe.settle(before["settings"])
+    split = recipe.data(settings, data)
+    return measured(
+        run, recipe, settings, load(run.folder), split, before["history"], before["training"]
+    )
+
+
+def measured(
+    run: Run,
+    recipe: Recipe,
+    settings: dict[str, Any],
+    model: keras.Model,
+    split: Split,
+    history: list[dict[str, float]],
+    trained: dict[str, Any],
+) -> dict[str, Any]:
+    """Measure a model; leave `metrics.json`, the pictures and the card in the run's folder."""
+    found = Measured(*recipe.measure(settings, model, split))
+    histories = {"The training.": history}
+    if "first" in trained:
+        histories["The training before it."] = trained["first"]
+    report = {
+        "recipe": recipe.name,
+        "command": command(recipe, settings),
+        "settings": settings,
+        "column": recipe.column,
+        **found._asdict(),
+        "data": {"train": repr(split.train), "test": repr(split.test), "licence": recipe.licence},
+        "training": trained,
+        "parameters": model.count_params(),
+        **today(),
+        "pictures": pictures.draw(run, recipe, settings, model, split, histories),
+        "history": history,
+    }
+    write_text(run.card, cards.card(recipe, report))
+    write_json(run.metrics, report)
+    return report
+
+
+def summed_up(folder: Path, runs: list[Run]) -> dict[str, Any]:
+    """Mean and range over runs that differ in their seed; written like the report of one run."""
+    reports = [run.report() for run in runs]
+    recipe = get(reports[0]["recipe"])
+    settings = {k: v for k, v in reports[0]["settings"].items() if k != "seed"}
+    report = {
+        "recipe": recipe.name,
+        "command": f"{command(recipe, settings)} --seeds {len(runs)}",
+        "settings": settings,
+        "column": recipe.column,
+        "runs": [run.folder.name for run in runs],
+        "results": _ranges([report["results"] for report in reports]),
+        "baselines": _ranges_of_each([report["baselines"] for report in reports]),
+        "tables": {
+            title: _ranges_of_each([report["tables"][title] for report in reports])
+            for title in reports[0].get("tables", {})
+        },
+        "notes": reports[0].get("notes", ()),
+        "data": reports[0]["data"],
+        "training": {
+            **{key: _total(reports, key) for key in ("seconds", "cpu_seconds")},
+            **{key: reports[0]["training"][key] for key in ("epochs", "date", "versions")},
+        },
+        "parameters": reports[0]["parameters"],
+        **today(),
+    }
+    write_text(Run(folder).card, cards.card(recipe, report))
+    write_json(Run(folder).metrics, report)
+    return report
+
+
+def _total(reports: list[dict[str, Any]], key: str) -> float:
+    """Runs of before processor time was taken have none of it."""
+    return round(sum(report["training"].get(key, 0.0) for report in reports), 1)
+
+
+def command(recipe: Recipe, settings: dict[str, Any]) -> str:
+    """The command line that repeats a run."""
+    changed = [
+        f"--set {shlex.quote(f'{key}={value}')}"
+        for key, value in settings.items()
+        if value != recipe.settings[key]
+    ]
+    return " ".join(["keras-metric train", recipe.name, *changed])
+
+
+def today() -> dict[str, Any]:
+    """The date, and the versions that compute on it."""
+    return {"date": datetime.date.today().isoformat(), "versions": versions()}
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed the numbers."""
+    found = {"python": platform.python_version(), "backend": keras.config.backend()}
+    for name in ("keras-metric", "keras", "numpy", "tensorflow-cpu", "tensorflow", "jax", "torch"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _ranges_of_each(rows: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, dict]]:
+    return {name: _ranges([row[name] for row in rows]) for name in rows[0]}
+
+
+def _ranges(results: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+    ranges = {}
+    for name in results[0]:
+        values = [result[name] for result in results]
+        ranges[name] = {
+            "mean": round(sum(values) / len(values), 6),
+            "min": min(values),
+            "max": max(values),
+        }
+    return ranges

@@ -1,0 +1,94 @@
+"""How well things are found in scenes: average precision, and how often the best box is right."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from keras_metric import Locator
+from keras_metric.boxes import intersection_over_union
+from keras_metric.location import Level, find
+from keras_metric.metrics import Boxes, detected
+from zoo.datasets.images import Images
+from zoo.datasets.scenes.scenes import Scenes
+from zoo.evaluation.template_matching import matching
+
+RIGHT = 0.5  # intersection over union from which a box is right
+OVERLAP = 0.3
+TOP = 5  # boxes of an exemplar in a scene
+
+
+@dataclass(frozen=True)
+class Search:
+    """Every exemplar is looked for in every scene; `scales` are those of all methods alike."""
+
+    exemplars: Images
+    scenes: Scenes
+    scales: tuple[float, ...]
+
+    def __repr__(self) -> str:
+        return f"Search(for {self.exemplars!r} in {self.scenes!r}, at scales {self.scales})"
+
+
+def by_embedding(encoder, search: Search) -> dict[str, float]:
+    """Results of `keras_metric.Locator`."""
+    locator = Locator(encoder, scales=search.scales)
+    embeddings = locator.embed(search.exemplars.images)
+    return measured(
+        search, lambda image: locator.compare(embeddings, list(locator.scan(image)), combine=None)
+    )
+
+
+def by_correlation(search: Search, blur: float = 0.0) -> dict[str, float]:
+    """Results of normalised cross-correlation, of pictures blurred alike beforehand."""
+    templates = blurred(search.exemplars.images, blur)
+    return measured(
+        search, lambda image: matching(templates, blurred(image[None], blur)[0], search.scales)
+    )
+
+
+def measured(search: Search, levels: Callable[[np.ndarray], list[Level]]) -> dict[str, float]:
+    """Average precision and recall@1 of the boxes found.
+
+    levels: of one image, the maps of scores `(rows, columns, K)` of the K exemplars.
+
+    - average precision: of each exemplar over the boxes of all scenes, those without its class
+      too (`keras_metric.metrics.Detected`); then the mean over exemplars.
+    - recall@1: in how many scenes that show the exemplar's class the best box is right: it has an
+      intersection over union of at least 1/2 with one of the true boxes.
+    """
+    found: list[list[Boxes]] = [[] for _ in search.exemplars.labels]
+    truth: list[list[Boxes]] = [[] for _ in found]
+    first: list[bool] = []
+    for index in range(len(search.scenes)):
+        scene = search.scenes[index]
+        maps = levels(scene.image)
+        for k, label in enumerate(search.exemplars.labels):
+            mine = [replace(level, values=level.values[..., k]) for level in maps]
+            best = find(mine, threshold=None, overlap=OVERLAP, top=TOP)
+            boxes = np.array([one.box for one in best])
+            shown = scene.boxes[scene.labels == label]
+            scores = np.array([one.score for one in best])
+            found[k].append(Boxes(boxes, np.full(len(best), label), scores))
+            truth[k].append(Boxes(shown, np.full(len(shown), label)))
+            if len(shown):
+                first.append(intersection_over_union(boxes[:1], shown).max() >= RIGHT)
+    judged = [detected(f, t, iou=RIGHT) for f, t in zip(found, truth, strict=True)]
+    precisions = [one.average_precision for one in judged if one.objects]
+    return {
+        "average precision": round(float(np.mean(precisions)), 6),
+        "recall@1": round(float(np.mean(first)), 6),
+    }
+
+
+def blurred(images: np.ndarray, width: float) -> np.ndarray:
+    """`(B, H, W, C)` float32 after a Gaussian of `width` pixels; beyond the rim is black."""
+    images = images.astype("float32")
+    if not width:
+        return images
+    reach = np.arange(-int(3 * width + 0.5), int(3 * width + 0.5) + 1)
+    kernel = np.exp(-(reach**2) / (2 * width**2)).astype("float32")
+    kernel /= kernel.sum()
+    for axis in (1, 2):
+        images = np.apply_along_axis(np.convolve, axis, images, kernel, mode="same")
+    return images

@@ -1,0 +1,110 @@
+"""One-shot runs put to an encoder and to baselines: each query alone, the nearest drawing wins.
+
+Lake, Salakhutdinov and Tenenbaum, Science 350, 2015: an error is a trial whose nearest drawing is
+not of the query's character.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_metric import distances
+from keras_metric.metrics import bootstrap_mean
+from zoo.datasets.reading.ink import prepare
+from zoo.datasets.sources.one_shot_runs import Run
+from zoo.evaluation.hausdorff import modified_hausdorff
+from zoo.evaluation.protocols import embed, pixels
+from zoo.progress import shown
+
+Measure = Callable[[Run], np.ndarray]
+
+SIDE = 28  # of the pictures whose pixels are compared
+
+
+def by_encoder(encoder: keras.Model) -> Measure:
+    """Distances `(Q, W)` of embeddings, of pictures prepared as the recipes prepare them.
+
+    Raises `ValueError` for a model that takes other pictures or gives no vectors.
+    """
+    shape, output = encoder.input_shape, encoder.output_shape
+    square = len(shape) == 4 and shape[1] is not None and shape[1] == shape[2] and shape[3] == 1
+    if not square or len(output) != 2:
+        raise ValueError(
+            "The model cannot compare drawings. Expected square grey pictures of a fixed size in, "
+            f"(B, S, S, 1), and vectors out, (B, D). Received: {shape} in, {output} out."
+        )
+
+    def measure(run: Run) -> np.ndarray:
+        queries, support = (
+            embed(encoder, prepare(part, shape[1])) for part in (run.queries, run.support)
+        )
+        return np.asarray(distances.euclidean(queries, support))
+
+    return measure
+
+
+def by_pixels(run: Run) -> np.ndarray:
+    """Euclidean distances of the pixels, pictures centred and of 28 x 28."""
+    queries, support = (pixels(prepare(part, SIDE)) for part in (run.queries, run.support))
+    return np.asarray(distances.euclidean(queries, support))
+
+
+def by_ink(run: Run) -> np.ndarray:
+    """Modified Hausdorff distances of the drawings as they are."""
+    return modified_hausdorff(run.queries, run.support)
+
+
+BASELINES: Mapping[str, Measure] = {"raw pixels": by_pixels, "modified Hausdorff": by_ink}
+
+
+def examine(runs: Sequence[Run], measures: Mapping[str, Measure]) -> dict[str, Any]:
+    """Errors in per cent of each measure: over all trials, by alphabet, by run.
+
+    Each row has a bootstrap interval of 95 %, runs redrawn: the trials of a run share its drawers.
+    A tie between the right drawing and another is an error.
+    """
+    wrong: dict[str, list[np.ndarray]] = {name: [] for name in measures}
+    for run in shown(runs, "one-shot runs"):
+        for name, measure in measures.items():
+            wrong[name].append(_wrong(measure(run), run.answers))
+    every = range(len(runs))
+    alphabets = sorted({run.group for run in runs if run.group is not None})
+    return {
+        "runs": len(runs),
+        "trials": sum(len(run.queries) for run in runs),
+        "ways": sorted({len(run.support) for run in runs}),
+        "error %": {name: _summed_up(wrong[name], every) for name in measures},
+        "by alphabet": {
+            alphabet: {
+                name: _summed_up(wrong[name], [i for i in every if runs[i].group == alphabet])
+                for name in measures
+            }
+            for alphabet in alphabets
+        },
+        "by run": {
+            run.name: {name: _percent(wrong[name][number]) for name in measures}
+            for number, run in enumerate(runs)
+        },
+    }
+
+
+def _wrong(apart: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """`(Q,)` whether another drawing is as near as the right one."""
+    rows = np.arange(len(apart))
+    own = apart[rows, answers]
+    others = np.array(apart)
+    others[rows, answers] = np.inf
+    return ~(own < others.min(1))
+
+
+def _summed_up(wrong: Sequence[np.ndarray], chosen: Sequence[int]) -> dict[str, float]:
+    trials = np.concatenate([wrong[number] for number in chosen])
+    runs = np.repeat(list(chosen), [len(wrong[number]) for number in chosen])
+    low, high = bootstrap_mean(100.0 * trials, runs)
+    return {"error": _percent(trials), "low": round(low, 2), "high": round(high, 2)}
+
+
+def _percent(wrong: np.ndarray) -> float:
+    return round(100 * float(wrong.mean()), 2)

@@ -1,0 +1,83 @@
+"""How recipes are measured: retrieval among unseen classes, N-way one-shot within a group."""
+
+import keras
+import numpy as np
+
+from keras_metric import metrics
+from keras_metric.retrieval import Index
+from zoo.datasets.images import Images
+from zoo.training.experiment import Results
+
+RETRIEVAL = ("recall@1", "recall@5", "map@r", "r_precision", "mrr")
+
+
+def embed(encoder: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Embeddings `(N, D)` float32 of images `(N, H, W, C)`."""
+    return np.asarray(encoder.predict(images, batch_size=256, verbose=0), np.float32)
+
+
+def pixels(images: np.ndarray) -> np.ndarray:
+    """The baseline everybody has: the image itself, as one vector `(N, H·W·C)` of 0..1."""
+    return np.reshape(images, (len(images), -1)).astype(np.float32) / 255
+
+
+def retrieval(encoder: keras.Model, images: Images) -> tuple[Results, dict[str, Results]]:
+    """Each image searched among all others: results of the encoder, and of raw pixels."""
+    return (
+        _retrieved(embed(encoder, images.images), images),
+        {"raw pixels": _retrieved(pixels(images.images), images)},
+    )
+
+
+def vote(encoder: keras.Model, known: Images, asked: Images, *, k: int) -> float:
+    """Accuracy of the label that most of the k nearest known images have."""
+    index = Index(distance="euclidean")
+    index.add(embed(encoder, known.images), known.labels.tolist())
+    answers = index.match(embed(encoder, asked.images), k, matcher="vote").labels
+    return round(float(np.mean(answers.astype(int) == asked.labels)), 6)
+
+
+def one_shot(
+    encoder: keras.Model,
+    images: Images,
+    *,
+    ways: int,
+    runs: int,
+    seed: int,
+    shown: Images | None = None,
+) -> tuple[Results, dict[str, Results]]:
+    """N-way one-shot runs within a group, a drawer against another: errors in per cent.
+
+    A group of fewer than `ways` classes is asked with all it has, and named with their number.
+    Lake, Salakhutdinov, Tenenbaum 2015; the encoder and raw pixels take the same runs. The pixels
+    are those of `shown`, where the same images do better in another size, or of the images.
+    """
+    raw = pixels((images if shown is None else shown).images)
+    return (
+        _one_shot_errors(embed(encoder, images.images), images, ways, runs, seed),
+        {"raw pixels": _one_shot_errors(raw, images, ways, runs, seed)},
+    )
+
+
+def _retrieved(embeddings: np.ndarray, images: Images) -> Results:
+    found = metrics.retrieval(embeddings, images.labels, k=(1, 5))
+    return {name: round(float(found[name]), 6) for name in RETRIEVAL}
+
+
+def _one_shot_errors(embeddings, images, ways, runs, seed) -> Results:
+    errors = {}
+    for group in np.unique(images.groups):
+        mine = images.groups == group
+        asked = min(ways, len(np.unique(images.labels[mine])))
+        found = metrics.one_shot(
+            embeddings[mine],
+            images.labels[mine],
+            drawers=images.drawers[mine],
+            ways=asked,
+            runs=runs,
+            seed=seed,
+        )
+        name = f"{asked}-way error %, {images.group_names[group]}"
+        errors[name] = round(100 * (1 - found["one_shot"]), 4)
+    mean = sum(errors.values()) / len(errors)
+    return {f"{ways}-way one-shot error %": round(mean, 4), **errors}

@@ -1,0 +1,1 @@
+"""Trained models at work on folders of pictures: embed, search, scan."""

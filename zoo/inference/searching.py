@@ -1,0 +1,161 @@
+"""Photographs looked up in an index: what is nearest, what they show, and a picture of it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_metric.arguments import number
+from keras_metric.retrieval import Index, calibration
+from keras_metric.retrieval.encoding import refuse_another
+from keras_metric.retrieval.matchers import matched
+from keras_metric.retrieval.storage.table import Filter
+from zoo.datasets.reading.fitting import fit
+from zoo.inference.bulk import networks
+from zoo.inference.bulk.networks import Network
+from zoo.inference.bulk.pipeline import Reader
+from zoo.runs.searchable import index_place
+
+SIDE = 96  # pixels of a picture in the gallery
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A photograph, its neighbours (id, distance, label, path), and its label or None."""
+
+    photo: str | Path
+    neighbours: list[dict[str, Any]]
+    label: Any
+    verdict: str
+
+    def content(self) -> dict[str, Any]:
+        return {**asdict(self), "photo": str(self.photo)}
+
+
+class Searcher:
+    """A network beside an index of its embeddings.
+
+    Raises:
+        ValueError: an index of another model, or a threshold below 0.
+    """
+
+    def __init__(self, network: Network, index: Index, threshold: float | None = None):
+        refuse_another(index.fingerprint, network.fingerprint, "The encoder")
+        self.network, self.index = network, index
+        if threshold is not None:
+            given = number("--threshold", threshold, least=0)
+            self.index.calibration = _by_hand(given, self.index.distance)
+
+    @property
+    def threshold(self) -> float | None:
+        return self.index.calibration and self.index.calibration.threshold
+
+    def answers(
+        self,
+        photos: Sequence[str | Path],
+        images: np.ndarray,
+        k: int,
+        matcher: str = "nearest",
+        filter: Filter | None = None,
+    ) -> list[Answered]:
+        """What is near to pictures `(B, H, W, C)` uint8, one of each name in `photos`."""
+        found = self.index.search(self.network(images), k, filter, model=self.network.fingerprint)
+        labels = matched(found, matcher, self.index.calibration).labels
+        answers = []
+        for row, photo in enumerate(photos):
+            near = [
+                {
+                    "id": int(found.ids[row, rank]),
+                    "distance": float(found.distances[row, rank]),
+                    "label": found.labels[row, rank],
+                    "path": found.metadata[row, rank].get("path"),
+                }
+                for rank in np.flatnonzero(found.ids[row] >= 0)
+            ]
+            answers.append(Answered(photo, near, labels[row], self._verdict(labels[row], near)))
+        return answers
+
+    def _verdict(self, label, near: list[dict[str, Any]]) -> str:
+        if not near:
+            return "nothing to compare with"
+        if label is not None:
+            return str(label) + ("" if self.threshold is not None else " (no threshold is set)")
+        if all(one["label"] is None for one in near):
+            return "the neighbours have no labels"
+        return f"no match: nothing labelled within {self.threshold:.4g}"
+
+
+class PhotoSearch(Searcher):
+    """A model beside its index, and photographs in files.
+
+    Raises:
+        FileNotFoundError: no such model or index.
+        ValueError: an index of another model, or a damaged one.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        index: str | Path | None = None,
+        *,
+        threshold: float | None = None,
+        size: tuple[int, int] | None = None,
+        branch: str | None = None,
+    ):
+        loaded = Index.load(index_place(model, index))
+        network = networks.load(networks.locate(model, size=size, branch=branch))
+        super().__init__(network, loaded, threshold)
+
+    def __call__(
+        self, photos: list[Path], k: int, matcher: str, filter: dict[str, Any] | None
+    ) -> tuple[list[Answered], list[dict[str, str]]]:
+        """The answers, and which photographs could not be read and why."""
+        reader = Reader(Path(), self.network.shape)
+        read = [(photo, reader.read(str(photo.resolve()))) for photo in photos]
+        skipped = [{"image": str(p), "reason": x} for p, x in read if isinstance(x, str)]
+        good = [(photo, pixels) for photo, pixels in read if not isinstance(pixels, str)]
+        if not good:
+            return [], skipped
+        names, images = [photo for photo, _ in good], np.stack([pixels for _, pixels in good])
+        return self.answers(names, images, k, matcher, filter), skipped
+
+    def gallery(self, answers: list[Answered]):
+        """A figure: each photograph and its neighbours."""
+        from keras_metric import plots
+
+        width = max(1, *(len(one.neighbours) for one in answers))
+        blank = np.full((SIDE, SIDE, 3), 255, np.uint8)
+        rows = [[thumbnail(near["path"]) for near in one.neighbours] for one in answers]
+        near = [[*row, *[blank] * (width - len(row))] for row in rows]
+        limit = np.inf if self.threshold is None else self.threshold
+        inside = [
+            [rank < len(one.neighbours) and one.neighbours[rank]["distance"] <= limit
+             for rank in range(width)]
+            for one in answers
+        ]  # fmt: skip
+        title = "nearest neighbours"
+        if self.threshold is not None:
+            title += f": green up to the threshold {self.threshold:.3g}, red beyond it"
+        return plots.gallery(
+            np.stack([thumbnail(str(one.photo)) for one in answers]),
+            np.array(near),
+            inside,
+            captions=[Path(one.photo).name for one in answers],
+            title=title,
+        )
+
+
+def _by_hand(threshold: float, distance: str) -> calibration.Calibration:
+    return calibration.Calibration(
+        threshold, distance, "threshold", threshold, {}, {}, 0.95, None, 0, 0
+    )
+
+
+def thumbnail(file: str | None) -> np.ndarray:
+    """The picture on white, `SIDE` pixels wide and high; a grey field where there is none."""
+    try:
+        return fit(file or "", (SIDE, SIDE), resize="letterbox", fill=255)
+    except ValueError:
+        return np.full((SIDE, SIDE, 3), 200, np.uint8)

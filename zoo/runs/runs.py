@@ -1,0 +1,214 @@
+"""A run is a folder: the model, what was measured, its card and pictures, and its exports."""
+
+import shutil
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.files import read_json, write_json
+from zoo.runs import hub
+
+if TYPE_CHECKING:
+    import keras
+
+FACTS = ("recipe", "settings", "data", "results", "baselines", "versions")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where the parts of a run lie in its folder."""
+
+    folder: Path
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model.keras"
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.json"
+
+    @property
+    def card(self) -> Path:
+        return self.folder / "README.md"
+
+    @property
+    def pictures(self) -> Path:
+        return self.folder / "pictures"
+
+    @property
+    def saved_model(self) -> Path:
+        return self.folder / "saved_model"
+
+    @property
+    def index(self) -> Path:
+        return self.folder / "index"
+
+    @property
+    def calibration(self) -> Path:
+        return self.folder / "calibration.json"
+
+    @property
+    def plan(self) -> Path:
+        """The recipe and settings the run began with, there from its first moment."""
+        return self.folder / "run.json"
+
+    @property
+    def preset(self) -> Path:
+        """What `zoo.save` keeps beside a model: labels, threshold, facts."""
+        return self.folder / "preset.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint"
+
+    @property
+    def finished(self) -> bool:
+        return self.metrics.exists()
+
+    def report(self) -> dict[str, Any]:
+        """What was measured.
+
+        Raises:
+            FileNotFoundError: the folder holds no finished run.
+        """
+        if not self.finished:
+            raise FileNotFoundError(
+                f"{self.folder} holds no finished run. Expected a folder with metrics.json, as "
+                f"`keras-metric train` leaves it. Received: {_inside(self.folder)}."
+            )
+        report = read_json(self.metrics)
+        wanted = {*FACTS, "training"}
+        if not isinstance(report, dict) or not wanted <= report.keys():
+            raise ValueError(
+                f"{self.metrics} is not that of a run. Expected the keys "
+                f"{', '.join(sorted(wanted))}. Received: {str(list(report or ()))[:80]}."
+            )
+        return report
+
+    def kept(self) -> dict[str, Any]:
+        """Labels, threshold and facts of the model here, as far as somebody gave them.
+
+        Raises:
+            ValueError: `preset.json` is not that of a preset.
+        """
+        kept = {"labels": None, "threshold": None, "facts": {}}
+        if self.finished:
+            report = self.report()
+            kept["facts"] = {key: report[key] for key in FACTS}
+        if self.preset.exists():
+            found = read_json(self.preset)
+            if not isinstance(found, dict) or found.keys() != kept.keys():
+                raise ValueError(
+                    f"{self.preset} is not that of a preset. Expected the keys "
+                    f"{', '.join(kept)}. Received: {str(found)[:80]}."
+                )
+            kept = found
+        return kept
+
+    def holds(self, recipe: str, settings: dict[str, Any]) -> bool:
+        """True when this very run is here, finished or not; False when the place is free.
+
+        Raises:
+            FileExistsError: another run, or somebody's files, live in the folder.
+        """
+        plan = _plan(recipe, settings)
+        if self.folder.is_file():
+            raise FileExistsError(
+                f"{self.folder} is in use. Expected a folder, or nothing. Received: a file."
+            )
+        if not self.plan.exists():
+            if self.folder.exists() and any(_visible(self.folder)):
+                raise FileExistsError(
+                    f"{self.folder} is in use. Expected an empty folder or a run of {recipe!r}. "
+                    f"Received: {_inside(self.folder)}."
+                )
+            return False
+        before = self.begun()
+        if before != plan and (self.finished or self.checkpoint.exists()):
+            raise FileExistsError(
+                f"{self.folder} holds another run. Expected: {_told(plan)}. Received: "
+                f"{_told(before)}. Choose another folder, or train with force to replace it."
+            )
+        return before == plan
+
+    def begun(self) -> dict[str, Any]:
+        """The recipe and settings that the run in this folder began with.
+
+        Raises:
+            FileExistsError: `run.json` is not that of a run.
+        """
+        plan = read_json(self.plan)
+        if not isinstance(plan, dict) or plan.keys() != {"recipe", "settings"}:
+            raise FileExistsError(
+                f"{self.plan} is not ours. Expected recipe and settings of a run, or no such file. "
+                "Received: another JSON file."
+            )
+        return plan
+
+    def begin(self, recipe: str, settings: dict[str, Any]) -> None:
+        """Write the plan into the folder."""
+        write_json(self.plan, _plan(recipe, settings))
+
+    def clear(self) -> None:
+        """Remove what a run has left, but for its SavedModels: a version is never replaced."""
+        for file in (self.metrics, self.model, self.card, self.calibration):
+            file.unlink(missing_ok=True)
+        for folder in (self.checkpoint, self.pictures, self.index):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.plan.unlink(missing_ok=True)
+
+
+def load(path: str | Path) -> "keras.Model":
+    """The model of a run's or preset's folder, of a `.keras` file, or of a hub.
+
+    Code that a file brings along (`Lambda` layers) is refused, not run.
+
+    Args:
+        path: of the folder or file, or `hf://OWNER/NAME` (see `zoo.runs.hub`).
+
+    Raises:
+        FileNotFoundError: there is no such model.
+    """
+    import keras
+
+    from keras_metric import convert, distances, heads, losses, memory, models  # noqa: F401
+    from keras_metric.saved_classes import import_of_archive
+
+    path = hub.fetch(str(path), whole=False) if hub.is_name(path) else Path(path)
+    file = Run(path).model if path.is_dir() else path
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"There is no model at {path}. Expected a run's folder with model.keras, a .keras "
+            f"file, or hf://OWNER/NAME. Received: {_inside(path)}."
+        )
+    if not zipfile.is_zipfile(file):
+        raise ValueError(
+            f"{file} cannot be read. Expected a whole .keras file, as Keras 3 saves it. Received: "
+            "a file that breaks off or is of another kind."
+        )
+    import_of_archive(file)
+    return keras.saving.load_model(file, compile=False)
+
+
+def _plan(recipe: str, settings: dict[str, Any]) -> dict[str, Any]:
+    return {"recipe": recipe, "settings": settings}
+
+
+def _visible(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _told(plan: dict[str, Any]) -> str:
+    settings = " ".join(f"{key}={value}" for key, value in plan["settings"].items())
+    return f"{plan['recipe']} with {settings}"
+
+
+def _inside(folder: Path) -> str:
+    if not folder.exists():
+        return "nothing at that path"
+    if folder.is_file():
+        return "a file"
+    names = _visible(folder)
+    return f"a folder with {', '.join(names[:5])}" if names else "an empty folder"

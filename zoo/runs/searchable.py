@@ -1,0 +1,75 @@
+"""What lies beside a model so that it can be searched with: its index and its threshold."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.runs.runs import Run, load
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_metric.retrieval import Calibration, Index
+
+
+def load_index(path: str | Path) -> "Index":
+    """The index in a run's folder, with the run's model as its encoder.
+
+    Raises:
+        FileNotFoundError: no run, or no index in it.
+        ValueError: the index was made by other weights, or is damaged.
+    """
+    from keras_metric.retrieval import Index
+
+    return Index.load(Run(Path(path)).index, load(path))
+
+
+def index_place(model: str | Path, given: str | Path | None = None) -> Path:
+    """The folder of the index of a model: the one given, else that in the run's folder."""
+    if given is None and not Run(Path(model)).model.is_file():
+        raise ValueError(
+            "It is not clear where the index lies. Expected its folder, or as the model the folder "
+            f"of a run, which holds its own. Received: {model}."
+        )
+    return Path(given) if given is not None else Run(Path(model)).index
+
+
+def calibration_place(model: str | Path, given: str | Path | None = None) -> Path:
+    """The file of the threshold of a model: the one given, else beside the model."""
+    model = Path(model)
+    if given is not None:
+        return Path(given)
+    if Run(model).model.is_file():
+        return Run(model).calibration
+    if model.is_file():
+        return model.with_suffix(".calibration.json")
+    raise ValueError(
+        "It is not clear where the threshold is kept. Expected its file, or as the model a run or "
+        f"a .keras file, beside which it lies. Received: {model}."
+    )
+
+
+def calibration_of(model: str | Path, fingerprint: str, distance: str) -> "Calibration | None":
+    """The calibration beside a model, if there is one of these weights and this distance."""
+    from keras_metric.retrieval import calibration
+
+    try:
+        place = calibration_place(model)
+    except ValueError:
+        return None
+    if not place.is_file():
+        return None
+    found = calibration.load(place)
+    return found if (found.fingerprint, found.distance) == (fingerprint, distance) else None
+
+
+def served_threshold(path: Path, model: "keras.Model") -> dict[str, Any]:
+    """`threshold` and `distance` for an export of `model`, from its calibration, if it has one."""
+    from keras_metric.retrieval import calibration, fingerprint
+
+    place = calibration_place(path)
+    if not place.is_file():
+        return {}
+    found = calibration.load(place)
+    if found.fingerprint != fingerprint(model):
+        return {}
+    return {"threshold": found.threshold, "distance": found.distance}

@@ -1,0 +1,1 @@
+"""From recipe to fitted model: objectives, checkpoints, several devices, progress."""

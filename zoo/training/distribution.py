@@ -1,0 +1,216 @@
+"""One training over several devices or processes, at the weights of one device.
+
+    mirrored    TensorFlow: the devices of this machine, `tf.distribute.MirroredStrategy`
+    processes   JAX: one process a machine or device, `keras.distribution.DataParallel`
+
+Every step works on the batch that one device would have: each device takes its share of the rows,
+losses compare the rows of all, batch normalisation counts over all.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from zoo.training.experiment import Experiment
+from zoo.training.sharing import Share, check_even, over_replicas
+
+WAYS = ("mirrored", "processes")
+UPSTREAM = (
+    "MultiWorkerMirroredStrategy cannot run Keras 3's fit, which fails with 'PerReplica ... "
+    "unsupported type to a Tensor' (open upstream: keras-team/keras#20585)."
+)
+REMEDY = (
+    "KERAS_BACKEND=jax keras-metric train NAME --distribute processes --coordinator HOST:PORT "
+    "--processes N --process 0 (to N - 1, one in each process), or --distribute mirrored for the "
+    "GPUs of one machine"
+)
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """How a training is spread; `Distribution()` is one device.
+
+    Args:
+        way: "mirrored", "processes" or None.
+        devices: of "mirrored": all GPUs when left out; a number of logical CPUs where there are
+            none.
+        coordinator: of "processes": host and port of process 0.
+        processes, process: how many there are, and which this is.
+
+    Raises:
+        ValueError: a way that does not work, or that does not fit the backend or the machine.
+    """
+
+    way: str | None = None
+    devices: int | None = None
+    coordinator: str | None = None
+    processes: int | None = None
+    process: int | None = None
+    _strategy: list[Any] = field(default_factory=list, init=False, compare=False, repr=False)
+
+    def __post_init__(self):
+        _refuse_workers(self.way)
+        if self.way is not None and self.way not in WAYS:
+            raise ValueError(
+                f"Unknown way to distribute. Expected one of: {', '.join(WAYS)}. "
+                f"Received: {self.way!r}."
+            )
+        _check_options(self)
+        needed = {"mirrored": "tensorflow", "processes": "jax"}.get(self.way)
+        if needed not in (None, keras.config.backend()):
+            raise ValueError(
+                f"The way {self.way!r} needs another backend. Expected: KERAS_BACKEND={needed}. "
+                f"Received: {keras.config.backend()}."
+            )
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes the run: all but one of several leave it alone."""
+        return not self.process
+
+    def begin(self) -> int:
+        """Find the devices, connect the processes; returns how many share a batch."""
+        if self.way == "mirrored":
+            if not self._strategy:
+                self._strategy.append(_mirrored(self.devices))
+            return self._strategy[0].num_replicas_in_sync
+        if self.way == "processes":
+            _connect(self)
+            return self.processes
+        return 1
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """Where models are built and trained."""
+        with self._strategy[0].scope() if self._strategy else nullcontext():
+            yield
+
+    def share(self, experiment: Experiment) -> Experiment:
+        """The experiment over all devices: it takes the steps that one device would take.
+
+        Raises:
+            ValueError: a batch that cannot be shared evenly.
+        """
+        count = self.begin()
+        if count == 1:
+            return experiment
+        for batches in filter(None, (experiment.batches, experiment.validation)):
+            check_even(batches, count)
+        if self.way == "mirrored":
+            over_replicas(experiment.model)
+            return experiment
+        shares = (
+            batches and Share(batches, self.process, count)
+            for batches in (experiment.batches, experiment.validation)
+        )
+        return Experiment(experiment.model, *shares)
+
+    def meet(self, place: str) -> None:
+        """Wait until all processes are here."""
+        if self.way == "processes":
+            from jax.experimental import multihost_utils
+
+            multihost_utils.sync_global_devices(place)
+
+    def agree(self, number: int, what: str) -> None:
+        """Refuse to go on when the processes do not have the same `number`."""
+        if self.way != "processes":
+            return
+        from jax.experimental import multihost_utils
+
+        first = int(multihost_utils.broadcast_one_to_all(number))
+        if first != number:
+            raise ValueError(
+                f"The processes do not agree on {what}. Expected: {first}, as process 0; they "
+                f"share one folder. Received: {number} in process {self.process}."
+            )
+
+    def leave(self, model: keras.Model) -> None:
+        """The rest is done by one process on one device, with the model saved and loaded again."""
+        if self.way == "mirrored":
+            over_replicas(model, on=False)
+        if self.way == "processes":
+            keras.distribution.set_distribution(None)
+
+    def __str__(self) -> str:
+        count = self._strategy[0].num_replicas_in_sync if self._strategy else self.processes
+        return f"{self.way}, {count} devices" if self.way else "one device"
+
+
+def _refuse_workers(way: str | None) -> None:
+    """Several workers of TensorFlow do not work: asked for by name, or by TF_CONFIG."""
+    try:
+        cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
+    except (json.JSONDecodeError, AttributeError):
+        cluster = {}
+    workers = sum(len(cluster.get(kind, ())) for kind in ("chief", "worker"))
+    asked = (way or "").lower().replace("-", "").replace("_", "").startswith("multiworker")
+    if asked or (workers > 1 and way != "processes"):
+        received = repr(way) if asked else f"TF_CONFIG with {workers} workers"
+        raise ValueError(f"{UPSTREAM} Expected: {REMEDY}. Received: {received}.")
+
+
+def _check_options(wanted: Distribution) -> None:
+    where = (wanted.coordinator, wanted.processes, wanted.process)
+    if wanted.way == "processes":
+        fits = None not in where and wanted.processes > 1
+        if not fits or not 0 <= wanted.process < wanted.processes or wanted.devices is not None:
+            raise ValueError(
+                "The processes cannot find one another. Expected: coordinator HOST:PORT, the "
+                "number of processes (2 or more), which of them this is (from 0 on), and no "
+                f"devices. Received: {where}, devices {wanted.devices}."
+            )
+    elif where != (None, None, None) or (wanted.way is None and wanted.devices is not None):
+        raise ValueError(
+            "An option of distribution has no meaning here. Expected: devices for 'mirrored'; "
+            "coordinator, processes and process for 'processes'. Received: "
+            f"{where}, devices {wanted.devices}, for {wanted.way!r}."
+        )
+
+
+def _mirrored(devices: int | None):
+    import tensorflow as tf
+
+    gpus = tf.config.list_logical_devices("GPU") if tf.config.list_physical_devices("GPU") else []
+    if not gpus and devices:
+        _split_cpu(devices)
+    kind = "GPU" if gpus else "CPU"
+    found = [f"{kind}:{k}" for k in range(len(tf.config.list_logical_devices(kind)))]
+    if len(found) < 2 or len(found) < (devices or 2):
+        raise ValueError(
+            "There are too few devices to mirror. Expected: two GPUs or more, or --devices N to "
+            f"try it on N logical CPUs. Received: {len(found)} {kind}."
+        )
+    return tf.distribute.MirroredStrategy(found[:devices])
+
+
+def _split_cpu(count: int) -> None:
+    import tensorflow as tf
+
+    parts = [tf.config.LogicalDeviceConfiguration()] * count
+    try:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, parts)
+    except RuntimeError as error:
+        raise ValueError(
+            "The CPU cannot be divided any more. Expected: to be asked before TensorFlow computes "
+            f"anything. Received: {error}."
+        ) from error
+
+
+def _connect(wanted: Distribution) -> None:
+    import jax
+
+    if not jax.distributed.is_initialized():
+        keras.distribution.initialize(wanted.coordinator, wanted.processes, wanted.process)
+    if keras.distribution.distribution() is None:
+        spread = keras.distribution.DataParallel(auto_shard_dataset=False)
+        keras.distribution.set_distribution(spread)
+
+
+ONE_DEVICE = Distribution()

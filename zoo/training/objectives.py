@@ -1,0 +1,147 @@
+"""The ways a recipe can train an encoder: pairs, given triplets, labelled batches, a head."""
+
+from collections.abc import Callable
+
+import keras
+
+from keras_metric.batches import PairBatches, PKBatches, TripletBatches
+from keras_metric.losses import ContrastiveLoss, TripletMarginLoss
+from keras_metric.models import SiameseNet, TripletNet
+from zoo.recipe import Settings
+from zoo.training.experiment import Experiment, Split
+
+
+def siamese(
+    settings: Settings, encoder: keras.Model, split: Split, *, augment: Callable | None = None
+) -> Experiment:
+    """Pairs and the contrastive loss. Hadsell, Chopra, LeCun 2006, eq. 4 (y = 1 is similar)."""
+    model = SiameseNet(encoder)
+    model.compile(adam(settings), ContrastiveLoss(margin=settings["margin"]))
+    fraction = {"positive_fraction": settings["positive_fraction"]}
+    return _with_batches(PairBatches, model, settings, split, augment, **fraction)
+
+
+def triplet(
+    settings: Settings, encoder: keras.Model, split: Split, *, augment: Callable | None = None
+) -> Experiment:
+    """Triplets drawn at random and the margin loss. Schroff et al. 2015, eq. 1, without mining."""
+    model = TripletNet(encoder)
+    model.compile(adam(settings), TripletMarginLoss(margin=settings["margin"]))
+    return _with_batches(TripletBatches, model, settings, split, augment)
+
+
+def labelled(
+    settings: Settings,
+    encoder: keras.Model,
+    split: Split,
+    loss: keras.losses.Loss,
+    *,
+    augment: Callable | None = None,
+) -> Experiment:
+    """P classes x K images and any loss of `(labels, embeddings)`; pairs are made in the batch."""
+    encoder.compile(adam(settings), loss)
+    return Experiment(encoder, *labelled_batches(settings, split, augment=augment))
+
+
+def joint(
+    settings: Settings,
+    encoder: keras.Model,
+    split: Split,
+    loss: keras.losses.Loss,
+    *,
+    below: str,
+    augment: Callable | None = None,
+) -> Experiment:
+    """A loss of the embeddings and classification at once, which training alone needs.
+
+    Classes are read from the encoder's layer `below`; cross-entropy has the share
+    `settings["classification"]` of the sum. Zhang et al. 2016, arXiv:1512.02895, eq. 1.
+    """
+    features = encoder.get_layer(below).output
+    classes = keras.layers.Dense(len(split.train.names), name="classes")(features)
+    both = keras.Model(encoder.input, {"embeddings": encoder.output, "classes": classes})
+    share = settings["classification"]
+    both.compile(
+        adam(settings),
+        loss={
+            "embeddings": loss,
+            "classes": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        },
+        loss_weights={"embeddings": 1 - share, "classes": share},
+    )
+    return Experiment(both, *labelled_batches(settings, split, augment=augment, batches=ForBoth))
+
+
+class ForBoth(PKBatches):
+    """P classes x K images, whose labels go to the embeddings and to the classes."""
+
+    def batch(self, epoch: int, number: int):
+        images, labels = super().batch(epoch, number)
+        return images, {"embeddings": labels, "classes": labels}
+
+
+def headed(
+    settings: Settings,
+    encoder: keras.Model,
+    split: Split,
+    head: keras.Layer,
+    *,
+    augment: Callable | None = None,
+) -> Experiment:
+    """P classes x K images and a head of `keras_metric.heads`, which training alone needs."""
+    model = keras.Sequential([encoder, head])
+    model.compile(adam(settings), head.loss(), metrics=["sparse_categorical_accuracy"])
+    return Experiment(model, *labelled_batches(settings, split, augment=augment))
+
+
+def labelled_batches(
+    settings: Settings, split: Split, *, augment: Callable | None = None, batches=PKBatches
+) -> tuple[PKBatches, PKBatches]:
+    """The batches of P classes x K images to learn from, and those that watch."""
+    if settings["images"] < 2:
+        raise ValueError(
+            "A batch without two images of a class has nothing to pull together. Expected: "
+            f"images=2 or more. Received: images={settings['images']}."
+        )
+    count = {"classes_per_batch": settings["classes"], "images_per_class": settings["images"]}
+    options = {**count, "seed": settings["seed"]}
+    train, seen = split.train, split.validation
+    return (
+        batches(
+            train.images,
+            train.labels,
+            batches_per_epoch=settings["steps"],
+            augment=augment,
+            **options,
+        ),
+        batches(seen.images, seen.labels, fixed=True, **_fitting(options, seen.classes)),
+    )
+
+
+def adam(settings: Settings) -> keras.optimizers.Optimizer:
+    """Adam, its rate falling to zero along half a cosine over the whole run."""
+    schedule = keras.optimizers.schedules.CosineDecay(
+        settings["learning_rate"], settings["epochs"] * settings["steps"]
+    )
+    return keras.optimizers.Adam(schedule)
+
+
+def _with_batches(batches, model, settings, split, augment, **options) -> Experiment:
+    options |= {"batch_size": settings["batch_size"], "seed": settings["seed"]}
+    train, seen = split.train, split.validation
+    return Experiment(
+        model,
+        batches(
+            train.images,
+            train.labels,
+            batches_per_epoch=settings["steps"],
+            augment=augment,
+            **options,
+        ),
+        batches(seen.images, seen.labels, batches_per_epoch=4, fixed=True, **options),
+    )
+
+
+def _fitting(options: dict, classes) -> dict:
+    """The options of a training batch, with no more classes than there are."""
+    return {**options, "classes_per_batch": min(options["classes_per_batch"], len(classes))}

@@ -1,0 +1,201 @@
+"""A recipe becomes a run: trained, measured, pictured, described, however often interrupted."""
+
+import math
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from zoo.evaluation import evaluation
+from zoo.files import write
+from zoo.recipe import Recipe, get
+from zoo.reports import pictures
+from zoo.runs.runs import Run, load
+from zoo.training.checkpoint import Checkpoint
+from zoo.training.distribution import ONE_DEVICE, Distribution
+from zoo.training.experiment import Experiment, Split
+from zoo.training.fit_progress import ShowProgress
+
+
+def train(
+    name: str,
+    out: str | Path | None = None,
+    *,
+    settings: dict[str, Any] | None = None,
+    data: str | Path | None = None,
+    force: bool = False,
+    distribution: Distribution = ONE_DEVICE,
+) -> dict[str, Any]:
+    """Train a recipe into a folder and measure it; returns the content of its `metrics.json`.
+
+    Called again on the same folder with the same settings it goes on where it was interrupted,
+    at the last finished epoch, and ends at the same weights as an unbroken run; a run that is
+    finished is returned as it is.
+
+    Args:
+        name: the recipe.
+        out: the folder of the run; `out/NAME` by default.
+        settings: values that replace the recipe's.
+        data: the folder of the real data sets; by default `KERAS_METRIC_DATA`, else downloaded.
+        force: remove the run that is in the folder and begin anew.
+        distribution: the devices or processes that train it, to the weights of one device. Of
+            several processes, which share the folder, one measures and writes.
+
+    Raises:
+        KeyError: unknown recipe or setting.
+        ValueError: a setting of the wrong type or out of range, or data that does not fit.
+        FileExistsError: the folder holds another run.
+    """
+    recipe = get(name)
+    settled = recipe.settle(settings)
+    _check(settled, recipe.settings)
+    pictures.check_extras(recipe)
+    run = Run(Path(out) if out else Path("out") / name)
+    distribution.begin()
+    if force and run.plan.exists():
+        run.begun()
+    elif run.holds(name, settled) and run.finished:
+        _say(f"{run.folder} is trained already; --force trains it again")
+        return run.report()
+    split = recipe.data(settled, data)
+    _say(f"{name}: learns from {split.train!r}")
+    _say(f"{name}: measured on {split.test!r}")
+    with distribution.scope():
+        model, history, trained = fitted(run, recipe, settled, split, force, distribution)
+    distribution.leave(model)
+    if not distribution.writes:
+        return {"recipe": name, "training": trained}
+    write(run.model, model.save)
+    if distribution.way is not None:
+        model, trained = load(run.model), {**trained, "distributed": str(distribution)}
+    report = evaluation.measured(run, recipe, settled, model, split, history, trained)
+    shutil.rmtree(run.checkpoint, ignore_errors=True)
+    return report
+
+
+def fitted(
+    run: Run,
+    recipe: Recipe,
+    settled: dict[str, Any],
+    split: Split,
+    force: bool = False,
+    distribution: Distribution = ONE_DEVICE,
+) -> tuple[keras.Model, list[dict[str, float]], dict[str, Any]]:
+    """The trained model, its history, and what the training took; it may be in two parts."""
+    keras.utils.set_random_seed(settled["seed"])
+    model = recipe.build(settled, split)
+    experiment = recipe.objective(settled, model, split)
+    if experiment is not None:
+        experiment = distribution.share(experiment)
+    if distribution.writes:
+        if force:
+            run.clear()
+        run.begin(recipe.name, settled)
+    distribution.meet("begun")
+    nothing = {"seconds": 0.0, "cpu_seconds": 0.0, "epochs": 0}
+    history, trained = [], {**nothing, **evaluation.today()}
+    if experiment is not None:
+        history, trained = _fit(run.checkpoint, experiment, settled["epochs"], distribution)
+    if recipe.refine is not None:
+        keras.utils.set_random_seed(settled["seed"])
+        model, experiment = recipe.refine(settled, model, split)
+        first, before = history, trained
+        place = run.checkpoint / "refine"
+        experiment = distribution.share(experiment)
+        history, trained = _fit(place, experiment, settled["refine_epochs"], distribution)
+        trained |= {key: before[key] + trained[key] for key in ("seconds", "cpu_seconds", "epochs")}
+        trained["first"] = first
+    return model, history, trained
+
+
+def train_seeds(
+    name: str, seeds: int, out: str | Path | None = None, **options: Any
+) -> dict[str, Any]:
+    """Train one run a seed, 0 to `seeds` - 1, into `out/seed-N`, and sum them up: mean and range.
+
+    `options` are those of `train`, but for `settings["seed"]`, which each run gets its own.
+
+    Raises:
+        ValueError: no seeds, or a seed among the settings.
+        FileExistsError: the folder holds something other than runs of several seeds.
+    """
+    folder = Path(out) if out else Path("out") / name
+    settings = options.pop("settings", None) or {}
+    if seeds < 1 or "seed" in settings:
+        raise ValueError(
+            "The seeds cannot be run. Expected: 1 or more, numbered from 0, and no setting 'seed' "
+            f"beside them. Received: {seeds} seeds, settings {settings}."
+        )
+    _check_place(folder)
+    for seed in range(seeds):
+        _say(f"{name}: seed {seed}, run {seed + 1} of {seeds}")
+        train(name, folder / f"seed-{seed}", settings={**settings, "seed": seed}, **options)
+    if not options.get("distribution", ONE_DEVICE).writes:
+        return {"recipe": name, "runs": []}
+    return evaluation.summed_up(folder, [Run(folder / f"seed-{seed}") for seed in range(seeds)])
+
+
+def _fit(folder: Path, experiment: Experiment, epochs: int, distribution: Distribution):
+    """History, and what the training took; its state lies in `folder` meanwhile."""
+    checkpoint = Checkpoint(folder, experiment.batches, writes=distribution.writes)
+    distribution.agree(checkpoint.epoch, "the epoch to go on from")
+    if checkpoint.epoch:
+        _say(f"goes on after epoch {checkpoint.epoch} of {epochs}")
+    progress = ShowProgress(epochs, len(experiment.batches))
+    try:
+        experiment.model.fit(
+            experiment.batches,
+            validation_data=experiment.validation,
+            initial_epoch=checkpoint.epoch,
+            epochs=epochs,
+            shuffle=False,  # Keras would draw the order of batches anew, and not as before
+            callbacks=[checkpoint, progress],
+            verbose=0,
+        )
+    finally:
+        progress.close()
+    trained = {
+        "seconds": round(checkpoint.seconds, 1),
+        "cpu_seconds": round(checkpoint.cpu_seconds, 1),
+        "epochs": epochs,
+        **evaluation.today(),
+    }
+    return checkpoint.history, trained
+
+
+def _check_place(folder: Path) -> None:
+    """Refuse a folder in which a summary of several seeds would replace something else."""
+    summary = Run(folder)
+    ours = summary.finished and "runs" in summary.report()
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    others = sorted(name for name in names if not name.startswith(("seed-", ".")))
+    if others and not ours:
+        raise FileExistsError(
+            f"{folder} is in use. Expected an empty folder, or runs of several seeds. "
+            f"Received: a folder with {', '.join(others[:5])}."
+        )
+
+
+def _check(settings: dict[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Numbers from 1 on; from 0 those with a fraction, the seed, and what is 0 by itself.
+
+    A recipe of 0 epochs trains nothing, whatever is asked.
+    """
+    for key, value in settings.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        least = 0 if key == "seed" or isinstance(value, float) or not defaults[key] else 1
+        most = 2**32 - 1 if key == "seed" else math.inf
+        most = 0 if key == "epochs" and not defaults[key] else most
+        if not (math.isfinite(value) and least <= value <= most):
+            raise ValueError(
+                f"Setting {key!r} is out of range. Expected: {least} or more"
+                f"{f', {most} at the most' if most < math.inf else ''}. Received: {value}."
+            )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
