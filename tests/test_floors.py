@@ -9,18 +9,14 @@ PACKAGE = Path(__file__).resolve().parent.parent / "keras_metric"
 
 FLOORS = {
     "version": -1,
-    "eager": -2,
+    "numerics": -2,
     "arguments": -1,
-    "kernels": -1,
     "labels": -1,
-    "rows": -1,
     "saved_classes": -1,
     "boxes": 0,
     "distances": 0,
     "pairs": 0,
     "batches": 0,
-    "blocks": 1,
-    "replicas": 1,
     "miners": 1,
     "metrics": 1,
     "diagnostics": 1,
@@ -40,11 +36,8 @@ FLOORS = {
 STRANGERS = {"losses", "convert", "cam"}
 BACKENDS = {"tensorflow", "jax", "torch"}
 MEET_A_BACKEND = {
-    "cam/gradients.py",
-    "eager.py",
-    "kernels.py",
-    "blocks.py",
-    "replicas.py",
+    "cam/network/gradients.py",
+    "numerics",
     "memory",
     "batches",
     "export",

@@ -1,5 +1,28 @@
-"""Datasets: every loader returns `Images`, labelled arrays in memory, without loading Keras."""
+"""Datasets: every loader returns `Images`, labelled arrays in memory, without loading Keras.
+
+from zoo.datasets import digits, omniglot
+images = digits.load()
+"""
+
+from importlib import import_module
 
 from zoo.datasets.images import Images, split_by_class, stratified_split
 
-__all__ = ["Images", "split_by_class", "stratified_split"]
+_LOADERS = {
+    "bccd": "sources.bccd",
+    "clothing": "sources.clothing",
+    "digit_scenes": "sources.digit_scenes",
+    "digits": "sources.digits",
+    "folders": "reading.folders",
+    "omniglot": "sources.omniglot",
+}
+
+__all__ = ["Images", "split_by_class", "stratified_split", *_LOADERS]
+
+
+def __getattr__(name: str):
+    if name in _LOADERS:
+        return import_module(f"zoo.datasets.{_LOADERS[name]}")
+    raise AttributeError(
+        f"zoo.datasets has no attribute {name!r}. Expected one of: {', '.join(__all__)}."
+    )

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_metric import cam, plots
+from keras_metric.cam.methods.table import find
 from zoo import encoders
 from zoo.evaluation.map_measures import Cases, explainers, maps_of
 from zoo.recipe import Settings
@@ -60,7 +61,7 @@ def methods(settings: Settings) -> list[str]:
     """
     names = str(settings["methods"]).split(",")
     for name in names:
-        cam.methods.find(name)
+        find(name)
     return ["cam", *(name for name in names if name != "cam")]
 
 

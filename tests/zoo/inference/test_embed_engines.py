@@ -91,7 +91,7 @@ def test_ray_gives_the_same_bits(served, photos, plain, tmp_path):
         shard.unlink()
     command = [sys.executable, "-m", "zoo", "embed", served / "served", photos, "-o", out]
     options = ["--engine", "ray", "--workers", "2", *SMALL]
-    root = str(Path(__file__).resolve().parents[2])
+    root = str(Path(__file__).resolve().parents[3])
     done = subprocess.run(
         [*map(str, command), *options],
         capture_output=True,
@@ -113,7 +113,7 @@ def test_a_worker_loads_no_keras(served):
         "network = networks.load(networks.Source(Path(sys.argv[1]), threads=1)); "
         "assert not {'keras', 'tensorflow'} & set(sys.modules); print(network.shape)"
     )
-    root = str(Path(__file__).resolve().parents[2])
+    root = str(Path(__file__).resolve().parents[3])
     command = [sys.executable, "-c", program, str(served / "served" / "1")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root)
     assert done.returncode == 0, done.stderr[-3000:]
