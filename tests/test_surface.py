@@ -98,4 +98,4 @@ def test_files_are_short():
     files = [path for part in ("keras_metric", "zoo", "tests", "examples", "benchmarks")
              for path in (ROOT / part).rglob("*.py")]  # fmt: skip
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
-    assert not {str(path): lines for path, lines in lengths.items() if lines > 250}
+    assert not {str(path): lines for path, lines in lengths.items() if lines > 400}
