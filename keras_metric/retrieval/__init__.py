@@ -1,8 +1,9 @@
-"""Embeddings become searchable: an index that is saved whole and knows which weights made it.
+"""Search, matching and thresholds for embeddings.
 
-`calibrate` says from which distance on two things are no longer the same, `open_set` how often a
-stranger is taken for somebody. `write_shard` and `read_shards` keep embeddings on the disk, and
-load no Keras.
+`Index` stores embeddings with labels and metadata, searches them, and keeps the fingerprint of the
+model that made them. `calibrate` chooses the distance up to which two items count as the same;
+`open_set` measures how often items that are not in the gallery are accepted. `write_shard` and
+`read_shards` store embeddings on disk without loading Keras.
 """
 
 from importlib import import_module

@@ -10,11 +10,13 @@ import keras
 import numpy as np
 
 from keras_metric import distances
+from keras_metric.arguments import number
 from keras_metric.batches.classes import integer_labels
+from keras_metric.metrics import rates
+from keras_metric.metrics.intervals import draws, percentiles
 from keras_metric.metrics.ranking import check_pairing, embedding_matrix
-from keras_metric.retrieval.choosing import check_target, chosen
+from keras_metric.metrics.verification_scores import between, steps
 from keras_metric.retrieval.encoding import made_by
-from keras_metric.retrieval.uncertainty import intervals
 
 MOST = 3000  # embeddings whose pairs are all looked at
 
@@ -102,13 +104,13 @@ def calibrate(
         f1        = 2 precision recall / (precision + recall)
 
     Use classes that training has not seen. Precision and f1 depend on how many pairs of each kind
-    there are. A search compares with many records: with n strangers in the index, up to n times
-    `far` of the searches find one within the threshold, see `open_set`.
+    there are. A search compares with many records: in a gallery of n, up to n times `far` of the
+    queries that are not in it find a match, see `open_set`.
 
     Args:
         labels: integers (N,), the identities.
         model: what made the embeddings; kept, so that the threshold is not used with another.
-        confidence, resamples, seed: of the intervals, see `uncertainty`.
+        confidence, resamples, seed: of the intervals, see `intervals`.
 
     Of more than 3,000 embeddings, 3,000 are drawn at random.
 
@@ -187,3 +189,120 @@ def load(path: str | Path) -> Calibration:
             f"{path} cannot be read. Expected the JSON of a calibration. Received: {error}."
         ) from error
     return Calibration.from_json(content)
+
+
+def check_target(**targets: float | None) -> tuple[str, float | None]:
+    """The name and value of the one target given; f1 and None when there is none.
+
+    Raises:
+        ValueError: several targets, or one that is not above 0 and at most 1.
+    """
+    given = {name: value for name, value in targets.items() if value is not None}
+    if len(given) > 1:
+        raise ValueError(
+            f"One threshold cannot have two targets. Expected one of {', '.join(targets)}, or none "
+            f"for the best f1. Received: {', '.join(given)}."
+        )
+    for name, value in given.items():
+        return name, number(name, value, above=0, most=1)
+    return "f1", None
+
+
+def chosen(
+    distances: np.ndarray, same: np.ndarray, target: str, asked: float | None
+) -> tuple[float, dict[str, float], tuple[int, int]]:
+    """The threshold, its rates, and how many pairs are of each kind."""
+    values, alike, others = steps(distances, same)
+    table = _rates(alike, others)
+    counts = int(alike.sum()), int(others.sum())
+    step = _step(table, target, asked, counts)
+    return between(values, step), {name: float(v[step]) for name, v in table.items()}, counts
+
+
+def _rates(alike, others) -> dict[str, np.ndarray]:
+    """The four rates of each threshold (T + 1,), beginning with "accept nothing"."""
+    far, recall = rates.accept_rates(alike, others, np)
+    right, wrong = recall * alike.sum(), far * others.sum()
+    precision = right / np.maximum(right + wrong, 1)
+    f1 = 2 * right / (right + wrong + alike.sum())
+    return {"far": far, "recall": recall, "precision": precision, "f1": f1}
+
+
+def _step(table: dict, target: str, asked: float | None, counts: tuple[int, int]) -> int:
+    if asked is None:
+        return int(table["f1"].argmax())
+    if target == "far":
+        if asked * counts[1] < 1:
+            raise ValueError(
+                f"So few pairs cannot show a false accept rate of {asked:g}. Expected at least "
+                f"{int(np.ceil(1 / asked)):,} pairs of two classes. Received: {counts[1]:,}."
+            )
+        return int(np.flatnonzero(table["far"] <= asked)[-1])
+    reached = np.flatnonzero(table[target] >= asked)
+    if not len(reached):
+        raise ValueError(
+            f"No threshold reaches this {target}. Expected at most {table[target].max():.4f}, the "
+            f"best there is on these pairs. Received: {target}={asked:g}."
+        )
+    return int(reached[-1] if target == "precision" else reached[0])
+
+
+def intervals(
+    accepted: np.ndarray,
+    same: np.ndarray,
+    identities,
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> tuple[int, dict[str, tuple[float, float]]]:
+    """How many identities there are, and the bootstrap interval of each rate over identities.
+
+    Identities are redrawn with replacement, never pairs: pairs that share an identity are not
+    independent. A pair of two identities counts as often as both were drawn (the product), a pair
+    of one identity as often as it was drawn; two draws of one identity are no pair of two. Bolle,
+    Ratha, Pankanti, "Error analysis of pattern recognition systems: the subsets bootstrap",
+    Computer Vision and Image Understanding 93, 2004, in its form over persons.
+
+    accepted, same: (M,) of 0 and 1. identities: (M, 2).
+
+    Raises:
+        ValueError: identities that do not pair up with the rest, or contradict it.
+    """
+    identities = np.asarray(identities)
+    _check(same, identities, confidence, resamples)
+    names, numbers = np.unique(identities, return_inverse=True)
+    numbers, size = numbers.reshape(identities.shape), len(names)
+    place = numbers[:, 0] * size + numbers[:, 1]
+    pairs = [
+        np.bincount(place[kind], accepted[kind] if only else None, size**2).reshape(size, size)
+        for kind in (same == 0, same == 1)
+        for only in (True, False)
+    ]
+    times = np.stack(list(draws(size, resamples, seed))).astype(np.float64)
+    wrong, different = (((times @ x) * times).sum(axis=1) for x in pairs[:2])
+    right, alike = (times @ np.diag(x) for x in pairs[2:])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        drawn = {
+            "far": wrong / different,
+            "recall": right / alike,
+            "precision": right / (right + wrong),
+            "f1": 2 * right / (right + wrong + alike),
+        }
+    return size, {name: percentiles(values, confidence) for name, values in drawn.items()}
+
+
+def _check(same, identities, confidence: float, resamples: int) -> None:
+    agree = identities.shape == (len(same), 2)
+    if agree:
+        agree = np.array_equal(identities[:, 0] == identities[:, 1], same == 1)
+    if not agree:
+        raise ValueError(
+            f"The identities do not fit the pairs. Expected shape ({len(same)}, 2), two equal ones "
+            "where `same` is 1 and two different ones where it is 0. "
+            f"Received: shape {identities.shape}."
+        )
+    if not 0 < confidence < 1 or resamples < 1:
+        raise ValueError(
+            "The interval is not defined. Expected 0 < confidence < 1 and resamples from 1 on. "
+            f"Received: confidence={confidence!r}, resamples={resamples!r}."
+        )

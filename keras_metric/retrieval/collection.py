@@ -8,9 +8,8 @@ import numpy as np
 
 from keras_metric.arguments import whole
 from keras_metric.retrieval.encoding import Encoder, made_by, refuse_another
-from keras_metric.retrieval.engines.connection import is_file
 from keras_metric.retrieval.engines.local import Local
-from keras_metric.retrieval.engines.milvus import Milvus
+from keras_metric.retrieval.engines.milvus import Milvus, is_file
 from keras_metric.retrieval.found import Found, nothing
 from keras_metric.retrieval.metric import Metric
 from keras_metric.retrieval.options import checked_kind

@@ -1,4 +1,4 @@
-"""Open-set identification: is the query somebody I know, and who?"""
+"""Open-set identification: is the query in the gallery, and who is it?"""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ def open_set(
     far: Sequence[float] = (0.1, 0.01),
     distance: str = "cosine",
 ) -> dict[str, float]:
-    """How many known queries are named, at a rate of strangers taken for somebody.
+    """Open-set identification: the detection and identification rate at false alarm rates.
 
     A query is known when its label is in the gallery. With d the distance to its nearest record
     and t a threshold,
@@ -47,15 +47,15 @@ def open_set(
     check_pairing(gallery, gallery_labels)
     check_widths(queries, gallery)
     known = np.isin(labels, gallery_labels)
-    strangers = int((~known).sum())
-    _check(known, strangers, far)
+    unknowns = int((~known).sum())
+    _check(known, unknowns, far)
     own, other = _nearest(queries, labels, gallery, gallery_labels, distance)
     right, apart = own < other, np.minimum(own, other)
-    found = {"known": len(labels) - strangers, "unknown": strangers}
+    found = {"known": len(labels) - unknowns, "unknown": unknowns}
     found["rank1"] = float(right[known].mean())
     unknown = np.sort(apart[~known])
     for rate in far:
-        allowed = int(np.floor(rate * strangers + 1e-9))
+        allowed = int(np.floor(rate * unknowns + 1e-9))
         threshold = _threshold(unknown, allowed)
         found[f"dir@{rate:g}"] = float((right & (apart <= threshold))[known].mean())
         found[f"threshold@{rate:g}"] = threshold
@@ -83,11 +83,11 @@ def _nearest(queries, labels, gallery, gallery_labels, distance: str):
     return own, other
 
 
-def _check(known: np.ndarray, strangers: int, far: Sequence[float]) -> None:
+def _check(known: np.ndarray, unknowns: int, far: Sequence[float]) -> None:
     least = max((int(np.ceil(1 / rate)) if rate > 0 else 1 for rate in far), default=1)
-    if not known.any() or strangers < least or not all(0 <= rate <= 1 for rate in far):
+    if not known.any() or unknowns < least or not all(0 <= rate <= 1 for rate in far):
         raise ValueError(
             f"The rates cannot be told. Expected rates from 0 to 1, a known query, and {least} "
-            f"unknown ones for far={tuple(far)}. Received: {int(known.sum())} known, {strangers} "
+            f"unknown ones for far={tuple(far)}. Received: {int(known.sum())} known, {unknowns} "
             "unknown."
         )

@@ -8,7 +8,7 @@ import keras
 from keras_metric.retrieval.calibration import Calibration
 from keras_metric.retrieval.collection import FAISS, Collection
 from keras_metric.retrieval.encoding import refuse_another
-from keras_metric.retrieval.engines.connection import is_file
+from keras_metric.retrieval.engines.milvus import is_file
 from keras_metric.retrieval.matchers import Matches, matched
 from keras_metric.retrieval.recall import Recall, measured
 from keras_metric.retrieval.storage import generations

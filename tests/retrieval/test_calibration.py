@@ -168,8 +168,8 @@ def test_beyond_the_threshold_nothing_matches(tmp_path):
     index = Index(distance="euclidean")
     index.add(points, [f"person {label}" for label in labels])
     index.calibration = calibrate(points, labels, far=0.01, distance="euclidean", resamples=50)
-    strangers = population(5, 2, seed=2)[0] + 10
-    queries = np.concatenate([points[:3], strangers])
+    others = population(5, 2, seed=2)[0] + 10
+    queries = np.concatenate([points[:3], others])
     for candidate in (index, Index.load(index.save(tmp_path / "index"))):
         for matcher in ("nearest", "vote", "weighted"):
             found = candidate.match(queries, matcher=matcher)

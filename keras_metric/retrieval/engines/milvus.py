@@ -5,16 +5,17 @@ consistent: a record is found as soon as `add` returns. One process may add at a
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_metric.retrieval.engines.connection import data_types, opened, whole_address
-from keras_metric.retrieval.engines.expressions import expression
-from keras_metric.retrieval.storage.table import Filter, as_objects
+from keras_metric.retrieval.storage.table import Filter, as_objects, conditions
 
 FACTS = "keras_metric"
+SECONDS = 5  # to wait for a server's first answer
 PAGE = 1000  # rows or queries a call
 TYPES = {"exact": "FLAT", "ivf": "IVF_FLAT", "hnsw": "HNSW"}
 NLIST = 128
@@ -220,3 +221,77 @@ def _told(row: dict[str, Any]) -> dict[str, Any]:
 
 def _without_none(metadata: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in metadata.items() if value is not None}
+
+
+def expression(filter: Mapping[str, Any], names: Sequence[str]) -> str:
+    """The boolean expression of a filter {name: value or values}, over the field `record`.
+
+    Raises:
+        KeyError: a name that no record has.
+    """
+    parts = []
+    for name, allowed in conditions(filter, ["id", "label", *names]).items():
+        if name == "id":
+            parts.append(f"id in {sorted(allowed)}")
+            continue
+        field = 'record["label"]' if name == "label" else f'record["metadata"][{_quoted(name)}]'
+        parts.append(" or ".join(_one(field, value) for value in allowed) or "id in []")
+    return " and ".join(f"({part})" for part in parts)
+
+
+def _one(field: str, value) -> str:
+    return f"not exists {field}" if value is None else f"{field} == {_quoted(value)}"
+
+
+def _quoted(value) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def whole_address(address: str) -> str:
+    """The address from everywhere: the path of a file from the root, a server's as it is."""
+    return str(Path(address).expanduser().resolve()) if is_file(address) else address
+
+
+def is_file(address: str) -> bool:
+    """Whether an address means a file of `milvus-lite`."""
+    return "://" not in address and address.endswith(".db")
+
+
+def opened(address: str, collection: str, token: str | None) -> tuple[Any, bool]:
+    """A client of the Milvus at an address, and whether it holds the collection.
+
+    The file of `milvus-lite` is made where there is none.
+
+    Raises:
+        ConnectionError: no Milvus there that lets us in.
+    """
+    library = pymilvus()
+    try:
+        client = library.MilvusClient(uri=address, token=token or "", timeout=SECONDS)
+        return client, client.has_collection(collection)
+    except (library.MilvusException, OSError) as error:
+        raise ConnectionError(
+            f"There is no Milvus at {address}. Expected a file that ends in .db, or the address of "
+            "a server that runs, as http://localhost:19530. Received: "
+            f"{getattr(error, 'message', error)}"
+        ) from error
+
+
+def data_types():
+    """The library's names of the types of fields."""
+    return pymilvus().DataType
+
+
+def pymilvus():
+    """The client library.
+
+    Raises:
+        ModuleNotFoundError: it is missing; the message names the command that installs it.
+    """
+    try:
+        return import_module("pymilvus")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "An index in Milvus needs its client. Expected the extra of that name: "
+            '`pip install "keras-metric[milvus]"`. Received: an environment without it.'
+        ) from error
