@@ -3,7 +3,7 @@
     python benchmarks/walk.py triplet-loss
     python benchmarks/walk.py saved-model to-fully-convolutional digits-triplet-step --functions
 
-Each case runs once before it is counted, so that imports at first use are not. Counted are the files
+Each case runs once before it is counted, so that imports at first use are not. Counted are files
 of `keras_metric` and `zoo` in which any function of Python was called, in all threads.
 """
 
