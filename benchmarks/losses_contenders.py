@@ -126,7 +126,7 @@ def _ours(case, name, arguments):
     from keras import ops
 
     import keras_metric as km
-    from keras_metric.numerics.kernels import all_products
+    from keras_metric.numerics.operations import all_products
 
     if case == SOFTMAX:
         loss = km.compat.tfa.NpairsLoss(**arguments)

@@ -31,7 +31,7 @@ def as_json(value):
         return value
     named = value if inspect.isfunction(value) else type(value)
     registered = keras.saving.get_registered_name(named)
-    if getattr(value, "__module__", None) == "keras_metric.distances.pairwise":
+    if getattr(value, "is_named_distance", False):
         return value.__name__
     if keras.saving.get_registered_object(registered) is named:
         return keras.saving.serialize_keras_object(value)

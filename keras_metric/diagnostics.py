@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_metric import distances
 from keras_metric.arguments import arguments, as_json, number, serializable
-from keras_metric.numerics.rows import at_least_one
+from keras_metric.numerics.operations import at_least_one
 from keras_metric.pairs import count_below, from_labels
 
 __all__ = [

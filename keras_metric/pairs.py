@@ -10,8 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_metric.labels import as_labels, same_class
-from keras_metric.numerics.eager import at_least, where
-from keras_metric.numerics.kernels import masked_logsumexp
+from keras_metric.numerics.operations import at_least, masked_logsumexp, where
 
 __all__ = [
     "Pairs",

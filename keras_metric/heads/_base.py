@@ -8,8 +8,7 @@ from keras_metric.arguments import arguments, number, whole
 from keras_metric.distances import precise, unit
 from keras_metric.labels import as_labels, same_class
 from keras_metric.losses._loss import RowLoss
-from keras_metric.numerics.kernels import all_products
-from keras_metric.numerics.rows import at_least_one
+from keras_metric.numerics.operations import all_products, at_least_one
 
 __all__ = []
 

@@ -6,7 +6,7 @@ from keras_metric.arguments import number, serializable
 from keras_metric.distances import root, unit
 from keras_metric.heads._base import Head, HeadLoss, cross_entropy
 from keras_metric.heads.margins import CosFaceLoss
-from keras_metric.numerics.kernels import all_products
+from keras_metric.numerics.operations import all_products
 from keras_metric.pairs import masked_logsumexp
 
 __all__ = ["ProxyAnchor", "ProxyNCA", "SoftTriple"]

@@ -11,9 +11,8 @@ from keras_metric.labels import as_labels
 from keras_metric.losses._batch import Batch, has_needed, refuse_none, rows_of, slices
 from keras_metric.losses._loss import RowLoss
 from keras_metric.numerics.blocks import map_rows
-from keras_metric.numerics.eager import where
+from keras_metric.numerics.operations import at_least_one, where
 from keras_metric.numerics.replicas import gather, replica_mean
-from keras_metric.numerics.rows import at_least_one
 from keras_metric.pairs import Pairs, from_words
 
 __all__ = ["PairLoss"]

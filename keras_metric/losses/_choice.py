@@ -10,7 +10,7 @@ from keras import ops
 from keras_metric import distances
 from keras_metric.losses._base import PairLoss
 from keras_metric.losses._batch import has_needed
-from keras_metric.numerics.eager import at_least, in_columns, rows_at, switch, where
+from keras_metric.numerics.operations import at_least, switch, take_columns, take_rows, where
 
 __all__ = ["ChoosingLoss", "by_mates", "dense", "mates_of"]
 
@@ -48,7 +48,7 @@ class ChoosingLoss(PairLoss):
     def through_columns(self, pairs, mates):
         """Pairs -> (A,), with gradient through the distances of the pairs."""
         columns = self.columns(pairs, mates)
-        d = in_columns(pairs.distances, at_least(columns, 0))
+        d = take_columns(pairs.distances, at_least(columns, 0))
         return self.of_distances(d, columns >= 0)
 
     def _counted(self, batch):
@@ -73,7 +73,7 @@ class ChoosingLoss(PairLoss):
         """Values and counts (A,), with gradient through the distances of the chosen rows alone."""
         chosen = self._by_rows(self._chosen, _without_gradient(batch), dtype="int32")
         columns, counts = chosen[:, :-1], chosen[:, -1] > 0
-        rows = rows_at(dense(batch.candidates), at_least(columns, 0))
+        rows = take_rows(dense(batch.candidates), at_least(columns, 0))
         d = distances.paired(self._distance)(ops.expand_dims(batch.anchors, 1), rows)
         return where(counts, self.of_distances(d, columns >= 0), 0), counts
 

@@ -8,8 +8,7 @@ from keras import ops
 
 from keras_metric.losses._base import PairLoss
 from keras_metric.losses._choice import by_mates
-from keras_metric.numerics.eager import at_least, in_columns
-from keras_metric.numerics.kernels import with_columns
+from keras_metric.numerics.operations import at_least, take_columns, with_columns
 from keras_metric.pairs import Pairs
 
 __all__ = ["RestLoss"]
@@ -53,7 +52,7 @@ class RestLoss(PairLoss):
     def _block(self, batch):
         pairs = self._pairs(batch)
         places = at_least(batch.mates, 0)
-        are_positives = in_columns(pairs.positives, places)
+        are_positives = take_columns(pairs.positives, places)
         positives = ops.logical_and(batch.mates >= 0, are_positives)
         every, d = with_columns(pairs.distances, places)
         pairs = pairs._replace(distances=every)

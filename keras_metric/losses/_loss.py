@@ -5,7 +5,7 @@ from keras import ops
 from keras.backend import standardize_dtype
 
 from keras_metric.arguments import arguments, as_json
-from keras_metric.numerics.eager import at_least
+from keras_metric.numerics.operations import at_least
 
 __all__ = ["GivenLoss", "RowLoss"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from keras import ops
 
-from keras_metric.numerics.eager import at_least, in_columns, switch, where
+from keras_metric.numerics.operations import at_least, switch, take_columns, where
 from keras_metric.pairs import Pairs, count_below, masked_mean
 
 __all__ = ["COLUMNS", "TIERS", "all_triplets", "by_positives", "semi_hard_of_many"]
@@ -33,8 +33,8 @@ def easy_positive(pairs: Pairs, _):
 def semi_hard(pairs: Pairs, mates):
     """(A, 2 S): the positives among the mates (A, S), and each one's nearest negative beyond it."""
     places = at_least(mates, 0)
-    filled = ops.logical_and(mates >= 0, in_columns(pairs.positives, places))
-    near = in_columns(-pairs.distances, places)
+    filled = ops.logical_and(mates >= 0, take_columns(pairs.positives, places))
+    near = take_columns(-pairs.distances, places)
     columns = ops.concatenate([mates, _nearest_beyond(pairs, near, filled)], axis=1)
     return where(ops.concatenate([filled, filled], axis=1), columns, -1)
 
@@ -75,11 +75,11 @@ def semi_hard_of_many(pairs: Pairs, violation: Callable):
     d, positives, negatives = pairs
     away = where(negatives, ops.stop_gradient(d), np.inf)
     order = ops.argsort(away, axis=1)
-    in_order = in_columns(away, order)
+    in_order = take_columns(away, order)
     nearer = count_below(in_order, ops.stop_gradient(d), strictly=False)
     last = ops.sum(ops.cast(negatives, "int32"), axis=1, keepdims=True) - 1
-    chosen = in_columns(order, ops.clip(nearer, 0, at_least(last, 0)))
-    return masked_mean(violation(d - in_columns(d, chosen)), positives)
+    chosen = take_columns(order, ops.clip(nearer, 0, at_least(last, 0)))
+    return masked_mean(violation(d - take_columns(d, chosen)), positives)
 
 
 def all_triplets(pairs: Pairs, margin: float):
@@ -98,7 +98,7 @@ def all_triplets(pairs: Pairs, margin: float):
 def _all_of_few(pairs, mates, margin):
     """One pass over the row for each positive counts the negatives within its reach."""
     d, _, negatives = pairs
-    reach = in_columns(d, at_least(mates, 0)) + margin
+    reach = take_columns(d, at_least(mates, 0)) + margin
     away = where(negatives, ops.stop_gradient(d), np.inf)
     limits = where(mates >= 0, ops.stop_gradient(reach), -np.inf)
     within = [
@@ -113,12 +113,12 @@ def _all_of_many(pairs, margin):
     """By sorting, counting and prefix sums: the negatives within reach are the first in order."""
     d, positives, negatives = pairs
     order = ops.argsort(where(negatives, ops.stop_gradient(d), np.inf), axis=1)
-    is_negative = in_columns(negatives, order)
-    in_order = in_columns(d, order)
+    is_negative = take_columns(negatives, order)
+    in_order = take_columns(d, order)
     sums = ops.cumsum(where(is_negative, in_order, 0), axis=1)
     reach = d + margin
     count = count_below(where(is_negative, in_order, np.inf), reach, strictly=True)
-    sum_below = in_columns(sums, at_least(count - 1, 0))
+    sum_below = take_columns(sums, at_least(count - 1, 0))
     count = ops.cast(count, d.dtype)
     hinges = where(positives, ops.relu(count * reach - where(count > 0, sum_below, 0)), 0)
     active = ops.sum(where(positives, count, 0), axis=1)

@@ -6,7 +6,7 @@ from keras import ops
 from keras_metric.arguments import number, serializable
 from keras_metric.distances import precise
 from keras_metric.losses._loss import GivenLoss
-from keras_metric.numerics.eager import known
+from keras_metric.numerics.operations import known_values
 
 __all__ = ["ContrastiveLoss", "TripletMarginLoss"]
 
@@ -80,7 +80,7 @@ class TripletMarginLoss(GivenLoss):
 
 
 def _refuse_other_values(y_true) -> None:
-    values = known(y_true)
+    values = known_values(y_true)
     if values is None or np.isin(values, (0, 1)).all():
         return
     raise ValueError(

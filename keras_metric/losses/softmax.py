@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_metric.arguments import number, serializable
 from keras_metric.losses._few import RestLoss
-from keras_metric.numerics.kernels import softplus
+from keras_metric.numerics.operations import softplus
 from keras_metric.pairs import masked_logsumexp, masked_mean
 
 __all__ = ["InfoNCELoss", "NCALoss", "NPairsLoss", "SupConLoss"]

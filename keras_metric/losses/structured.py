@@ -12,7 +12,7 @@ from keras_metric.arguments import number, serializable
 from keras_metric.distances import root
 from keras_metric.losses._base import PairLoss
 from keras_metric.losses._few import RestLoss
-from keras_metric.numerics.kernels import all_products
+from keras_metric.numerics.operations import all_products
 from keras_metric.pairs import Pairs, masked_logsumexp, masked_max, masked_mean, masked_min
 
 __all__ = [

@@ -10,8 +10,7 @@ from keras import ops
 from keras_metric.arguments import number, serializable
 from keras_metric.distances import precise, root, unit
 from keras_metric.losses._loss import GivenLoss
-from keras_metric.numerics.kernels import all_products
-from keras_metric.numerics.rows import at_least_one
+from keras_metric.numerics.operations import all_products, at_least_one
 
 __all__ = ["BarlowTwinsLoss", "SimSiamLoss", "VICRegLoss"]
 

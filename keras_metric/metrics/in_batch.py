@@ -17,7 +17,7 @@ from keras import ops
 from keras_metric import distances, pairs
 from keras_metric.arguments import whole
 from keras_metric.metrics import measures
-from keras_metric.numerics.rows import at_least_one
+from keras_metric.numerics.operations import at_least_one
 
 
 class InBatch(keras.metrics.Metric):

@@ -19,7 +19,7 @@ from keras import ops
 from keras_metric import distances, pairs
 from keras_metric.arguments import number, whole
 from keras_metric.metrics import rates
-from keras_metric.numerics.rows import at_least_one
+from keras_metric.numerics.operations import at_least_one
 
 
 class InStream(keras.metrics.Metric):

@@ -3,7 +3,7 @@
 from keras import ops
 
 from keras_metric.distances import precise
-from keras_metric.numerics.kernels import cross_entropy_of_chosen
+from keras_metric.numerics.operations import cross_entropy_of_chosen
 
 from ._base import BatchLoss, label_mask, returned_as, serializable
 

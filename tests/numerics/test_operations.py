@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_metric.numerics import kernels
+from keras_metric.numerics import operations
 
 VALUES = np.array([[0.3, -2, 1, 0.5], [2, 1, 0, -1], [4, 3, 2, 1]], "float32")
 CHOSEN = np.array([[1, 0, 1, 1], [0, 1, 0, 0], [0, 0, 0, 0]], bool)
@@ -38,11 +38,11 @@ def test_masked_logsumexp_and_its_gradient(scale, axis):
     powers = np.where(mask, np.exp(scale * VALUES.astype("float64")), 0)
     total = powers.sum(axis, keepdims=True)
     some = total.squeeze(axis) > 0
-    value = kernels.masked_logsumexp(ops.convert_to_tensor(VALUES), mask, scale, axis=axis)
+    value = operations.masked_logsumexp(ops.convert_to_tensor(VALUES), mask, scale, axis=axis)
     value = ops.convert_to_numpy(value)
     np.testing.assert_allclose(value[some], np.log(total.squeeze(axis)[some]), rtol=1e-5)
     assert (value[~some] < -1e36).all()
-    found = gradient(lambda x: kernels.masked_logsumexp(x, mask, scale, axis=axis), VALUES)
+    found = gradient(lambda x: operations.masked_logsumexp(x, mask, scale, axis=axis), VALUES)
     weights = scale * powers / np.where(total > 0, total, 1)
     np.testing.assert_allclose(found, weights, rtol=1e-5, atol=1e-7)
 
@@ -51,7 +51,7 @@ def test_columns_pass_their_gradient_on():
     columns = np.array([[2, 0], [1, 1], [3, 0]], "int32")
 
     def function(x):
-        every, some = kernels.with_columns(x, ops.convert_to_tensor(columns))
+        every, some = operations.with_columns(x, ops.convert_to_tensor(columns))
         return ops.sum(ops.square(every), axis=1) + ops.sum(3 * some, axis=1)
 
     expected = 2 * VALUES
@@ -59,7 +59,7 @@ def test_columns_pass_their_gradient_on():
         for place in places:
             expected[row, place] += 3
     np.testing.assert_allclose(gradient(function, VALUES), expected, rtol=1e-6)
-    _, some = kernels.with_columns(ops.convert_to_tensor(VALUES), ops.convert_to_tensor(columns))
+    _, some = operations.with_columns(ops.convert_to_tensor(VALUES), ops.convert_to_tensor(columns))
     np.testing.assert_array_equal(
         ops.convert_to_numpy(some), np.take_along_axis(VALUES, columns, 1)
     )
@@ -73,7 +73,7 @@ def test_cross_entropy_of_chosen_and_its_gradient():
     expected = np.log(powers.sum(1)) + logits.max(1) - (targets * logits).sum(1)
 
     def function(x):
-        return kernels.cross_entropy_of_chosen(x, ops.convert_to_tensor(mask))
+        return operations.cross_entropy_of_chosen(x, ops.convert_to_tensor(mask))
 
     value = function(ops.convert_to_tensor(VALUES * 30))
     np.testing.assert_allclose(ops.convert_to_numpy(value), expected, rtol=1e-5, atol=1e-5)
@@ -88,13 +88,15 @@ def test_cross_entropy_of_chosen_and_its_gradient():
 def test_softplus_and_its_gradient():
     x = np.array([[-80, -20, -1, 0, 1, 20, 80]], "float32")
     exact = x.astype("float64")
-    value = ops.convert_to_numpy(kernels.softplus(ops.convert_to_tensor(x)))
+    value = ops.convert_to_numpy(operations.softplus(ops.convert_to_tensor(x)))
     np.testing.assert_allclose(value, np.log1p(np.exp(exact)), rtol=1e-6)
-    np.testing.assert_allclose(gradient(kernels.softplus, x), 1 / (1 + np.exp(-exact)), rtol=1e-6)
+    np.testing.assert_allclose(
+        gradient(operations.softplus, x), 1 / (1 + np.exp(-exact)), rtol=1e-6
+    )
 
 
 def test_all_products():
-    products = kernels.all_products(ops.convert_to_tensor(VALUES), ops.convert_to_tensor(VALUES))
+    products = operations.all_products(ops.convert_to_tensor(VALUES), ops.convert_to_tensor(VALUES))
     np.testing.assert_allclose(ops.convert_to_numpy(products), VALUES @ VALUES.T, rtol=1e-6)
 
 
@@ -104,7 +106,7 @@ def test_products_are_of_full_precision_unless_one_has_set_another():
     import jax
 
     def asked():
-        return str(jax.make_jaxpr(kernels.all_products)(VALUES, VALUES))
+        return str(jax.make_jaxpr(operations.all_products)(VALUES, VALUES))
 
     assert "HIGHEST" in asked()
     with jax.default_matmul_precision("bfloat16"):
@@ -124,7 +126,7 @@ def test_second_derivatives_of_a_masked_logsumexp(graph):
             outer.watch(x)
             with tf.GradientTape() as inner:
                 inner.watch(x)
-                total = tf.reduce_sum(kernels.masked_logsumexp(x, mask, -2.0))
+                total = tf.reduce_sum(operations.masked_logsumexp(x, mask, -2.0))
             first = inner.gradient(total, x)
         return outer.jacobian(first, x)[0, :, 0]
 
@@ -142,11 +144,11 @@ def test_rows_of_length_1_and_their_gradient(size):
     rows = rows.astype("float32")
     x = rows[:4].astype("float64")
     lengths = np.linalg.norm(x, axis=1, keepdims=True)
-    value = ops.convert_to_numpy(kernels.unit_rows(ops.convert_to_tensor(rows)))
+    value = ops.convert_to_numpy(operations.unit_rows(ops.convert_to_tensor(rows)))
     np.testing.assert_allclose(value[:4], x / lengths, rtol=1e-5)
     np.testing.assert_array_equal(value[4], 0)
     weights = np.array([1.0, -2.0, 0.5, 3.0])
-    found = gradient(lambda x: kernels.unit_rows(x) * ops.cast(weights, "float32"), rows)
+    found = gradient(lambda x: operations.unit_rows(x) * ops.cast(weights, "float32"), rows)
     along = (weights * x).sum(1, keepdims=True) * x / lengths**2
     np.testing.assert_allclose(found[:4], (weights - along) / lengths, rtol=1e-4, atol=1e-5 / size)
     np.testing.assert_array_equal(found[4], 0)
@@ -165,7 +167,7 @@ def test_second_derivatives_of_rows_of_length_1(graph):
             outer.watch(x)
             with tf.GradientTape() as inner:
                 inner.watch(x)
-                total = tf.reduce_sum(kernels.unit_rows(x) * weights.astype("float32"))
+                total = tf.reduce_sum(operations.unit_rows(x) * weights.astype("float32"))
             first = inner.gradient(total, x)
         return outer.jacobian(first, x)[0, :, 0]
 

@@ -1,27 +1,110 @@
-"""Kernels whose gradients a backend can have for less than `keras.ops`; this file meets backends.
+"""Operations that cost less than those of `keras.ops`, in steps or in their gradients.
 
-On TensorFlow the gradient of a transpose can take longer than a small product, that of a gather
-writes a whole matrix of zeros, that of a masked log-sum-exp passes three times over the matrix,
-that of a row of length 1 takes twice the steps it needs, softplus takes one number at a time, and
-softmax cross-entropy passes over targets that are a mask.
+Torch runs operations one by one, and there `keras.ops` makes a tensor of every number that it is
+given, on a GPU a copy and a wait each. On TensorFlow the gradient of a transpose can take longer
+than a small product, that of a gather writes a whole matrix of zeros, that of a masked log-sum-exp
+passes three times over the matrix, that of a row of length 1 takes twice the steps it needs,
+softplus takes one number at a time, and softmax cross-entropy passes over targets that are a mask.
+This file meets the backends.
 """
+
+import math
 
 import keras
 from keras import ops
 
-from keras_metric.numerics.eager import at_least, in_columns, where
-
 __all__ = [
     "all_products",
+    "at_least",
+    "at_least_one",
     "cross_entropy_of_chosen",
+    "known_values",
+    "largest_magnitude",
     "masked_logsumexp",
     "softplus",
+    "switch",
+    "take_columns",
+    "take_rows",
     "unit_rows",
+    "where",
     "with_columns",
 ]
 
 _HUGE = 1e37  # its negative stands in place of minus infinity
 _LEAST = 1e-36  # a float32 at or below it has no inverse and counts as 0
+
+
+def where(mask, x, otherwise):
+    """x where the mask is True, else `otherwise`; each of the two a tensor or a number."""
+    if _are_of_torch(mask, *(part for part in (x, otherwise) if not isinstance(part, int | float))):
+        return torch.where(mask, x, otherwise)
+    return ops.where(mask, x, otherwise)
+
+
+def at_least(x, least: float):
+    """The larger of a tensor and a number."""
+    return x.clamp_min(least) if _are_of_torch(x) else ops.maximum(x, least)
+
+
+def take_columns(values, columns):
+    """Of each row of (A, C) its values in columns (A, S), int32 from 0 on: (A, S)."""
+    if _are_of_torch(values, columns):
+        return values.gather(1, columns.long())
+    return ops.take_along_axis(values, columns, axis=1)
+
+
+def largest_magnitude(x):
+    """max |x| over the whole tensor, (); without gradient."""
+    if _are_of_torch(x) and x.numel():
+        return torch.linalg.vector_norm(x.detach(), math.inf)
+    return ops.stop_gradient(ops.amax(ops.abs(x)))
+
+
+def take_rows(rows, places):
+    """Rows (C, D) at places of any shape (...), int32 from 0 on: (..., D)."""
+    if _are_of_torch(rows, places):
+        return torch.nn.functional.embedding(places, rows)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.gather(rows, places)
+    return ops.take(rows, places, axis=0)
+
+
+def switch(index, branches):
+    """The result of the branch at a whole number, (): 0 for the first."""
+    if keras.backend.backend() != "torch":
+        return ops.switch(index, branches)
+    return branches[_whole(index)]()
+
+
+def known_values(tensor):
+    """The values as a NumPy array, or None while a graph is being traced and there are none."""
+    if keras.backend.backend() == "torch" and torch.compiler.is_compiling():
+        return None
+    try:
+        return ops.convert_to_numpy(tensor)
+    except (NotImplementedError, TypeError):
+        return None
+
+
+def at_least_one(*arrays):
+    """The tensors (B, ...) with one row of zeros where B is 0, and what takes it away again.
+
+    Reductions over nothing have no value, and some backends refuse them; a batch of one zero row
+    has no pair, and its row is taken away before anything is reduced. A batch that is known to
+    have rows is handed back as it is.
+    """
+    if arrays[0].shape[0]:
+        return (*arrays, _as_it_is)
+    count = ops.shape(arrays[0])[0]
+    missing = 1 - count if isinstance(count, int) else ops.maximum(1 - count, 0)
+    tensors = [ops.convert_to_tensor(x) for x in arrays]
+    filled = [
+        ops.concatenate([x, ops.zeros((missing, *ops.shape(x)[1:]), dtype=x.dtype)], axis=0)
+        for x in tensors
+    ]
+    return (*filled, lambda rows: rows[:count])
 
 
 def all_products(anchors, candidates):
@@ -49,7 +132,7 @@ def with_columns(values, columns):
     """
     if keras.backend.backend() == "tensorflow":
         return _with_columns(values, columns)
-    return values, in_columns(values, columns)
+    return values, take_columns(values, columns)
 
 
 def masked_logsumexp(values, mask, scale: float = 1.0, *, axis: int = -1):
@@ -92,6 +175,10 @@ def unit_rows(x):
     x = x * where(nothing, 0, ops.reciprocal(largest))
     squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
     return x * ops.rsqrt(squares + ops.cast(nothing, x.dtype))
+
+
+def _as_it_is(rows):
+    return rows
 
 
 def _with_columns(values, columns):
@@ -192,3 +279,19 @@ def _unit_rows(x):
         return unit, gradient
 
     return rows(x)
+
+
+def _whole(index) -> int:
+    return int(index)
+
+
+def _are_of_torch(*tensors) -> bool:
+    """Not so of arrays and of the symbols with which Keras builds a network."""
+    return keras.backend.backend() == "torch" and all(map(torch.is_tensor, tensors))
+
+
+if keras.backend.backend() == "torch":
+    import torch
+
+    # what depends on data ends a compiled graph; like this without a warning
+    _whole = torch.compiler.disable(_whole)
