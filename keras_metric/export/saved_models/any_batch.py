@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import tensorflow as tf
 
-from keras_metric.export.saved_models.endpoints import Endpoint
+from keras_metric.export.saved_models.signatures import Endpoint
 
 
 def of_any_batch(endpoint: Endpoint) -> Endpoint:

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_metric.export.quiet import quiet_tensorflow
-from keras_metric.export.saved_models.endpoints import Endpoint
+from keras_metric.export.saved_models.signatures import Endpoint
 
 TOLERANCE = 1e-5
 _BATCHES = (3, 0)

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_metric.export.saved_models.endpoints import Endpoint
+from keras_metric.export.saved_models.signatures import Endpoint
 from keras_metric.export.saved_models.options import Options
 from keras_metric.export.saved_models.pictures import decoder
 

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from keras_metric.export.quiet import quiet_tensorflow
 from keras_metric.export.saved_models.any_batch import of_any_batch
-from keras_metric.export.saved_models.branches import Branch, Subject, take_apart
+from keras_metric.export.saved_models.model_parts import Branch, Subject, take_apart
 from keras_metric.export.saved_models.checking import check
-from keras_metric.export.saved_models.endpoints import Endpoint, Run, image_endpoints, images_of
+from keras_metric.export.saved_models.signatures import Endpoint, Run, image_endpoints, images_of
 from keras_metric.export.saved_models.from_files import from_files, name_of_twin
 from keras_metric.export.saved_models.gallery import Gallery
 from keras_metric.export.saved_models.metadata import describe, metadata_file

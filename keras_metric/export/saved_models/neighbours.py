@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from keras_metric import distances
-from keras_metric.export.saved_models.branches import Subject
-from keras_metric.export.saved_models.endpoints import Endpoint, Run, images_of
+from keras_metric.export.saved_models.model_parts import Subject
+from keras_metric.export.saved_models.signatures import Endpoint, Run, images_of
 from keras_metric.export.saved_models.gallery import Gallery
 
 

@@ -97,7 +97,7 @@ def saved_model(
     if keras.backend.backend() == "tensorflow":
         from keras_metric.export.saved_models.graph import write
     else:
-        from keras_metric.export.saved_models.crossing import write
+        from keras_metric.export.saved_models.other_backends import write
     with written_beside(folder) as draft:
         write(model, draft, options)
     return folder

@@ -12,7 +12,7 @@ import pytest
 
 import keras_metric as km
 from keras_metric.export import Runtime, audit, read_metadata, saved_model
-from keras_metric.export.saved_models.linear_embedding import linear_embedding
+from keras_metric.export.saved_models.linear_heads import linear_embedding
 
 pytest.importorskip("faiss")
 layers = keras.layers

@@ -80,7 +80,7 @@ def load(source: Source) -> Network:
 
 def _keras(source: Source) -> Network:
     import zoo
-    from keras_metric.export.saved_models.branches import take_apart
+    from keras_metric.export.saved_models.model_parts import take_apart
     from keras_metric.export.saved_models.options import Options
     from keras_metric.retrieval.weights import fingerprint
 

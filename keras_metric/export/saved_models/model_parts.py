@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import keras
 
 from keras_metric.export.saved_models.gallery import Gallery
-from keras_metric.export.saved_models.linear_embedding import LinearEmbedding, linear_embedding
+from keras_metric.export.saved_models.linear_heads import LinearEmbedding, linear_embedding
 from keras_metric.export.saved_models.options import Options
 from keras_metric.export.saved_models.pooled_head import PooledHead, pooled_head
 

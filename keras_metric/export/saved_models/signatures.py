@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from keras_metric import distances
-from keras_metric.export.saved_models.branches import Branch, Subject
+from keras_metric.export.saved_models.model_parts import Branch, Subject
 from keras_metric.export.saved_models.options import Options
 
 

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from keras_metric.export.processes import last_words, run_module
-from keras_metric.export.saved_models.branches import take_apart
+from keras_metric.export.saved_models.model_parts import take_apart
 from keras_metric.export.saved_models.gallery import Gallery
 from keras_metric.export.saved_models.options import Options
 
@@ -52,7 +52,7 @@ def write(model: keras.Model, draft: Path, options: Options) -> None:
 
 def _run(place: Path) -> None:
     done = run_module(
-        "keras_metric.export.saved_models.crossing", str(place), KERAS_BACKEND="tensorflow"
+        "keras_metric.export.saved_models.other_backends", str(place), KERAS_BACKEND="tensorflow"
     )
     if done.returncode:
         raise RuntimeError(
