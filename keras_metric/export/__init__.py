@@ -1,4 +1,4 @@
-"""Models leave, checked: SavedModels for TensorFlow's servers, files for LiteRT and ONNX."""
+"""Export of models, each checked: SavedModels for TensorFlow Serving, files for LiteRT and ONNX."""
 
 from importlib import import_module
 
@@ -9,7 +9,7 @@ _HOMES = {
     "RuntimeFault": "runtime",
     "audit": "auditing.audit",
     "latest": "saved_models.versions",
-    "read_metadata": "saved_models.metadata",
+    "read_metadata": "saved_models.versions",
     "saved_model": "saved_models.writing",
     "to_litert": "portable.litert",
     "to_onnx": "portable.onnx_file",

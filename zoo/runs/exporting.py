@@ -1,4 +1,4 @@
-"""A model of the zoo leaves as a SavedModel, with what lies beside it."""
+"""Export of a model of the zoo as a SavedModel, with its labels, threshold and facts."""
 
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def export(
 
 
 def _as_served(path: Path, run: Run, model) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-    """The model that leaves, facts for the artefact, and options of the export."""
+    """The model to export, the facts to write with it, and options of the export."""
     from zoo.runs.searchable import served_threshold
 
     facts, options = {}, {}

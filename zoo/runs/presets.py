@@ -58,14 +58,14 @@ def save(
         FileNotFoundError: there is no model at `source`.
         ValueError, TypeError: what was given does not fit the model.
     """
-    from keras_metric.export.saved_models.versions import written_beside
+    from keras_metric.export.saved_models.versions import written_atomically
 
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError(
             f"{folder} is in use. Expected a new folder for the preset. Received: one that exists."
         )
-    with written_beside(folder) as draft:
+    with written_atomically(folder) as draft:
         place = Run(draft)
         if isinstance(source, str | Path):
             load(source)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_metric.export.portable.single_file import Portable, Source, free, keep, open_source
-from keras_metric.export.quiet import quiet_tensorflow
+from keras_metric.export.saved_models.graph import quiet_tensorflow
 
 LIMITS = {"float32": 1e-4, "float16": 1e-2, "dynamic": 5e-2, "int8": 5e-2}
 

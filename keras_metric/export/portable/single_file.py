@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_metric.export.saved_models.metadata import metadata_file, read_metadata
-from keras_metric.export.saved_models.versions import latest
+from keras_metric.export.saved_models.versions import latest, metadata_file, read_metadata
 
 _SIZE = 64  # of the images that are asked where the model takes any size
 
@@ -86,7 +85,7 @@ def keep(
         FileExistsError: `path` exists.
         RuntimeError: an answer differs by more than `limit`.
     """
-    from keras_metric.export.saved_models.checking import difference
+    from keras_metric.export.saved_models.graph import difference
 
     path = free(path)
     import tensorflow as tf

@@ -1,4 +1,4 @@
-"""The records of an index as they travel in a SavedModel: embeddings, ids, labels, a distance."""
+"""The records of an index inside a SavedModel: embeddings, ids, labels, and their distance."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from keras_metric import distances
+
 if TYPE_CHECKING:
+    import tensorflow as tf
+
     from keras_metric.retrieval import Index
 
 
@@ -44,12 +48,12 @@ class Gallery:
 
         if not isinstance(index, Index):
             raise TypeError(
-                "This is no gallery. Expected: a keras_metric.retrieval.Index. "
+                "The gallery is not an index. Expected: a keras_metric.retrieval.Index. "
                 f"Received: {type(index).__name__}."
             )
         if not len(index):
             raise ValueError(
-                "There is nothing to find. Expected: an index with records. Received: an empty one."
+                "The gallery is empty. Expected: an index with records. Received: an empty one."
             )
         refuse_another(index.fingerprint, fingerprint(model), "The model")
         ids, embeddings, labels = index.records()
@@ -86,6 +90,52 @@ class Gallery:
                 str(kept["distance"]),
                 None if np.isnan(limit) else limit,
             )
+
+
+@dataclass(frozen=True, eq=False)
+class GalleryVariables:
+    """A gallery in TensorFlow's variables; `labels` gives the name of a class, if any has one."""
+
+    gallery: Gallery
+    embeddings: "tf.Variable"
+    ids: "tf.Variable"
+    classes: "tf.Variable"
+    labels: "tf.lookup.StaticHashTable | None"
+
+    @classmethod
+    def of(cls, gallery: Gallery, labels) -> "GalleryVariables":
+        import tensorflow as tf
+
+        arrays = (gallery.embeddings, gallery.ids, gallery.classes)
+        return cls(gallery, *(tf.Variable(array, trainable=False) for array in arrays), labels)
+
+    def nearest(self, queries, count: int) -> tuple:
+        """Distances, nearest first, and places of the records, `(B, D) -> (B, k), (B, k)`.
+
+        The ranking is one matrix product; the distances of the few are then exact near 0.
+        """
+        import tensorflow as tf
+
+        ranks = distances.ranking(self.gallery.distance)(queries, self.embeddings)
+        count = min(count, len(self.gallery.ids))
+        places = tf.math.top_k(-ranks, count)[1]
+        records = tf.reshape(tf.gather(self.embeddings, places), [-1, queries.shape[-1]])
+        between = distances.paired(self.gallery.distance)
+        exact = tf.reshape(between(tf.repeat(queries, count, axis=0), records), [-1, count])
+        found, order = tf.math.top_k(-exact, count)
+        return -found, tf.gather(places, order, batch_dims=1)
+
+    def records(self, found, places) -> dict:
+        """The records at some places by the names of the signature's outputs."""
+        import tensorflow as tf
+
+        classes = tf.gather(self.classes, places)
+        names = (
+            tf.fill(tf.shape(places), "") if self.labels is None else self.labels.lookup(classes)
+        )
+        answer = {"distances": found, "ids": tf.gather(self.ids, places), "labels": names}
+        limit = self.gallery.threshold
+        return answer if limit is None else {**answer, "same": found <= limit}
 
 
 def _numbered(labels: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:

@@ -1,56 +1,49 @@
-"""Writes the SavedModel: traces each branch once, adds the signatures, checks what was written."""
+"""Writes the SavedModel: traces each branch once, saves the signatures, and checks what was saved.
+
+The check loads the folder as a server does and compares its answers with those of the Keras model.
+"""
 
 import functools
 import json
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework.tensor_pb2 import TensorProto
 
-from keras_metric.export.quiet import quiet_tensorflow
-from keras_metric.export.saved_models.any_batch import of_any_batch
-from keras_metric.export.saved_models.model_parts import Branch, Subject, take_apart
-from keras_metric.export.saved_models.checking import check
-from keras_metric.export.saved_models.signatures import Endpoint, Run, image_endpoints, images_of
-from keras_metric.export.saved_models.from_files import from_files, name_of_twin
-from keras_metric.export.saved_models.gallery import Gallery
-from keras_metric.export.saved_models.metadata import describe, metadata_file
-from keras_metric.export.saved_models.neighbours import Shelf, gallery_endpoints
+from keras_metric.export.runtime.wire import field
+from keras_metric.export.saved_models.gallery import Gallery, GalleryVariables
+from keras_metric.export.saved_models.model_parts import Branch, ModelParts, take_apart
 from keras_metric.export.saved_models.options import Options
-from keras_metric.export.saved_models.warmup import write_warmup
+from keras_metric.export.saved_models.signatures import Endpoint, all_endpoints, images_of
+from keras_metric.export.saved_models.versions import metadata_file
+from keras_metric.version import VERSION
 
-_ALIASES = ("embed", "dense")  # of serving_default: the twin of one is the twin of the other
+WARMUP_FILE = "tf_serving_warmup_requests"
+TOLERANCE = 1e-5
+_BATCHES = (3, 0)
+_SIZES = (32, 64, 128, 256, 512)  # tried in this order where the model takes any size
 
 
 def write(model: keras.Model, draft: Path, options: Options) -> None:
     """Writes `model` as a SavedModel into the folder `draft` and compares the two."""
-    subject = take_apart(model, options)
+    parts = take_apart(model, options)
     with tempfile.TemporaryDirectory() as folder:
-        names = _names(options.labels, Path(folder) / "labels.txt")
-        shelf = _shelf(options.gallery, Path(folder) / "gallery.txt")
-        parts = (options, names, shelf)
-        served = _chosen(_endpoints(subject, functools.cache(_traced), *parts), options)
-        _save(served, draft, [names, shelf and shelf.labels])
-        plain = _endpoints(subject, _by_keras, *parts)
-        expected = {name: plain[name] for name in served}
-        asked = check(draft, expected, pixel_range=options.pixel_range)
-    write_warmup(draft, asked)
-    _save_metadata(draft, describe(subject, served, options))
-
-
-def _endpoints(
-    subject: Subject, run: Run, options: Options, names, shelf: Shelf | None
-) -> dict[str, Endpoint]:
-    """All signatures, those that take files after those that take images."""
-    found = image_endpoints(subject, run, options, names)
-    if shelf is not None:
-        found |= gallery_endpoints(subject, run, shelf, options.top)
-    for name, endpoint in tuple(found.items()):
-        twin = None if name in _ALIASES else from_files(endpoint, options)
-        if twin is not None:
-            found[name_of_twin(name)] = twin
-    return {name: of_any_batch(endpoint) for name, endpoint in found.items()}
+        labels = _label_table(options.labels, Path(folder) / "labels.txt")
+        gallery = _variables_of(options.gallery, Path(folder) / "gallery.txt")
+        tables = (options, labels, gallery)
+        served = _chosen(all_endpoints(parts, functools.cache(_traced), *tables), options)
+        _save(served, draft, [labels, gallery and gallery.labels])
+        by_keras = all_endpoints(parts, lambda branch: branch, *tables)
+        expected = {name: by_keras[name] for name in served}
+        probes = check(draft, expected, pixel_range=options.pixel_range)
+    _write_warmup(draft, probes)
+    _write_metadata(draft, _facts(parts, served, options))
 
 
 def _chosen(available: dict[str, Endpoint], options: Options) -> dict[str, Endpoint]:
@@ -68,27 +61,25 @@ def _traced(branch: Branch) -> tf.types.experimental.PolymorphicFunction:
     return tf.function(branch, [images_of(branch)], autograph=False)
 
 
-def _by_keras(branch: Branch) -> Branch:
-    return branch
+def _variables_of(gallery: Gallery | None, file: Path) -> GalleryVariables | None:
+    if gallery is None:
+        return None
+    return GalleryVariables.of(gallery, _label_table(gallery.names or None, file))
 
 
-def _shelf(gallery: Gallery | None, place: Path) -> Shelf | None:
-    return None if gallery is None else Shelf.of(gallery, _names(gallery.names or None, place))
-
-
-def _names(labels, place: Path) -> tf.lookup.StaticHashTable | None:
-    """Class number -> name, from a file that becomes an asset of the SavedModel."""
+def _label_table(labels, file: Path) -> tf.lookup.StaticHashTable | None:
+    """Class number -> label, from a file that becomes an asset of the SavedModel."""
     if labels is None:
         return None
-    place.write_text("\n".join(labels) + "\n", encoding="utf-8")
-    file = tf.lookup.TextFileInitializer(
-        str(place),
+    file.write_text("\n".join(labels) + "\n", encoding="utf-8")
+    initializer = tf.lookup.TextFileInitializer(
+        str(file),
         tf.int64,
         tf.lookup.TextFileIndex.LINE_NUMBER,
         tf.string,
         tf.lookup.TextFileIndex.WHOLE_LINE,
     )
-    return tf.lookup.StaticHashTable(file, default_value="")
+    return tf.lookup.StaticHashTable(initializer, default_value="")
 
 
 def _save(served: dict[str, Endpoint], draft: Path, tables: list) -> None:
@@ -106,7 +97,186 @@ def _save(served: dict[str, Endpoint], draft: Path, tables: list) -> None:
         tf.saved_model.save(module, str(draft), signatures=functions)
 
 
-def _save_metadata(draft: Path, facts: dict) -> None:
-    place = metadata_file(draft)
-    place.parent.mkdir(exist_ok=True)
-    place.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def check(
+    folder: Path, expected: dict[str, Endpoint], *, pixel_range: tuple[float, float]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Compares every signature in `folder` with its endpoint run by Keras; returns its inputs.
+
+    Raises:
+        RuntimeError: an answer differs by more than 1e-5, relative to the largest answer above 1.
+    """
+    probes = {}
+    with session(folder) as served:
+        for name, endpoint in expected.items():
+            for count in _BATCHES:
+                inputs, wanted = _probed(endpoint, count, pixel_range)
+                compare(name, served(name, inputs), wanted)
+                probes.setdefault(name, inputs)
+    return probes
+
+
+@contextmanager
+def session(folder: str | Path) -> Iterator[Callable]:
+    """A TensorFlow session with the tag `serve`: `(signature, named arrays) -> named arrays`."""
+    with tf.Graph().as_default(), quiet_tensorflow():
+        opened = tf.compat.v1.Session()
+        loader = tf.compat.v1.saved_model.loader
+        signatures = loader.load(opened, ["serve"], str(folder)).signature_def
+
+    def answer(signature: str, inputs: dict) -> dict[str, np.ndarray]:
+        named = signatures[signature]
+        feeds = {named.inputs[key].name: value for key, value in inputs.items()}
+        return opened.run({key: info.name for key, info in named.outputs.items()}, feeds)
+
+    try:  # not `with opened`: that would put Keras's own call into the session's graph
+        yield answer
+    finally:
+        opened.close()
+
+
+def compare(name: str, served: dict, wanted: dict, *, tolerance: float = TOLERANCE) -> None:
+    """Raises a RuntimeError that says which output of signature `name` differs, and by how much."""
+    if set(served) != set(wanted):
+        raise RuntimeError(
+            f"Signature {name!r} has other outputs than the Keras model. "
+            f"Expected: {sorted(wanted)}. Received: {sorted(served)}."
+        )
+    for output, values in wanted.items():
+        values, answered = np.asarray(values), np.asarray(served[output])
+        differs = difference(answered, values)
+        if not differs <= tolerance:
+            raise RuntimeError(
+                f"Output {output!r} of signature {name!r} is not what the Keras model answers. "
+                f"Expected: shape {values.shape}, a difference of at most {tolerance:g}. "
+                f"Received: shape {answered.shape}, a difference of {differs:.3g}."
+            )
+
+
+def difference(answered: np.ndarray, wanted: np.ndarray) -> float:
+    """The largest difference, relative to the largest value above 1; NaN where a NaN is met."""
+    if answered.shape != wanted.shape:
+        return np.inf
+    if wanted.dtype.kind != "f" or not wanted.size:
+        return 0.0  # names and numbers of near ties may change places; their scores may not
+    return float(np.max(np.abs(answered - wanted)) / max(1.0, float(np.max(np.abs(wanted)))))
+
+
+def _probed(endpoint: Endpoint, count: int, pixel_range) -> tuple[dict, dict]:
+    """Random inputs for `count` images, and what Keras answers to them."""
+    for size in _SIZES:
+        inputs = {
+            name: _files(count)
+            if spec.dtype == tf.string
+            else _images(spec, count, size, pixel_range)
+            for name, spec in endpoint.inputs.items()
+        }
+        try:
+            return inputs, endpoint.answer(**{k: tf.constant(v) for k, v in inputs.items()})
+        except (ValueError, tf.errors.InvalidArgumentError):
+            if size == _SIZES[-1] or not any(None in s.shape[1:] for s in endpoint.inputs.values()):
+                raise
+    raise AssertionError("unreachable")
+
+
+def _images(spec: tf.TensorSpec, count: int, size: int, pixel_range) -> np.ndarray:
+    shape = [count, *(size if length is None else length for length in spec.shape[1:])]
+    draw = np.random.default_rng(count)
+    if spec.dtype.is_integer:
+        return draw.integers(0, 256, shape).astype(spec.dtype.as_numpy_dtype)
+    return draw.uniform(*sorted(pixel_range), shape).astype(spec.dtype.as_numpy_dtype)
+
+
+def _files(count: int) -> np.ndarray:
+    """PNG files, the second one broken off."""
+    draw = np.random.default_rng(count)
+    files = [
+        tf.io.encode_png(draw.integers(0, 256, (40, 30, 3)).astype(np.uint8)).numpy()
+        for _ in range(count)
+    ]
+    return np.array([data[:99] if place == 1 else data for place, data in enumerate(files)], object)
+
+
+@contextmanager
+def quiet_tensorflow() -> Iterator[None]:
+    """Errors only, from TensorFlow's logger, inside the block."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _write_warmup(draft: Path, probes: dict[str, dict[str, np.ndarray]]) -> None:
+    """One request for each signature, the first row of each of its probes.
+
+    A TensorFlow server replays them when it loads the version (and refuses the version if one
+    fails): otherwise the first client pays for memory and for the choice of algorithms.
+    """
+    folder = draft / "assets.extra"
+    folder.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(folder / WARMUP_FILE)) as file:
+        for signature, inputs in probes.items():
+            file.write(_prediction_log(signature, {k: v[:1] for k, v in inputs.items()}))
+
+
+def _prediction_log(signature: str, inputs: dict[str, np.ndarray]) -> bytes:
+    """PredictionLog(predict_log=PredictLog(request=PredictRequest(...))), encoded by hand."""
+    model = field(1, "model") + field(3, signature)
+    tensors = (
+        field(2, field(1, name) + field(2, _tensor(array))) for name, array in inputs.items()
+    )
+    return field(6, field(1, field(1, model) + b"".join(tensors)))
+
+
+def _tensor(array: np.ndarray) -> bytes:
+    """Numbers as one value for the whole array, which keeps the file small; texts as they are."""
+    if array.dtype == object:
+        return tf.make_tensor_proto(array, tf.string).SerializeToString(deterministic=True)
+    proto = TensorProto(
+        dtype=tf.as_dtype(array.dtype).as_datatype_enum,
+        tensor_shape=tf.TensorShape(array.shape).as_proto(),
+    )
+    kind = array.dtype.kind
+    values = proto.int_val if kind in "iu" else proto.half_val
+    values = {"float32": proto.float_val, "float64": proto.double_val}.get(array.dtype.name, values)
+    values.append(0)
+    return proto.SerializeToString(deterministic=True)
+
+
+def _write_metadata(draft: Path, facts: dict) -> None:
+    file = metadata_file(draft)
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _facts(parts: ModelParts, served: dict[str, Endpoint], options: Options) -> dict:
+    """What `read_metadata` gives back."""
+    from keras_metric.retrieval.weights import fingerprint_of
+
+    return {
+        "kind": parts.kind,
+        "fingerprint": fingerprint_of(branch.model for branch in parts.branches),
+        "networks": [branch.model.name for branch in parts.branches],
+        "image_shapes": [branch.shape for branch in parts.branches],
+        "distance": getattr(parts.distance, "__name__", parts.distance),
+        "threshold": options.threshold,
+        "labels": options.labels,
+        "gallery": options.gallery and options.gallery.facts(),
+        "pixel_range": options.pixel_range,
+        "signatures": {name: sorted(endpoint.inputs) for name, endpoint in served.items()},
+        "versions": {"keras_metric": VERSION, **_installed("keras", "tensorflow", "numpy")},
+        "about": options.metadata or {},
+    }
+
+
+def _installed(*names: str) -> dict[str, str]:
+    found = {}
+    for name in names:
+        for distribution in (name, f"{name}-cpu"):
+            try:
+                found[name] = version(distribution)
+            except PackageNotFoundError:
+                continue
+    return found

@@ -1,4 +1,13 @@
-"""An embedding that is linear in its last features: which positions bring it near another?
+"""Heads that are linear in the last features, so that each position has a share in the answer.
+
+Scores behind a global average: the kernel of the Dense layer draws the class activation map.
+
+    score_c = b_c + mean over positions of  w_c . f(position)
+    map_c(position) =                       w_c . f(position)
+
+Zhou et al., "Learning Deep Features for Discriminative Localization", 2016. arXiv:1512.04150
+
+Embeddings behind an average or a Flatten: what each position adds to the cosine with another.
 
     e         = b + sum over positions of  W_p^T f_p       (W_p = W / N behind an average)
     share_p   = (W_p^T f_p + b / N) . e' / (|e| |e'|)       sum over positions = cos(e, e')
@@ -12,8 +21,49 @@ import keras
 import numpy as np
 from keras import ops
 
-_PASSED = (keras.layers.Dropout, keras.layers.Identity)
+_AFTER_EMBEDDING = (keras.layers.Dropout, keras.layers.Identity)
+_AFTER_SCORES = (keras.layers.Softmax, keras.layers.Activation, keras.layers.Identity)
+_AFTER_POOLING = (keras.layers.Dropout, keras.layers.Flatten, keras.layers.Identity)
 _TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class PooledHead:
+    """The last features `(B, h, w, K)` of a model and the Dense layer on their average."""
+
+    features: keras.KerasTensor
+    dense: keras.layers.Dense
+
+    def maps(self, features, classes):
+        """`(B, h, w, K), (B, k) -> (B, k, h, w)`, in units of the logit, without its bias."""
+        kernel = ops.transpose(ops.cast(self.dense.kernel, "float32"))
+        weights = ops.take(kernel, classes, axis=0)
+        return ops.einsum("bhwc,bkc->bkhw", ops.cast(features, "float32"), weights)
+
+
+def pooled_head(model: keras.Model) -> PooledHead | None:
+    """The head GlobalAveragePooling2D, (Dropout, Flatten), Dense, (Softmax); None for others."""
+    if not getattr(model, "inputs", None) or len(model.outputs) != 1:
+        return None
+    layer, tensor = _skip(model.outputs[0], _AFTER_SCORES)
+    if not isinstance(layer, keras.layers.Dense):
+        return None
+    dense = layer
+    layer, tensor = _skip(tensor, _AFTER_POOLING)
+    average = isinstance(layer, keras.layers.GlobalAveragePooling2D)
+    if not average or layer.data_format != "channels_last":
+        return None
+    return PooledHead(tensor, dense)
+
+
+def _skip(tensor, passed: tuple) -> tuple:
+    """The first layer above `tensor` that is none of `passed`, and its input."""
+    while True:
+        layer, node_index, _ = tensor._keras_history
+        parents = layer._inbound_nodes[node_index].input_tensors
+        if len(parents) != 1 or not isinstance(layer, passed):
+            return layer, parents[0] if len(parents) == 1 else None
+        tensor = parents[0]
 
 
 @dataclass(frozen=True)
@@ -92,7 +142,7 @@ def _above(tensor, passed=lambda layer, tensor: False):
     """The tensor above the layers that change nothing, and those that `passed` says."""
     while True:
         layer = _maker(tensor)
-        if not isinstance(layer, _PASSED) and not passed(layer, tensor):
+        if not isinstance(layer, _AFTER_EMBEDDING) and not passed(layer, tensor):
             return tensor
         tensor = _input(tensor)
 

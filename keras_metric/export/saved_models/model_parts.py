@@ -1,4 +1,4 @@
-"""What is being exported: the kind of model, and its image networks one by one."""
+"""A model taken apart for its export: its kind, and its image networks one by one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -6,9 +6,13 @@ from dataclasses import dataclass, replace
 import keras
 
 from keras_metric.export.saved_models.gallery import Gallery
-from keras_metric.export.saved_models.linear_heads import LinearEmbedding, linear_embedding
+from keras_metric.export.saved_models.linear_heads import (
+    LinearEmbedding,
+    PooledHead,
+    linear_embedding,
+    pooled_head,
+)
 from keras_metric.export.saved_models.options import Options
-from keras_metric.export.saved_models.pooled_head import PooledHead, pooled_head
 
 OUTPUT_NAMES = {"embedding": "embeddings", "classifier": "scores", "dense": "map"}
 
@@ -36,39 +40,43 @@ class Branch:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A model taken apart: its kind, its branches, and the distance between their answers."""
+class ModelParts:
+    """The kind of a model, its branches, and the distance between their embeddings.
+
+    `explained` is the first branch with its last features among the outputs, where one of
+    the heads can draw maps from them.
+    """
 
     kind: str
     branches: tuple[Branch, ...]
     distance: str | Callable | None = None
     explained: Branch | None = None
-    head: PooledHead | None = None
-    likeness: LinearEmbedding | None = None
+    class_head: PooledHead | None = None
+    embedding_head: LinearEmbedding | None = None
 
 
-def take_apart(model: keras.Model, options: Options) -> Subject:
-    """The `Subject` of a model.
+def take_apart(model: keras.Model, options: Options) -> ModelParts:
+    """The `ModelParts` of a model.
 
     A `SiameseNet` or `TripletNet` is its encoder, or its two, and its distance. Of any other model
     the output decides: a map (rank 4), class scores (softmax, or `labels` are given), embeddings
     (rank 2), or several named outputs.
     """
-    subject = _taken_apart(model, options)
+    parts = _without_gallery(model, options)
     if options.gallery is None:
-        return subject
-    _check_gallery(subject, options.gallery)
-    return _located(subject)
+        return parts
+    _check_gallery(parts, options.gallery)
+    return _with_embedding_maps(parts)
 
 
-def _taken_apart(model: keras.Model, options: Options) -> Subject:
+def _without_gallery(model: keras.Model, options: Options) -> ModelParts:
     from keras_metric.models.branches import BranchNet
 
     if isinstance(model, BranchNet):
         encoders = tuple(model.branches().values())
         branches = tuple(_branch(one, "embedding", options.image_shape) for one in encoders)
         between = getattr(model, "distance", options.distance)
-        return Subject("embedding", branches, between)
+        return ModelParts("embedding", branches, between)
     if not isinstance(model, keras.Model):
         raise TypeError(
             "This cannot be exported. Expected: a keras.Model with one image input. "
@@ -78,8 +86,8 @@ def _taken_apart(model: keras.Model, options: Options) -> Subject:
     branch = _branch(model, kind, options.image_shape)
     if kind == "classifier":
         _check_labels(model, branch, options.labels)
-        return _explained(branch)
-    return Subject(kind, (branch,), options.distance if kind == "embedding" else None)
+        return _with_class_maps(branch)
+    return ModelParts(kind, (branch,), options.distance if kind == "embedding" else None)
 
 
 def _check_labels(model: keras.Model, branch: Branch, labels) -> None:
@@ -91,12 +99,12 @@ def _check_labels(model: keras.Model, branch: Branch, labels) -> None:
         )
 
 
-def _check_gallery(subject: Subject, gallery: Gallery) -> None:
-    branch, width = subject.branches[0], gallery.embeddings.shape[1]
-    if subject.kind != "embedding":
+def _check_gallery(parts: ModelParts, gallery: Gallery) -> None:
+    branch, width = parts.branches[0], gallery.embeddings.shape[1]
+    if parts.kind != "embedding":
         raise ValueError(
             f"Model {branch.model.name!r} finds no neighbours. Expected: a model of embeddings. "
-            f"Received: one of kind {subject.kind!r}."
+            f"Received: one of kind {parts.kind!r}."
         )
     given = _answer(branch.model, branch.shape).shape[-1]
     if given != width:
@@ -106,33 +114,34 @@ def _check_gallery(subject: Subject, gallery: Gallery) -> None:
         )
 
 
-def _located(subject: Subject) -> Subject:
-    """Embeddings, with what draws the map of a neighbour beside them if the encoder has it."""
-    branch = subject.branches[0]
+def _with_embedding_maps(parts: ModelParts) -> ModelParts:
+    """With the outputs that the map of a neighbour needs, if the encoder is linear at its end."""
+    branch = parts.branches[0]
     found = linear_embedding(branch.model)
     if found is None:
-        return subject
+        return parts
     outputs = {
         "embeddings": branch.model.outputs[0],
         "unscaled": found.embedding,
         "features": found.features,
     }
-    return replace(subject, explained=_also(branch, outputs), likeness=found)
+    return replace(parts, explained=_with_outputs(branch, outputs), embedding_head=found)
 
 
-def _also(branch: Branch, outputs: dict) -> Branch:
-    """The branch with more outputs than its own."""
+def _with_outputs(branch: Branch, outputs: dict) -> Branch:
     model = keras.Model(branch.model.inputs[0], outputs)
     return replace(branch, model=model, outputs=tuple(outputs))
 
 
-def _explained(branch: Branch) -> Subject:
-    """A classifier, with the branch that gives its last features too if they draw a map."""
+def _with_class_maps(branch: Branch) -> ModelParts:
+    """A classifier, with the outputs that class activation maps need if its head is linear."""
     head = pooled_head(branch.model)
     if head is None:
-        return Subject("classifier", (branch,))
+        return ModelParts("classifier", (branch,))
     outputs = {"scores": branch.model.outputs[0], "features": head.features}
-    return Subject("classifier", (branch,), explained=_also(branch, outputs), head=head)
+    return ModelParts(
+        "classifier", (branch,), explained=_with_outputs(branch, outputs), class_head=head
+    )
 
 
 def _kind(model: keras.Model, shape, labels) -> str:

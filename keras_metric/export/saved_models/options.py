@@ -43,7 +43,7 @@ class Options:
         """All but the gallery, which is a file of its own."""
         if callable(self.distance):
             raise ValueError(
-                "A distance of one's own cannot cross from this backend to TensorFlow. Expected: "
+                "A distance of one's own cannot be exported from this backend. Expected: "
                 f"a name in keras_metric.distances. Received: {self.distance!r}."
             )
         return json.dumps(asdict(replace(self, gallery=None)))

@@ -1,8 +1,8 @@
-"""A model trained on JAX or torch leaves through TensorFlow, as TensorFlow's own operations.
+"""Export of a model trained on JAX or torch, as TensorFlow's own operations.
 
 What JAX exports by itself is XLA code, and a TensorFlow server refuses XLA unless it is told
-otherwise. So the model is saved, opened again by Keras on the TensorFlow backend in a process of
-its own, exported there, and its answers are compared with those given here.
+otherwise. So the model is saved, loaded by Keras on the TensorFlow backend in a process of its own,
+exported there, and its answers are compared with those of this backend.
 """
 
 import importlib
@@ -16,8 +16,8 @@ import keras
 import numpy as np
 
 from keras_metric.export.processes import last_words, run_module
-from keras_metric.export.saved_models.model_parts import take_apart
 from keras_metric.export.saved_models.gallery import Gallery
+from keras_metric.export.saved_models.model_parts import take_apart
 from keras_metric.export.saved_models.options import Options
 
 TOLERANCE = 1e-4  # between the float32 kernels of two backends
@@ -69,7 +69,7 @@ def _modules(model: keras.Model) -> list[str]:
     if unknown:
         classes = sorted(type(x).__name__ for x in layers if type(x).__module__ == "__main__")
         raise ValueError(
-            "Layers of this program cannot cross to the TensorFlow backend. Expected: classes "
+            "Layers of this program cannot be loaded on the TensorFlow backend. Expected: classes "
             f"defined in a module of their own. Received: {', '.join(classes)} in __main__."
         )
     return sorted(name for name in names if not name.startswith(("keras.", "keras_metric.")))
@@ -77,9 +77,9 @@ def _modules(model: keras.Model) -> list[str]:
 
 def _probe(model: keras.Model, options: Options) -> dict[str, np.ndarray]:
     """Images for each branch, and the answers of this backend."""
-    subject = take_apart(model, options)
+    parts = take_apart(model, options)
     arrays = {}
-    for place, branch in enumerate(subject.branches):
+    for place, branch in enumerate(parts.branches):
         shape = (2, *(64 if length is None else length for length in branch.shape))
         images = np.random.default_rng(place).uniform(0, 1, shape).astype(branch.dtype)
         arrays[f"{place}/images"] = images
@@ -90,12 +90,12 @@ def _probe(model: keras.Model, options: Options) -> dict[str, np.ndarray]:
 
 
 def _compare_backends(model: keras.Model, place: Path, options: Options) -> None:
-    from keras_metric.export.saved_models.checking import compare
+    from keras_metric.export.saved_models.graph import compare
 
     given = np.load(place / "probe.npz")
     received = {}
-    subject = take_apart(model, options)
-    for number, branch in enumerate(subject.branches):
+    parts = take_apart(model, options)
+    for number, branch in enumerate(parts.branches):
         answers = branch(given[f"{number}/images"])
         received |= {f"{number}/{name}": np.asarray(a, "f4") for name, a in answers.items()}
     wanted = {name: given[name] for name in received}

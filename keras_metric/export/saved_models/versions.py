@@ -1,9 +1,11 @@
 """Version folders: a model's folder holds 1, 2, 3, ..., each written once and never changed.
 
 A server watches the model's folder and loads the highest number. A version is therefore written
-beside, under a name that no server reads, and moved into place when it is complete.
+under a name that no server reads, and renamed when it is complete. Each holds the facts that
+`saved_model` knew of the model. Nothing here loads Keras or TensorFlow.
 """
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -58,8 +60,8 @@ def free_version(path: str | Path, version: int | None = None) -> Path:
 
 
 @contextmanager
-def written_beside(folder: Path) -> Iterator[Path]:
-    """A draft folder that becomes `folder` when the block ends well, and vanishes when it fails."""
+def written_atomically(folder: Path) -> Iterator[Path]:
+    """A draft folder that becomes `folder` when the block ends, and is deleted when it fails."""
     draft = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -76,3 +78,27 @@ def _contents(path: Path) -> str:
         return "no such folder"
     names = sorted(entry.name for entry in path.iterdir())
     return ", ".join(names[:8]) or "an empty folder"
+
+
+def metadata_file(folder: Path) -> Path:
+    """Where the facts are: `assets.extra`, which servers carry along and do not load."""
+    return folder / "assets.extra" / "keras_metric.json"
+
+
+def read_metadata(path: str | Path) -> dict:
+    """The facts of a SavedModel written by `saved_model`: of a version, or of the latest one.
+
+    Keys: `kind`, `fingerprint` (of the weights, as `keras_metric.retrieval` gives it), `signatures`
+    (inputs and outputs by name), `labels`, `threshold`, `gallery` (how many records, and how they
+    are compared), `versions`, and `about`, the caller's own. Loads neither Keras nor TensorFlow.
+
+    Raises:
+        FileNotFoundError: no SavedModel at `path`, or one that was written by something else.
+    """
+    place = metadata_file(latest(path))
+    if not place.is_file():
+        raise FileNotFoundError(
+            f"The SavedModel {str(path)!r} says nothing about itself. Expected: {place}, as written"
+            " by keras_metric.export.saved_model. Received: no such file."
+        )
+    return json.loads(place.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""A Keras model leaves as a SavedModel: named signatures, checked before they are kept."""
+"""Export of a Keras model as a SavedModel with named signatures, checked before it is kept."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import keras
 
 from keras_metric.export.saved_models.gallery import Gallery
 from keras_metric.export.saved_models.options import Options
-from keras_metric.export.saved_models.versions import free_version, written_beside
+from keras_metric.export.saved_models.versions import free_version, written_atomically
 
 if TYPE_CHECKING:
     from keras_metric.retrieval import Index
@@ -48,7 +48,7 @@ def saved_model(
     - map (fully convolutional): `serving_default` and `dense`, images -> map.
     - several outputs: `serving_default`, images -> the outputs by name.
 
-    Each signature but `embed` and `dense` has a twin that takes image files: `bytes` for
+    For each signature but `embed` and `dense` there is one that takes image files: `bytes` for
     `serving_default`, `NAME_bytes` for the others, where the model has one image size. Files are
     decoded (JPEG, PNG, WebP, BMP, first frame of GIF), stretched to the size and put on
     `pixel_range` in the graph; an EXIF orientation is not applied. The output `valid` is false
@@ -56,7 +56,7 @@ def saved_model(
 
     The batch is of any size, none included. Layers run as at inference. Floating-point answers are
     float32. The draft is loaded through a TensorFlow session and compared with the Keras model on
-    every signature; only then does it take its place.
+    every signature before it becomes a version.
 
     Args:
         model: any `keras.Model` with one image input (B, H, W, C), or a network of two branches.
@@ -72,8 +72,9 @@ def saved_model(
         top: number of classes in `classify` and `explain`, and of neighbours.
         pixel_range: what black and white are to the model, for image files.
         max_pixels: images of more pixels are not decoded; they count as no image.
-        gallery: an index of the model's embeddings, which go along: 4 D bytes a record, compared
-            one by one with each image. Its distance and threshold are those of `neighbours`.
+        gallery: an index of the model's embeddings, written into the SavedModel (4 D bytes a
+            record) and compared one by one with each image. Its distance and threshold are those
+            of `neighbours`.
 
     Raises:
         FileExistsError: the version exists.
@@ -98,6 +99,6 @@ def saved_model(
         from keras_metric.export.saved_models.graph import write
     else:
         from keras_metric.export.saved_models.other_backends import write
-    with written_beside(folder) as draft:
+    with written_atomically(folder) as draft:
         write(model, draft, options)
     return folder

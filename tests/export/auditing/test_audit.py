@@ -16,7 +16,7 @@ def written(folder, function, spec):
     """A SavedModel of one function, by TensorFlow alone."""
     import tensorflow as tf
 
-    from keras_metric.export.quiet import quiet_tensorflow
+    from keras_metric.export.saved_models.graph import quiet_tensorflow
 
     module = tf.Module()
     module.answer = tf.function(function, [spec], autograph=False)

@@ -85,7 +85,7 @@ def test_the_verdict_says_both(answers):
 
 
 def test_a_session_answers_as_keras_does(exported, encoder, images):
-    from keras_metric.export.saved_models.checking import session
+    from keras_metric.export.saved_models.graph import session
 
     wanted = np.asarray(encoder(images, training=False))
     with session(exported) as served:

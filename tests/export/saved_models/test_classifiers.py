@@ -1,4 +1,4 @@
-"""Classifiers leave with names for their classes and with the maps behind their scores."""
+"""Classifiers are exported with labels, and with the maps behind their scores."""
 
 import shutil
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_metric.export import Runtime, saved_model
-from keras_metric.export.saved_models.pooled_head import pooled_head
+from keras_metric.export.saved_models.linear_heads import pooled_head
 
 layers = keras.layers
 LABELS = ["zero", "éin", "two words", "three", "four", "five", "six"]

@@ -204,7 +204,7 @@ def test_what_is_no_gallery_of_the_model_is_refused(model, pictures, tmp_path):
 
 
 @pytest.mark.tensorflow
-def test_a_gallery_crosses_from_another_backend(tmp_path):
+def test_a_gallery_is_exported_from_another_backend(tmp_path):
     pytest.importorskip("jax")
     script = """
 import sys, json, numpy as np, keras, keras_metric as km
@@ -231,14 +231,13 @@ print(json.dumps(index.search(pictures + 0.01, k=5).ids.tolist()))
 def test_records_nearer_than_a_product_can_tell_come_in_order():
     import tensorflow as tf
 
-    from keras_metric.export.saved_models.gallery import Gallery
-    from keras_metric.export.saved_models.neighbours import Shelf
+    from keras_metric.export.saved_models.gallery import Gallery, GalleryVariables
 
     apart = np.array([5, 2, 7, 1, 3, 6, 4], np.float32) / 128
     records = np.full((7, 4), 1000, np.float32)
     records[:, 0] += apart
     nobody = np.full(7, -1)
     gallery = Gallery(records, np.arange(10, 17), nobody, (), "euclidean", None)
-    found, places = Shelf.of(gallery, None).nearest(tf.fill([1, 4], 1000.0), 7)
+    found, places = GalleryVariables.of(gallery, None).nearest(tf.fill([1, 4], 1000.0), 7)
     np.testing.assert_array_equal(places[0], np.argsort(apart))
     np.testing.assert_allclose(found[0], np.sort(apart), rtol=1e-5)

@@ -1,4 +1,4 @@
-"""A model leaves as TensorFlow's own operations from every backend."""
+"""From every backend a model is exported as TensorFlow's own operations."""
 
 import importlib
 import sys
@@ -27,8 +27,8 @@ def test_served_answers_are_those_of_this_backend(encoder, images, tmp_path):
         np.testing.assert_allclose(answer["distance"], distance, atol=1e-5)
 
 
-@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="nothing to cross")
-def test_what_cannot_cross_is_refused_by_name(encoder, tmp_path, monkeypatch):
+@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="this is TensorFlow")
+def test_what_cannot_be_exported_is_refused_by_name(encoder, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="Expected: a name in keras_metric.distances"):
         saved_model(encoder, tmp_path / "a", distance=lambda a, c: a @ c.T)
     with pytest.raises(RuntimeError, match="no such signature"):
@@ -54,9 +54,9 @@ class TwoFaced(keras.layers.Layer):
 """
 
 
-@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="nothing to cross")
+@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="this is TensorFlow")
 @pytest.mark.parametrize("offset", [0.0, 0.01])
-def test_a_layer_of_ones_own_crosses_if_it_answers_alike(offset, tmp_path, monkeypatch):
+def test_a_layer_of_ones_own_is_exported_if_it_answers_alike(offset, tmp_path, monkeypatch):
     (tmp_path / "two_faced.py").write_text(TWO_FACED.replace("0.0", str(offset), 1))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "two_faced", raising=False)

@@ -8,7 +8,7 @@ import pytest
 
 import keras_metric as km
 from keras_metric.export import read_metadata, saved_model
-from keras_metric.export.saved_models.checking import session
+from keras_metric.export.saved_models.graph import session
 
 pytestmark = pytest.mark.tensorflow
 

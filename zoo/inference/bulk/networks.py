@@ -85,16 +85,16 @@ def _keras(source: Source) -> Network:
     from keras_metric.retrieval.weights import fingerprint
 
     model = zoo.load(source.path)
-    subject = take_apart(model, Options())
-    if subject.kind != "embedding":
+    parts = take_apart(model, Options())
+    if parts.kind != "embedding":
         raise ValueError(
             f"{source.path} gives no embeddings. Expected: a model whose answer is (B, D), not a "
-            f"softmax. Received: a model of the kind {subject.kind!r}."
+            f"softmax. Received: a model of the kind {parts.kind!r}."
         )
-    networks = {branch.model.name: branch for branch in subject.branches}
+    networks = {branch.model.name: branch for branch in parts.branches}
     branch = networks[_branch(list(networks), source.branch)]
     shape = _shape((None, *branch.shape), source.size)
-    distance = getattr(subject.distance, "__name__", subject.distance)
+    distance = getattr(parts.distance, "__name__", parts.distance)
     return Network(
         _of_bytes(branch.model, shape, branch.dtype).predict_on_batch,
         shape,
