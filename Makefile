@@ -5,17 +5,20 @@ BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PYTHONPATH :=
 
-.PHONY: demo test test-slow docs lint requirements clean
+.PHONY: demo test test-tensorflow test-jax test-torch test-slow docs lint format requirements clean
 
 demo: $(VENV)/.demo  ## train on handwritten digits, measure, picture, export, serve a query
 	KERAS_BACKEND=tensorflow $(BIN)/keras-metric train digits-siamese --export
 	KERAS_BACKEND=tensorflow $(BIN)/keras-metric train digits-triplet --export
 	$(BIN)/python examples/01_serve_a_query.py out/digits-triplet
 
-test: lint  ## every test, on TensorFlow, JAX and torch
+test: lint test-tensorflow test-jax test-torch  ## every test, on TensorFlow, JAX and torch
+
+test-tensorflow: $(VENV)/.test
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow"
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow and not tensorflow"
-	KERAS_BACKEND=torch $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow and not tensorflow"
+
+test-jax test-torch: test-%: $(VENV)/.test
+	KERAS_BACKEND=$* $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow and not tensorflow"
 
 test-slow: $(VENV)/.test  ## the tests that take minutes
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -m slow
@@ -27,6 +30,10 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/ty check
+
+format: $(VENV)/.test  ## mend what can be mended: imports, layout, simple findings
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 $(VENV)/.demo: requirements/demo.txt pyproject.toml
 	@$(PYTHON) -c "import sys; v = sys.version_info; v >= (3, 11) or sys.exit('Python is too old. Expected: 3.11 or newer. Received: %d.%d. Try: make PYTHON=python3.11' % v[:2])"
