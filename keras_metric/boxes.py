@@ -2,6 +2,8 @@
 
 import numpy as np
 
+__all__ = ["intersection_over_union"]
+
 
 def intersection_over_union(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """`(N, 4), (M, 4) -> (N, M)`; empty boxes overlap nothing.

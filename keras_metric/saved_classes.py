@@ -1,14 +1,27 @@
-"""The classes of this project that a saved model names, made known to Keras before it is read.
+"""The registered classes that a saved model names, made known to Keras before it is read.
 
-Keras knows a class once its module is imported, and a new process has imported few of them.
+Keras knows a class once its module is imported, and a new process has imported few of them. Modules
+of `keras_metric` are imported when a file names them, and those of packages that ask for it: by
+`register`, or by an entry point of the group `keras_metric.saved_classes`, whose name is that of
+the package.
 """
 
 import re
 import zipfile
+from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 
-_OURS = re.compile(r'"module": ?"((?:keras_metric|zoo)(?:\.\w+)+)"')
+__all__ = ["import_named", "import_of_archive", "register"]
+
+_MODULE = re.compile(r'"module": ?"(\w+(?:\.\w+)+)"')
+_packages = {"keras_metric"}
+
+
+def register(package: str) -> None:
+    """Import modules of this top-level package, too, when a saved model names them."""
+    _packages.add(package)
 
 
 def import_of_archive(path: Path) -> None:
@@ -19,12 +32,19 @@ def import_of_archive(path: Path) -> None:
 
 
 def import_named(config: str) -> None:
-    """Import the modules of `keras_metric` and `zoo` that the JSON of a model names, no others.
+    """Import the modules of registered packages that the JSON of a model names, no others.
 
     One that is not there is left to Keras, which looks for the class by its registered name.
     """
-    for module in sorted(set(_OURS.findall(config))):
-        try:
-            import_module(module)
-        except ModuleNotFoundError:
-            continue
+    known = _packages | _installed()
+    for module in sorted(set(_MODULE.findall(config))):
+        if module.partition(".")[0] in known:
+            try:
+                import_module(module)
+            except ModuleNotFoundError:
+                continue
+
+
+@cache
+def _installed() -> frozenset[str]:
+    return frozenset(entry.name for entry in entry_points(group="keras_metric.saved_classes"))

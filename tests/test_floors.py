@@ -1,6 +1,7 @@
 """Imports go down only, and backends are met in few rooms."""
 
 import ast
+import importlib
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,25 @@ def test_imports_are_seen_inside_functions(tmp_path):
     file = tmp_path / "leaf.py"
     file.write_text("def f():\n    from keras_metric import losses\n    import torch.nn\n")
     assert {"keras_metric.losses", "torch.nn"} <= imported(file)
+
+
+ZOO = sorted((PACKAGE.parent / "zoo").rglob("*.py"))
+
+
+def names_taken(path: Path) -> list[tuple[str, str]]:
+    """The (room, name) pairs that a file imports from keras_metric, at its top or in a function."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("keras_metric"):
+            found += [(node.module, alias.name) for alias in node.names]
+        elif isinstance(node, ast.Import):
+            found += [(alias.name, "") for alias in node.names]
+    return [pair for pair in found if pair[0].split(".")[0] == "keras_metric"]
+
+
+@pytest.mark.parametrize("path", ZOO, ids=lambda path: str(path.relative_to(PACKAGE.parent)))
+def test_the_zoo_imports_public_names_only(path):
+    for room_, name in names_taken(path):
+        assert room_.count(".") <= 1, f"{path} imports from inside {room_}"
+        public = importlib.import_module(room_).__all__
+        assert not name or name in public, f"{path} imports {name}, not in {room_}.__all__"

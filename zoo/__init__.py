@@ -15,6 +15,7 @@ Importing the zoo, and listing it, loads neither Keras nor a backend.
 
 from importlib import import_module
 
+from keras_metric.saved_classes import register
 from zoo.recipe import Recipe, get, names
 
 _LAZY = {
@@ -30,6 +31,9 @@ _LAZY = {
 }
 
 __all__ = ["Recipe", "get", "names", *_LAZY]
+
+
+register("zoo")  # a .keras file may name layers of the zoo
 
 
 def __getattr__(name: str):

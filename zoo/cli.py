@@ -4,7 +4,7 @@ import argparse
 import difflib
 from typing import NoReturn
 
-from keras_metric.version import VERSION
+from keras_metric import __version__
 from zoo import commands
 
 EXIT = """exit codes: 0 done, 1 the command failed (the reason is on standard error), 2 wrong usage,
@@ -48,7 +48,7 @@ def parser() -> Parser:
         epilog=f"Begin with: keras-metric train digits-triplet\n\n{EXIT}",
         formatter_class=raw,
     )
-    root.add_argument("--version", action="version", version=f"keras-metric {VERSION}")
+    root.add_argument("--version", action="version", version=f"keras-metric {__version__}")
     verbs = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in commands.names():
         module = commands.command(name)

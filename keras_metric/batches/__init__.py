@@ -4,6 +4,7 @@ A batch is a pure function of (seed, epoch, index): nothing depends on which bat
 before, so training resumed at epoch k sees what an unbroken run would have seen.
 """
 
+from keras_metric.batches.base import MEMBERS, Batches
 from keras_metric.batches.folder import FolderImages
 from keras_metric.batches.pairs import PairBatches
 from keras_metric.batches.pk import PKBatches
@@ -12,6 +13,8 @@ from keras_metric.batches.triplets import TripletBatches
 from keras_metric.labels import exact_labels
 
 __all__ = [
+    "MEMBERS",
+    "Batches",
     "FolderImages",
     "PKBatches",
     "PairBatches",

@@ -14,15 +14,15 @@ from pathlib import Path
 import keras
 
 from keras_metric.boxes import intersection_over_union
-from keras_metric.convert.apply.detections import Detection, detections
+from keras_metric.convert.apply.detections import Detection, detections, suppress
 from keras_metric.convert.apply.heat import heat
 from keras_metric.convert.apply.scan import Scan, scan
 from keras_metric.convert.apply.segmentation import MeanIU, PixelAccuracy
 from keras_metric.convert.apply.upsample import upsample
 from keras_metric.convert.convert import Conversion, rewrite
 from keras_metric.convert.errors import ConversionError
-from keras_metric.convert.geometry.fields import Fault
-from keras_metric.convert.geometry.geometry import Geometry, geometry
+from keras_metric.convert.geometry.fields import Fault, channels_first
+from keras_metric.convert.geometry.geometry import Geometry, geometry, training_size
 from keras_metric.convert.loading.old_files import load
 from keras_metric.convert.verify.check import runs_larger, same_at_original_size
 from keras_metric.convert.verify.verify import Report, verify
@@ -37,13 +37,16 @@ __all__ = [
     "PixelAccuracy",
     "Report",
     "Scan",
+    "channels_first",
     "detections",
     "geometry",
     "heat",
     "intersection_over_union",
     "load",
     "scan",
+    "suppress",
     "to_fully_convolutional",
+    "training_size",
     "upsample",
     "verify",
 ]

@@ -8,12 +8,15 @@ _HOMES = {
     "Runtime": "runtime",
     "RuntimeFault": "runtime",
     "audit": "auditing.audit",
+    "free": "portable.single_file",
     "latest": "saved_models.versions",
     "read_metadata": "saved_models.versions",
     "saved_model": "saved_models.writing",
+    "take_apart": "saved_models.model_parts",
     "to_litert": "portable.litert",
     "to_onnx": "portable.onnx_file",
     "versions": "saved_models.versions",
+    "written_atomically": "saved_models.versions",
 }
 
 __all__ = sorted(_HOMES)

@@ -10,10 +10,28 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
-from keras_metric.location.levels import Level, Location, check_choice, find, heat
+from keras_metric.location.levels import (
+    Level,
+    Location,
+    check_choice,
+    find,
+    heat,
+    pyramid,
+    resized,
+)
 from keras_metric.location.locator import SCALES, Locator
 
-__all__ = ["Level", "Location", "Locator", "check_choice", "find", "heat", "locate"]
+__all__ = [
+    "Level",
+    "Location",
+    "Locator",
+    "check_choice",
+    "find",
+    "heat",
+    "locate",
+    "pyramid",
+    "resized",
+]
 
 
 def locate(

@@ -9,8 +9,7 @@ from keras import ops
 
 from keras_metric.arguments import number, whole
 from keras_metric.convert import Geometry
-from keras_metric.convert.apply import detections
-from keras_metric.convert.apply.detections import suppress
+from keras_metric.convert.apply.detections import detections, suppress
 
 
 class Location(NamedTuple):

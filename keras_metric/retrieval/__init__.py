@@ -10,18 +10,27 @@ from importlib import import_module
 
 _HOMES = {
     "Calibration": "calibration",
+    "Filter": "storage.table",
     "Found": "found",
     "Index": "index",
+    "MANIFEST": "storage.shards",
     "Matches": "matchers",
     "Recall": "recall",
     "Shard": "storage.shards",
     "calibrate": "calibration",
     "calibrate_pairs": "calibration",
+    "check_place": "storage.generations",
     "fingerprint": "weights",
+    "load_calibration": "calibration",
+    "matched": "matchers",
     "open_set": "identification",
     "read_manifest": "storage.shards",
     "read_shard": "storage.shards",
     "read_shards": "storage.shards",
+    "refuse_another": "encoding",
+    "save_calibration": "calibration",
+    "shard_facts": "storage.shards",
+    "shard_name": "storage.shards",
     "write_shard": "storage.shards",
 }
 

@@ -170,13 +170,13 @@ def calibrate_pairs(
     )
 
 
-def save(calibration: Calibration, path: str | Path) -> None:
+def save_calibration(calibration: Calibration, path: str | Path) -> None:
     """Write a calibration as JSON."""
     text = json.dumps(calibration.as_json(), indent=2, allow_nan=False)
     Path(path).write_text(text + "\n", encoding="utf-8")
 
 
-def load(path: str | Path) -> Calibration:
+def load_calibration(path: str | Path) -> Calibration:
     """The calibration in a JSON file.
 
     Raises:

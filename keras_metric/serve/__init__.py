@@ -1,6 +1,30 @@
-"""A local server over a SavedModel, speaking TensorFlow Serving's REST and gRPC."""
+"""A local server over a SavedModel, speaking TensorFlow Serving's REST and gRPC.
 
-from keras_metric.serve.running import serve
-from keras_metric.serve.servable import Servable
+`Refusal`, `HTTP`, `body_of` and `signals_end` are for other servers on this machine, such as the
+page of `keras-metric demo`: answers to bad requests, bodies of limited size, and a clean stop.
+"""
 
-__all__ = ["Servable", "serve"]
+from importlib import import_module
+
+_HOMES = {
+    "HTTP": "refusals",
+    "Refusal": "refusals",
+    "Servable": "servable",
+    "body_of": "rest",
+    "serve": "running",
+    "signals_end": "signals",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(
+            f"keras_metric.serve has no attribute {name!r}. Expected one of: {', '.join(__all__)}."
+        )
+    return getattr(import_module(f"keras_metric.serve.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

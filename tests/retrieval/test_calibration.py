@@ -195,14 +195,14 @@ def test_another_distance_or_model_is_refused():
 def test_written_and_read_it_is_the_same(tmp_path):
     points, labels = population(5, 4, seed=0)
     found = calibrate(points, labels, precision=0.5, model="aa" * 32, resamples=5)
-    files.save(found, tmp_path / "calibration.json")
-    assert files.load(tmp_path / "calibration.json") == found
+    files.save_calibration(found, tmp_path / "calibration.json")
+    assert files.load_calibration(tmp_path / "calibration.json") == found
     assert "precision 0.5" in str(found)
     assert "5 identities" in str(found)
     for text, words in (("{", "cannot be read. Expected the JSON"), ("{}", "no calibration")):
         (tmp_path / "calibration.json").write_text(text)
         with pytest.raises(ValueError, match=words):
-            files.load(tmp_path / "calibration.json")
+            files.load_calibration(tmp_path / "calibration.json")
 
 
 def test_pairs_alone_have_no_interval():

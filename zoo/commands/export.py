@@ -85,12 +85,11 @@ def run(options: Namespace) -> Answer:
 def _portable(options: Namespace):
     """The file for another runtime, written from a SavedModel that is thrown away."""
     from keras_metric import export
-    from keras_metric.export.portable.single_file import free
 
     source = Path(options.path)
     home = source if source.is_dir() else source.parent
     target = Path(options.out) if options.out else home / f"model{SUFFIXES[options.format]}"
-    free(target)
+    export.free(target)
     with tempfile.TemporaryDirectory() as folder:
         saved = zoo.export(source, folder)
         known = {"signature": options.signature, "samples": _samples(options.samples, saved)}

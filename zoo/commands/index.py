@@ -52,8 +52,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> Answer:
-    from keras_metric.retrieval import Index
-    from keras_metric.retrieval.storage.generations import check_place
+    from keras_metric.retrieval import Index, check_place
     from zoo.inference.collecting import collect
     from zoo.runs.searchable import calibration_of, index_place
 

@@ -11,9 +11,8 @@ import numpy as np
 
 from keras_metric import plots
 from keras_metric.cam import SimilarityCAM
-from keras_metric.location import Locator, find, heat
-from keras_metric.location.levels import pyramid, resized
-from keras_metric.serve.refusals import Refusal
+from keras_metric.location import Locator, find, heat, pyramid, resized
+from keras_metric.serve import Refusal
 from zoo.demo.gallery import Gallery
 from zoo.demo.picture import Picture, uploaded
 from zoo.demo.shelf import Shelf, record_id

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_metric.retrieval import Index
-from keras_metric.serve.refusals import Refusal
+from keras_metric.serve import Refusal
 from zoo.demo.picture import Picture, from_file
 from zoo.inference.bulk.networks import Network
 from zoo.inference.searching import Searcher

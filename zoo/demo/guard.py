@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from keras_metric.serve.refusals import HTTP
+from keras_metric.serve import HTTP
 
 HOSTS = ("127.0.0.1", "localhost", "::1")
 SAID_BY_FORMS = ("", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_metric.serve.refusals import Refusal
+from keras_metric.serve import Refusal
 from zoo.datasets.reading.fitting import fit
 from zoo.datasets.reading.photos import decoded, reduced
 from zoo.inference.bulk.pipeline import Reader

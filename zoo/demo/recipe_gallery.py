@@ -6,8 +6,7 @@ import numpy as np
 from keras import ops
 
 from keras_metric import distances
-from keras_metric.retrieval import Calibration, Index
-from keras_metric.retrieval.calibration import calibrate_pairs
+from keras_metric.retrieval import Calibration, Index, calibrate_pairs
 from zoo.datasets.augmentation.warp import as_they_come
 from zoo.datasets.images import Images
 from zoo.demo.gallery import COLUMNS, ROWS, SAMPLES, Gallery, Titled, no_record, sheet

@@ -7,7 +7,7 @@ import threading
 import webbrowser
 from collections.abc import Callable
 
-from keras_metric.serve.signals import signals_end
+from keras_metric.serve import signals_end
 from zoo.datasets.reading._extras import need
 
 LOOPBACK = "127.0.0.1"

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
-from keras_metric.serve.refusals import Refusal
+from keras_metric.serve import Refusal
 from zoo.demo.picture import Picture
 
 KEPT = 16  # uploads

@@ -22,8 +22,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from keras_metric.serve.refusals import Refusal
-from keras_metric.serve.rest import body_of
+from keras_metric.serve import Refusal, body_of
 from zoo.demo.desk import Desk
 from zoo.demo.guard import Guard
 from zoo.demo.picture import MOST_BYTES, MOST_PIXELS

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_metric import convert, metrics
-from keras_metric.convert.apply.detections import suppress
+from keras_metric.convert import suppress
 from keras_metric.metrics import Boxes
 from zoo.datasets.scenes.scenes import Scenes
 from zoo.training.experiment import Results

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_metric.convert import Geometry
-from keras_metric.location import Level
-from keras_metric.location.levels import pyramid, resized
+from keras_metric.location import Level, pyramid, resized
 
 
 def matching(templates: np.ndarray, scene: np.ndarray, scales: Sequence[float]) -> list[Level]:

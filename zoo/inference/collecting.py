@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_metric.retrieval.storage import shards
-from keras_metric.retrieval.storage.shards import Shard
+from keras_metric.retrieval import MANIFEST, Shard, read_manifest, read_shards
 from zoo.inference.bulk import networks
 from zoo.inference.bulk.listing import Listing
 from zoo.inference.bulk.networks import Network
@@ -58,9 +57,9 @@ def collect(
     """
     network = networks.load(networks.locate(model, size=size, branch=branch))
     place = Path(place)
-    if (place / shards.MANIFEST).is_file():
-        folder = Path(shards.read_manifest(place)["folder"])
-        parts = shards.read_shards(place, model=network.fingerprint)
+    if (place / MANIFEST).is_file():
+        folder = Path(read_manifest(place)["folder"])
+        parts = read_shards(place, model=network.fingerprint)
     else:
         folder, parts = place.resolve(), _made(network, Listing.of(place))
     found = list(parts)

@@ -8,9 +8,7 @@ import keras
 import numpy as np
 
 from keras_metric import convert, plots
-from keras_metric.convert.apply.detections import suppress
-from keras_metric.convert.geometry.fields import channels_first
-from keras_metric.convert.geometry.geometry import training_size
+from keras_metric.convert import channels_first, suppress, training_size
 from zoo.datasets.reading import photos
 from zoo.progress import shown
 

@@ -8,10 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_metric.arguments import number
-from keras_metric.retrieval import Index, calibration
-from keras_metric.retrieval.encoding import refuse_another
-from keras_metric.retrieval.matchers import matched
-from keras_metric.retrieval.storage.table import Filter
+from keras_metric.retrieval import Calibration, Filter, Index, matched, refuse_another
 from zoo.datasets.reading.fitting import fit
 from zoo.inference.bulk import networks
 from zoo.inference.bulk.networks import Network
@@ -147,10 +144,8 @@ class PhotoSearch(Searcher):
         )
 
 
-def _by_hand(threshold: float, distance: str) -> calibration.Calibration:
-    return calibration.Calibration(
-        threshold, distance, "threshold", threshold, {}, {}, 0.95, None, 0, 0
-    )
+def _by_hand(threshold: float, distance: str) -> Calibration:
+    return Calibration(threshold, distance, "threshold", threshold, {}, {}, 0.95, None, 0, 0)
 
 
 def thumbnail(file: str | None) -> np.ndarray:

@@ -6,7 +6,6 @@ import keras
 import numpy as np
 
 from keras_metric import cam, plots
-from keras_metric.cam.methods.table import find
 from zoo import encoders
 from zoo.evaluation.map_measures import Cases, explainers, maps_of
 from zoo.recipe import Settings
@@ -14,7 +13,7 @@ from zoo.training import objectives
 from zoo.training.experiment import Experiment, Picture
 
 SAME = ("gradcam", "hirescam", "xgradcam", "shapleycam")  # as cam, behind global average pooling
-METHODS = ",".join(name for name in cam.METHODS if name not in SAME)
+METHODS = "cam,gradcam++,layercam,finercam,eigencam,eigengradcam,scorecam,ablationcam,fullgrad"
 SHOWN = ("cam", "gradcam++", "layercam", "scorecam", "ablationcam", "eigencam", "fullgrad")
 EQUAL = (
     "Behind global average pooling gradcam, hirescam, xgradcam and shapleycam draw the map of cam, "
@@ -60,8 +59,12 @@ def methods(settings: Settings) -> list[str]:
     Raises `ValueError` for one that is not in the table.
     """
     names = str(settings["methods"]).split(",")
-    for name in names:
-        find(name)
+    unknown = [name for name in names if name not in cam.METHODS]
+    if unknown:
+        raise ValueError(
+            f"Unknown map method. Expected one of: {', '.join(cam.METHODS)}. "
+            f"Received: {unknown[0]!r}."
+        )
     return ["cam", *(name for name in names if name != "cam")]
 
 

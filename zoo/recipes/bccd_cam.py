@@ -11,7 +11,7 @@ validation pictures, and its test pictures are left alone.
 
 import numpy as np
 
-from keras_metric.cam.scores import MaxBoxAccV2
+from keras_metric.cam import scores
 from zoo.datasets.scenes.patches import PatchBatches
 from zoo.datasets.sources import bccd
 from zoo.evaluation.map_measures import cases_of_boxes, explainers, localisation
@@ -21,7 +21,7 @@ from zoo.training.experiment import Measured, Split
 
 KINDS = len(bccd.NAMES)
 SCORES = ("pointing game", "MaxBoxAccV2")
-BOXES = {"MaxBoxAccV2": MaxBoxAccV2}
+BOXES = {"MaxBoxAccV2": scores.MaxBoxAccV2}
 
 
 def data(settings, folder):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from keras_metric.metrics import Boxes, detected
-from keras_metric.plots.figures import figure, outlined, shown
+from keras_metric.plots import figure, outlined, shown
 
 RIGHT, WRONG, MISSED = "#2a9d3a", "#d62728", "#ffb000"
 

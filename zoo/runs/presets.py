@@ -58,7 +58,7 @@ def save(
         FileNotFoundError: there is no model at `source`.
         ValueError, TypeError: what was given does not fit the model.
     """
-    from keras_metric.export.saved_models.versions import written_atomically
+    from keras_metric.export import written_atomically
 
     folder = Path(folder)
     if folder.exists():

@@ -50,7 +50,7 @@ def calibration_place(model: str | Path, given: str | Path | None = None) -> Pat
 
 def calibration_of(model: str | Path, fingerprint: str, distance: str) -> "Calibration | None":
     """The calibration beside a model, if there is one of these weights and this distance."""
-    from keras_metric.retrieval import calibration
+    from keras_metric.retrieval import load_calibration
 
     try:
         place = calibration_place(model)
@@ -58,18 +58,18 @@ def calibration_of(model: str | Path, fingerprint: str, distance: str) -> "Calib
         return None
     if not place.is_file():
         return None
-    found = calibration.load(place)
+    found = load_calibration(place)
     return found if (found.fingerprint, found.distance) == (fingerprint, distance) else None
 
 
 def served_threshold(path: Path, model: "keras.Model") -> dict[str, Any]:
     """`threshold` and `distance` for an export of `model`, from its calibration, if it has one."""
-    from keras_metric.retrieval import calibration, fingerprint
+    from keras_metric.retrieval import fingerprint, load_calibration
 
     place = calibration_place(path)
     if not place.is_file():
         return {}
-    found = calibration.load(place)
+    found = load_calibration(place)
     if found.fingerprint != fingerprint(model):
         return {}
     return {"threshold": found.threshold, "distance": found.distance}

@@ -4,8 +4,6 @@ from typing import Any
 
 import keras
 
-from keras_metric.losses._base import PairLoss
-
 
 class Share(keras.utils.PyDataset):
     """The rows of each batch that belong to one process of `count`, in order."""
@@ -55,5 +53,5 @@ def over_replicas(model: keras.Model, on: bool = True) -> None:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = on
     for loss in keras.tree.flatten(getattr(model, "loss", None)):
-        if isinstance(loss, PairLoss):
+        if hasattr(loss, "gather"):
             loss.gather = on

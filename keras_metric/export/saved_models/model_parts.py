@@ -55,13 +55,14 @@ class ModelParts:
     embedding_head: LinearEmbedding | None = None
 
 
-def take_apart(model: keras.Model, options: Options) -> ModelParts:
+def take_apart(model: keras.Model, options: Options | None = None) -> ModelParts:
     """The `ModelParts` of a model.
 
     A `SiameseNet` or `TripletNet` is its encoder, or its two, and its distance. Of any other model
     the output decides: a map (rank 4), class scores (softmax, or `labels` are given), embeddings
     (rank 2), or several named outputs.
     """
+    options = options or Options()
     parts = _without_gallery(model, options)
     if options.gallery is None:
         return parts

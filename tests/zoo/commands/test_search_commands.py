@@ -10,7 +10,7 @@ import pytest
 from keras import layers
 
 import zoo
-from keras_metric.retrieval import Index, calibration
+from keras_metric.retrieval import Index, load_calibration
 from zoo.cli import main
 from zoo.datasets.sources import digits
 
@@ -94,7 +94,7 @@ def test_a_threshold_is_kept_with_model_index_and_export(indexed, tmp_path, caps
     told = capsys.readouterr().out
     assert "for far 0.02" in told
     assert f"{run / 'calibration.json'}: the threshold" in told
-    found = calibration.load(run / "calibration.json")
+    found = load_calibration(run / "calibration.json")
     assert found.rates["far"] <= 0.02
     assert Index.load(run / "index").calibration == found
     keras.utils.array_to_img(rng.integers(0, 255, (8, 8, 1)), scale=False).save(tmp_path / "a.png")
@@ -114,7 +114,7 @@ def test_an_export_takes_the_threshold(indexed, tmp_path, capsys):
     assert main([*command, "--distance", "cosine"]) == 0
     assert main(["export", str(run), "--out", str(tmp_path / "served")]) == 0
     facts = read_metadata(tmp_path / "served")
-    found = calibration.load(run / "calibration.json")
+    found = load_calibration(run / "calibration.json")
     assert (facts["threshold"], facts["distance"]) == (found.threshold, "cosine")
     (run / "calibration.json").unlink()
 

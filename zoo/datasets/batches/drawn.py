@@ -1,7 +1,7 @@
 """Batches of one size that are drawn when asked for: no two epochs need to be alike."""
 
 from keras_metric.arguments import whole
-from keras_metric.batches.base import Batches
+from keras_metric.batches import Batches
 
 
 class DrawnBatches(Batches):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_metric.batches.base import Batches
+from keras_metric.batches import Batches
 
 
 class JoinedBatches(Batches):

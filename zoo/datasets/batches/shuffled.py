@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from keras_metric.batches.base import MEMBERS, Batches
+from keras_metric.batches import MEMBERS, Batches
 from zoo.datasets.images import Images
 
 

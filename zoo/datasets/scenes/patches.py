@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_metric.arguments import whole
-from keras_metric.batches.base import MEMBERS
+from keras_metric.batches import MEMBERS
 from zoo.datasets.batches.drawn import DrawnBatches
 from zoo.datasets.scenes.boxed import Boxed
 

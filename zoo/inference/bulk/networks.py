@@ -80,12 +80,11 @@ def load(source: Source) -> Network:
 
 def _keras(source: Source) -> Network:
     import zoo
-    from keras_metric.export.saved_models.model_parts import take_apart
-    from keras_metric.export.saved_models.options import Options
-    from keras_metric.retrieval.weights import fingerprint
+    from keras_metric.export import take_apart
+    from keras_metric.retrieval import fingerprint
 
     model = zoo.load(source.path)
-    parts = take_apart(model, Options())
+    parts = take_apart(model)
     if parts.kind != "embedding":
         raise ValueError(
             f"{source.path} gives no embeddings. Expected: a model whose answer is (B, D), not a "

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_metric.retrieval.storage.shards import Shard, shard_name, write_shard
+from keras_metric.retrieval import Shard, shard_name, write_shard
 from zoo.datasets.reading.fitting import fit
 from zoo.inference.bulk.listing import Part, label
 from zoo.inference.bulk.networks import Network

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from keras_metric.retrieval.storage.shards import MANIFEST, shard_facts, shard_name
+from keras_metric.retrieval import MANIFEST, shard_facts, shard_name
 from zoo.files import read_json, write_json
 
 SKIPPED = "skipped.json"
