@@ -13,7 +13,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 DEMO = ["cpu", "plots", "eval"]
 OVERRIDES = "tensorflow ; python_version < '3'\nbackports-strenum < 1.3\n"
-TEST = [*DEMO, "jax", "search", "milvus", "ray", "legacy", "litert", "onnx", "hub", "serve", "test"]
+TEST = [*DEMO, "jax", "search", "milvus", "ray", "legacy", "litert", "onnx", "hub", "pretrained"]
+TEST += ["serve", "test"]
 
 
 def pin(extras: list[str], target: Path, override: Path, agree: Path | None = None) -> None:

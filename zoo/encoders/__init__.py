@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["build", "names"]
+__all__ = ["build", "imagenet_classes", "names"]
 
 _PREFIX = "keras.applications."
 
@@ -37,7 +37,7 @@ def build(
     width: float = 1.0,
     weight_decay: float = 0.0,
     squeeze_excite: bool = False,
-    weights: str | None = None,
+    weights: str | Path | None = None,
 ) -> keras.Model:
     """An encoder `(B, H, W, C) -> (B, embedding)`, or a classifier `(B, H, W, C) -> (B, classes)`.
 
@@ -53,10 +53,14 @@ def build(
     - `dropout`: rate before the last Dense layer, and in the hidden ones.
     - `width`: multiplies every number of channels. `weight_decay`: factor l of l |kernel|^2, added
       to the loss.
-    - `squeeze_excite`: residual networks only. `weights`: "imagenet", keras.applications only.
+    - `squeeze_excite`: residual networks only.
+    - `weights`: "imagenet", for `efficientnet_lite0` to `2` and `mobilenet_v2` out of packages, for
+      `keras.applications` by download; with `classes=1000` the classifier's weights too where they
+      are published (`zoo.encoders.imagenet_classes()` names them). Or the path of a `.weights.h5`
+      file, of the same model, or of a `.keras` file, whose last layer may differ.
 
-    Raises `ValueError` for an unknown name, an option the family does not have, or images too
-    small.
+    Raises `ValueError` for an unknown name, an option the family does not have, images too small,
+    or weights that do not fit; `ImportError` with the command that installs a missing package.
     """
     from zoo.encoders._build import assemble
     from zoo.encoders._parts import Options
@@ -75,6 +79,12 @@ def build(
         pooling=pooling,
         activation=activation,
     )
+
+
+def imagenet_classes() -> tuple[str, ...]:
+    """Names of the 1,000 ImageNet classes in the order of the logits: WordNet's first word each."""
+    lines = (Path(__file__).parents[1] / "pretrained" / "imagenet_classes.tsv").read_text("utf-8")
+    return tuple(line.partition("\t")[2] for line in lines.splitlines())
 
 
 def _families() -> dict[str, str]:

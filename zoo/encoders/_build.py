@@ -1,9 +1,13 @@
 """Scaling, features, pooling, last layer: the frame around every family."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import keras
 from keras import layers
 
 from zoo.encoders._parts import Family, Options
+from zoo.encoders._weights import load_file
 from zoo.encoders.layers import UnitLength
 
 
@@ -23,6 +27,9 @@ def assemble(
     pooling = pooling or family.pooling
     _check(name, family, input_shape, options, pooling)
     _check_output(embedding, classes, normalize)
+    published = options.weights == "imagenet"
+    file = None if published or options.weights is None else Path(options.weights)
+    options = options if published else replace(options, weights=None)
     images = keras.Input(input_shape, name="images")
     x = family.features(images, name, options)
     x = _pool(x, family, options, pooling)
@@ -35,7 +42,12 @@ def assemble(
         x = layers.Dense(embedding, chosen, name="embedding", **options.kernel())(x)
     if normalize:
         x = UnitLength(name="unit_length")(x)
-    return keras.Model(images, x, name=name.rpartition(".")[-1].lower())
+    model = keras.Model(images, x, name=name.rpartition(".")[-1].lower())
+    if published and family.load is not None:
+        family.load(model, name)
+    if file is not None:
+        load_file(model, file)
+    return model
 
 
 def _pool(x, family: Family, options: Options, pooling: str):
@@ -80,6 +92,8 @@ def _check(name: str, family: Family, input_shape: tuple, options: Options, pool
         )
     for option in ("width", "weight_decay", "squeeze_excite", "weights"):
         value = getattr(options, option)
+        if option == "weights" and value != "imagenet":
+            continue  # a file, which any family takes
         if value != getattr(Options(), option) and option not in family.accepts:
             has = ", ".join(sorted({"dropout", *family.accepts}))
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import keras
 from keras import layers
@@ -17,7 +18,7 @@ class Options:
     weight_decay: float = 0.0
     dropout: float = 0.0
     squeeze_excite: bool = False
-    weights: str | None = None
+    weights: str | Path | None = None
 
     def channels(self, count: int) -> int:
         """`count` channels times the width, at least 1."""
@@ -38,6 +39,7 @@ class Family:
     - `hidden`: units and activations of the Dense layers between "flatten" and the last one.
     - `activation`: of the embedding, unless `build` is given one.
     - `accepts`: the options beside dropout that the family obeys.
+    - `load(model, name)`: gives the built model its published weights, unless `features` does.
     """
 
     features: Callable
@@ -46,11 +48,23 @@ class Family:
     hidden: tuple[tuple[int, str], ...] = ()
     activation: str | None = None
     accepts: frozenset[str] = field(default=frozenset({"width", "weight_decay"}))
+    load: Callable | None = None
 
 
 def unit_range(images):
     """Images 0..255 as 0..1, inside the model."""
     return layers.Rescaling(1 / 255, name="scaling")(images)
+
+
+def rgb(images):
+    """Three channels: grey images are repeated."""
+    if images.shape[-1] == 3:
+        return images
+    if images.shape[-1] == 1:
+        return layers.Concatenate(name="rgb")([images, images, images])
+    raise ValueError(
+        f"This is a network for RGB. Expected 1 or 3 channels. Received: {images.shape[-1]}."
+    )
 
 
 def conv_norm(

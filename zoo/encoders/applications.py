@@ -7,9 +7,8 @@ from http.client import HTTPException
 from urllib.error import URLError
 
 import keras
-from keras import layers
 
-from zoo.encoders._parts import Family
+from zoo.encoders._parts import Family, rgb
 from zoo.encoders.layers import ImageNetScaling
 
 NAMES = (
@@ -87,7 +86,7 @@ def is_offline(error: Exception) -> bool:
 
 def _features(images, name, options):
     name = name.rpartition(".")[-1]
-    x = _rgb(images)
+    x = rgb(images)
     mode = scaling(name)
     if mode is not None:
         x = ImageNetScaling(mode, name="scaling")(x)
@@ -106,17 +105,6 @@ def _features(images, name, options):
             f"The weights of {name} could not be downloaded. Expected a network connection, or "
             f"weights=None for random ones. Received: {error}"
         ) from error
-
-
-def _rgb(images):
-    if images.shape[-1] == 3:
-        return images
-    if images.shape[-1] == 1:
-        return layers.Concatenate(name="rgb")([images, images, images])
-    raise ValueError(
-        "keras.applications are networks for RGB. Expected 1 or 3 channels. "
-        f"Received: {images.shape[-1]}."
-    )
 
 
 FAMILY = Family(_features, smallest=32, accepts=frozenset({"weights"}))

@@ -1,0 +1,1 @@
+"""Weights that others trained: found in installed packages, checked, read without running code."""
