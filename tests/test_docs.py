@@ -10,6 +10,7 @@ import pytest
 
 import keras_metric
 import zoo
+from zoo.reports.metadata import front_matter
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.tensorflow  # the reference is read from imported rooms, export included
@@ -62,10 +63,12 @@ def test_the_table_of_recipes_has_every_recipe_and_what_its_card_measured(pages)
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.stem)
 def test_a_card_is_that_of_its_recipe_and_its_pictures_are_there(card):
     text = card.with_suffix(".md").read_text()
-    recipe = json.loads(card.read_text())["recipe"]
+    report = json.loads(card.read_text())
+    recipe = report["recipe"]
     assert recipe in zoo.names()
     assert card.stem == recipe or card.stem.startswith(f"{recipe}-")
-    assert text.startswith(f"# {recipe}\n")
+    head = "\n".join(front_matter(zoo.get(recipe), report))  # what hubs read
+    assert text.startswith(f"{head}\n# {recipe}\n")
     assert all((card.parent / name).exists() for name in re.findall(r"\]\(([^)]+\.webp)\)", text))
 
 

@@ -41,6 +41,8 @@ class Recipe:
         served: `(settings, model) -> (model, options)`, what leaves in the SavedModel, and how
             `keras_metric.export.saved_model` is to write it.
         column: what the card's table calls this model.
+        task: what the model is for, as hubs call it: "image-feature-extraction",
+            "image-classification", "image-segmentation" or "object-detection".
         protocol: a sentence of the card on what it was measured on.
         limits: what the card says of the intended use.
     """
@@ -55,6 +57,7 @@ class Recipe:
     pictures: Callable | None = None
     served: Callable | None = None
     column: str = "this model"
+    task: str = "image-feature-extraction"
     protocol: str = "Measured on images of classes that training never saw."
     limits: str = (
         "The embedding is meant for comparing images of the kind it was trained on, of classes old "

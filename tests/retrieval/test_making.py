@@ -8,6 +8,8 @@ from keras import layers
 from keras_metric.models import SiameseNet
 from keras_metric.retrieval import Index, fingerprint
 
+pytestmark = pytest.mark.every_backend
+
 pytest.importorskip("faiss")
 
 

@@ -122,6 +122,7 @@ RECIPE = Recipe(
     served=served,
     licence="MIT (Shenggan, BCCD Dataset)",
     column="cam",
+    task="image-classification",
     protocol="Measured on whole pictures that training never saw, a case for each kind in each "
     "picture; the mean over kinds. `presence` is the area under precision and recall on patches of "
     "them. The pointing game has no tolerance. MaxBoxAccV2 (IoU 0.3, 0.5, 0.7) takes the "

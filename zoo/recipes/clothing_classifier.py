@@ -94,6 +94,7 @@ RECIPE = Recipe(
     served=served,
     licence=_clothing.LICENCE,
     column="the classifier",
+    task="image-classification",
     protocol="`accuracy` is that of its classes, of the other columns that of a vote. "
     "`recall@1` and `map@r` are of the features before the last layer. " + _clothing.PROTOCOL,
     limits="It tells ten kinds of clothes apart in photos of one piece each, and answers with one "

@@ -91,6 +91,7 @@ RECIPE = Recipe(
     served=served,
     licence=_digits.LICENCE,
     column="cam",
+    task="image-classification",
     protocol="Measured on scenes of drawings that training never saw, a case for each digit in "
     "each scene. `presence` is the mean area under precision and recall; MaxBoxAcc (IoU 0.5) and "
     "MaxBoxAccV2 (0.3, 0.5, 0.7) take their thresholds from other scenes; the pointing game has no "

@@ -132,6 +132,7 @@ RECIPE = Recipe(
     pictures=pictures,
     served=served,
     column="in one pass",
+    task="object-detection",
     protocol=(
         "Measured on scenes of digits that no training scene shows; the size of the boxes and the "
         "threshold of precision and recall are chosen on validation scenes, the baseline's too."

@@ -159,6 +159,7 @@ RECIPE = Recipe(
     pictures=pictures,
     served=served,
     column="FCN-8s",
+    task="image-segmentation",
     protocol=(
         "Measured on every pixel of scenes of digits that no training scene shows. Mean IU is over "
         "the background and the ten digits; columns differ in their skips alone."

@@ -129,6 +129,7 @@ RECIPE = Recipe(
     pictures=pictures,
     licence="photographs: their own; weights: as Keras publishes them",
     column="cam",
+    task="image-classification",
     protocol="The identity of each method, relative to scores above 1: for `cam` the mean over "
     "positions of the map plus the bias is the score before softmax.",
     limits="The classes are ImageNet's. A map says what moved the score of a class, not whether "

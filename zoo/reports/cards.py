@@ -3,6 +3,7 @@
 from typing import Any
 
 from zoo.recipe import Recipe
+from zoo.reports.metadata import front_matter
 
 
 def card(recipe: Recipe, report: dict[str, Any]) -> str:
@@ -10,6 +11,7 @@ def card(recipe: Recipe, report: dict[str, Any]) -> str:
     about, _, rest = recipe.about.partition("\n")
     seeds = len(report.get("runs", ()))
     lines = [
+        *front_matter(recipe, report),
         f"# {recipe.name}",
         "",
         about,

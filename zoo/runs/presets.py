@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoo.files import write_json, write_text
+from zoo.reports.metadata import plain_front_matter
 from zoo.runs import hub
 from zoo.runs.exporting import export
 from zoo.runs.runs import Run, load
@@ -102,7 +103,7 @@ def _copy(source: Path, draft: Path) -> None:
 
 
 def _card(name: str, kept: Mapping[str, Any]) -> str:
-    lines = [f"# {name}", ""]
+    lines = [*plain_front_matter(), f"# {name}", ""]
     if kept["labels"]:
         lines += [f"- classes: {', '.join(kept['labels'])}"]
     if kept["threshold"] is not None:

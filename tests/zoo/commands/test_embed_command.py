@@ -18,6 +18,8 @@ from zoo.cli import main
 from zoo.inference.bulk import place
 from zoo.inference.bulk.listing import Listing
 
+pytestmark = pytest.mark.every_backend
+
 pytest.importorskip("pyarrow")
 SIDE = 12
 

@@ -11,6 +11,8 @@ from zoo.datasets.sources import digit_scenes
 from zoo.evaluation import blobs, detecting
 from zoo.evaluation.detecting import Choice
 
+pytestmark = pytest.mark.every_backend
+
 CLEAN = {"strokes": (0, 0), "fragments": (0, 0), "noise": 0.0, "overlap": 0.0, "boxes": "frame"}
 
 

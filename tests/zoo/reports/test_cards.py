@@ -1,8 +1,11 @@
 """A card says what the report holds, and what its recipe says of itself."""
 
+import pytest
+
 from zoo.evaluation.evaluation import _ranges_of_each
 from zoo.recipe import Recipe
 from zoo.reports.cards import card
+from zoo.reports.metadata import plain_front_matter
 
 RECIPE = Recipe(
     settings={"seed": 0, "epochs": 1},
@@ -55,3 +58,36 @@ def test_tables_of_several_seeds_have_ranges():
     text = card(RECIPE, seeds)
     assert "| cam | 2.00 (1.0000 to 3.00) |" in text
     assert "## Pictures" not in text
+
+
+@pytest.mark.parametrize(
+    ("licence", "license"),
+    [
+        ("MIT (Lake, Omniglot)", "mit"),
+        ("CC BY 4.0 (UCI)", "cc-by-4.0"),
+        ("CC0", "cc0-1.0"),
+        ("drawn: CC BY 4.0; printed: by the fonts", "other"),
+        ("MIT (a); CC0 (b)", "other"),
+        ("none", "other"),
+    ],
+)
+def test_hubs_read_the_head_of_a_card(licence, license):
+    hub = pytest.importorskip("huggingface_hub")
+    report = {**REPORT, "data": {"train": "A", "test": 'B: "5" - 9', "licence": licence}}
+    report["results"] = {"recall@1": {"mean": 0.5, "min": 0.25, "max": 0.75}, "error %: a": 1e-7}
+    text = card(RECIPE, report)
+    data = hub.ModelCard(text, ignore_metadata_errors=False).data
+    assert (data.license, data.library_name) == (license, "keras")
+    assert data.get("license_name") == (licence if license == "other" else None)
+    assert data.pipeline_tag == RECIPE.task
+    assert "metric-learning" in data.tags
+    results = {found.metric_type: found.metric_value for found in data.eval_results}
+    assert results == {"recall@1": 0.5, "error %: a": 1e-7}
+    assert {found.dataset_name for found in data.eval_results} == {'B: "5" - 9'}
+    assert text.count("\n# made-up\n") == 1
+
+
+def test_a_card_of_which_nothing_was_measured_names_its_library():
+    hub = pytest.importorskip("huggingface_hub")
+    data = hub.ModelCard("\n".join(plain_front_matter())).data
+    assert (data.library_name, data.tags) == ("keras", ["keras-metric"])
