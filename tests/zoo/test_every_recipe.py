@@ -33,7 +33,7 @@ SMALL = {
 
 
 @pytest.mark.parametrize("name", zoo.names())
-def test_runs(name, tmp_path, real_data, request):
+def test_runs(name, tmp_path, real_data, few_pictures):
     known = zoo.get(name).settings
     settings = {
         key: min(value, known[key]) if isinstance(value, int) else value
@@ -42,7 +42,6 @@ def test_runs(name, tmp_path, real_data, request):
     }
     if "members" in known:
         settings["side"] = 16
-        request.getfixturevalue("four_hands")
     report = zoo.train(name, tmp_path / "run", settings=settings, data=real_data)
     assert report["baselines"]
     assert all(report["results"].keys() >= row.keys() for row in report["baselines"].values())

@@ -36,7 +36,7 @@ def test_serve_a_query(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_one_shot_errors(tmp_path, real_data, four_hands):
+def test_one_shot_errors(tmp_path, real_data, few_pictures):
     small = {"epochs": 1, "steps": 1, "classes": 4, "images": 2, "side": 16}
     report = training.train_seeds("omniglot-infonce", 2, tmp_path, settings=small, data=real_data)
     answer = example("03_one_shot_errors.py", tmp_path, real_data)
