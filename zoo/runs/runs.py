@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo import pretrained
 from zoo.files import read_json, write_json
 from zoo.runs import hub
 
@@ -20,6 +21,11 @@ class Run:
     """Where the parts of a run lie in its folder."""
 
     folder: Path
+
+    @classmethod
+    def of(cls, model: str | Path) -> "Run":
+        """The run whose folder `model` is; what belongs to a backbone is kept in `out/NAME`."""
+        return cls(Path("out") / model if pretrained.is_backbone(model) else Path(model))
 
     @property
     def model(self) -> Path:
@@ -161,16 +167,19 @@ class Run:
 
 
 def load(path: str | Path) -> "keras.Model":
-    """The model of a run's or preset's folder, of a `.keras` file, or of a hub.
+    """The model of a run's or preset's folder, of a `.keras` file, of a hub, or by its name.
 
     Code that a file brings along (`Lambda` layers) is refused, not run.
 
     Args:
-        path: of the folder or file, or `hf://OWNER/NAME` (see `zoo.runs.hub`).
+        path: of the folder or file, `hf://OWNER/NAME` (see `zoo.runs.hub`), or the name of a
+            backbone (see `zoo.pretrained`).
 
     Raises:
         FileNotFoundError: there is no such model.
     """
+    if pretrained.is_backbone(path):
+        return pretrained.backbone(str(path))
     import keras
 
     from keras_metric import convert, distances, heads, losses, memory, models  # noqa: F401
@@ -181,7 +190,8 @@ def load(path: str | Path) -> "keras.Model":
     if not file.is_file():
         raise FileNotFoundError(
             f"There is no model at {path}. Expected a run's folder with model.keras, a .keras "
-            f"file, or hf://OWNER/NAME. Received: {_inside(path)}."
+            f"file, hf://OWNER/NAME, or one of {', '.join(pretrained.backbones())}. "
+            f"Received: {_inside(path)}."
         )
     if not zipfile.is_zipfile(file):
         raise ValueError(

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.pretrained import is_backbone
 from zoo.runs.runs import Run, load
 
 if TYPE_CHECKING:
@@ -24,24 +25,25 @@ def load_index(path: str | Path) -> "Index":
 
 
 def index_place(model: str | Path, given: str | Path | None = None) -> Path:
-    """The folder of the index of a model: the one given, else that in the run's folder."""
-    if given is None and not Run(Path(model)).model.is_file():
-        raise ValueError(
-            "It is not clear where the index lies. Expected its folder, or as the model the folder "
-            f"of a run, which holds its own. Received: {model}."
-        )
-    return Path(given) if given is not None else Run(Path(model)).index
+    """The folder of the index of a model: the one given, else that of the run or backbone."""
+    if given is not None:
+        return Path(given)
+    if Run.of(model).model.is_file() or is_backbone(model):
+        return Run.of(model).index
+    raise ValueError(
+        "It is not clear where the index lies. Expected its folder, or as the model the folder of "
+        f"a run, which holds its own. Received: {model}."
+    )
 
 
 def calibration_place(model: str | Path, given: str | Path | None = None) -> Path:
     """The file of the threshold of a model: the one given, else beside the model."""
-    model = Path(model)
     if given is not None:
         return Path(given)
-    if Run(model).model.is_file():
-        return Run(model).calibration
-    if model.is_file():
-        return model.with_suffix(".calibration.json")
+    if Run.of(model).model.is_file() or is_backbone(model):
+        return Run.of(model).calibration
+    if Path(model).is_file():
+        return Path(model).with_suffix(".calibration.json")
     raise ValueError(
         "It is not clear where the threshold is kept. Expected its file, or as the model a run or "
         f"a .keras file, beside which it lies. Received: {model}."
