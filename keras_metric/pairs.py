@@ -16,12 +16,13 @@ __all__ = [
     "Pairs",
     "count_below",
     "from_labels",
-    "from_words",
+    "from_read_labels",
     "masked_logsumexp",
     "masked_max",
     "masked_mean",
     "masked_min",
     "masked_sum",
+    "nearest_negative",
 ]
 
 
@@ -31,6 +32,14 @@ class Pairs(NamedTuple):
     distances: object
     positives: object
     negatives: object
+
+    def to_positives(self):
+        """Distances of which some are to positives, and which those are, (A, S) each.
+
+        S is C here, and less where the positives of a row are few and were taken out of it: what
+        reads its positives through this alone need not know.
+        """
+        return self.distances, self.positives
 
 
 def from_labels(
@@ -52,12 +61,16 @@ def from_labels(
         candidate_labels = labels
     else:
         candidate_labels = as_labels(candidate_labels, multi_label=multi_label)
-    return from_words(distances, labels, candidate_labels, offset=offset, multi_label=multi_label)
+    return from_read_labels(
+        distances, labels, candidate_labels, offset=offset, multi_label=multi_label
+    )
 
 
-def from_words(distances, words, candidate_words, *, offset=0, multi_label: bool = False) -> Pairs:
+def from_read_labels(
+    distances, labels, candidate_labels, *, offset=0, multi_label: bool = False
+) -> Pairs:
     """`from_labels` for labels that `as_labels` has already read."""
-    same = same_class(words, candidate_words, multi_label=multi_label)
+    same = same_class(labels, candidate_labels, multi_label=multi_label)
     different = ops.logical_not(same)
     if offset is None:
         return Pairs(distances, same, different)
@@ -89,6 +102,12 @@ def masked_min(values, mask):
     """The smallest chosen value of each row, 0 where none is chosen."""
     smallest = ops.amin(where(mask, values, np.inf), axis=-1)
     return where(ops.any(mask, axis=-1), smallest, 0)
+
+
+def nearest_negative(pairs: Pairs):
+    """(A, 1): the distance to the anchor's nearest negative, 1e30 where it has none."""
+    nearest = masked_min(pairs.distances, pairs.negatives)
+    return ops.where(ops.any(pairs.negatives, axis=1), nearest, 1e30)[:, None]
 
 
 def count_below(in_order, limits, *, strictly: bool):

@@ -10,7 +10,7 @@ import pytest
 from keras import ops
 
 from keras_metric import losses
-from keras_metric.losses._base import PairLoss
+from keras_metric.losses import PairLoss
 
 CLASSES = {name: getattr(losses, name) for name in losses.__all__}
 LABELLED = sorted(name for name, cls in CLASSES.items() if issubclass(cls, PairLoss))
@@ -178,14 +178,14 @@ def test_labels_are_exact(name, first):
 
 @pytest.mark.parametrize("name", sorted(CLASSES))
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_half_precision_comes_back_from_float32(name, dtype):
+def test_half_precision_gives_the_loss_in_float32(name, dtype):
+    """As Keras's own losses do: in half precision a large loss is infinite, a small one rounded."""
     labels, x = batch(name, *plain())
     loss = CLASSES[name]()
     half = ops.cast(x, dtype)
     value = loss(labels, half)
-    assert keras.backend.standardize_dtype(value.dtype) == dtype
-    expected = loss(labels, ops.cast(half, "float32"))
-    np.testing.assert_allclose(float(value), float(expected), rtol=1e-2)
+    assert keras.backend.standardize_dtype(value.dtype) == "float32"
+    assert float(value) == float(loss(labels, ops.cast(half, "float32")))
     assert np.isfinite(as_in_fit(loss, labels, half)[1]).all()
 
 
@@ -228,7 +228,7 @@ def test_reductions_and_sample_weights(name, rng):
 @pytest.mark.parametrize("name", sorted(CLASSES))
 def test_a_loss_is_final_and_owns_no_weights(name):
     cls = CLASSES[name]
-    assert cls.__bases__[0].__name__ in ("PairLoss", "ChoosingLoss", "RestLoss", "GivenLoss")
+    assert cls.__bases__[0].__name__ in ("PairLoss", "SampleLoss")
     assert not any(isinstance(value, keras.Variable) for value in vars(cls()).values())
 
 

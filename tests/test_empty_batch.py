@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 
 from keras_metric import diagnostics, heads, losses, metrics
-from keras_metric.losses._base import PairLoss
+from keras_metric.losses import PairLoss
 
 LABELS, NOTHING = np.zeros(0, "int64"), np.zeros((0, 3), "float32")
 LABELLED = [n for n in losses.__all__ if issubclass(getattr(losses, n), PairLoss)]

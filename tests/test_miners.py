@@ -99,7 +99,7 @@ def test_keeps_what_the_loops_keep(miner, formula, pairs):
 @pytest.mark.parametrize("name", miners.names())
 def test_only_switches_off_and_comes_back_by_value(name, pairs):
     miner = miners.get(name)
-    between = [lambda c: ops.take(pairs.distances, c, axis=0)] * miner.beyond_the_row
+    between = [lambda c: ops.take(pairs.distances, c, axis=0)] * miner.looks_beyond_row
     mined = miner(pairs, *between)
     np.testing.assert_array_equal(numbers(mined.distances), numbers(pairs.distances))
     for kept, before in ((mined.positives, pairs.positives), (mined.negatives, pairs.negatives)):

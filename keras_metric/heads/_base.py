@@ -2,12 +2,11 @@
 
 import keras
 from keras import ops
-from keras.backend import standardize_dtype
 
 from keras_metric.arguments import arguments, number, whole
 from keras_metric.distances import precise, unit
 from keras_metric.labels import as_labels, same_class
-from keras_metric.losses._loss import RowLoss
+from keras_metric.losses._base import SampleLoss
 from keras_metric.numerics.operations import all_products, at_least_one
 
 __all__ = []
@@ -76,12 +75,12 @@ class Head(keras.layers.Layer):
         return {**config, **own, "initializer": keras.initializers.serialize(self.initializer)}
 
 
-class HeadLoss(RowLoss):
+class HeadLoss(SampleLoss):
     """A loss of labels (B,) or (B, 1) and a head's output (B, classes), one value a sample.
 
     A leaf implements `values(target, similarities)`: (B, classes) bool, one true class a row, and
-    cosines. Labels are class numbers from 0; one outside the classes gives NaN. Computes in at
-    least float32 and returns the precision of the head's output.
+    cosines. Labels are class numbers from 0; one outside the classes gives NaN. Computes in float32
+    and returns it, float64 for a head's output of float64.
     """
 
     def __init__(
@@ -94,10 +93,6 @@ class HeadLoss(RowLoss):
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.scale = number("scale", scale, above=0)
-
-    def __call__(self, labels, logits, sample_weight=None):
-        dtype = standardize_dtype(ops.convert_to_tensor(logits).dtype)
-        return ops.cast(self.reduce(self.call(labels, logits), None, sample_weight), dtype)
 
     def call(self, labels, logits):
         labels, logits = as_labels(labels), precise(logits)

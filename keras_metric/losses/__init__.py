@@ -1,6 +1,10 @@
-"""Losses for `compile(loss=...)`: pairs and triplets given, or found in a labelled batch."""
+"""Losses for `compile(loss=...)`: pairs and triplets given, or found in a labelled batch.
+
+`PairLoss` is the base of those that find their pairs in a labelled batch, yours included.
+"""
 
 from . import given, pairwise, ranking, softmax, structured, triplets, views
+from ._base import PairLoss  # noqa: F401
 from .given import *  # noqa: F403
 from .pairwise import *  # noqa: F403
 from .ranking import *  # noqa: F403

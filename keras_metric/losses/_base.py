@@ -1,28 +1,111 @@
-"""PairLoss: labels and embeddings -> pairs -> miner -> one value an anchor -> Keras's reduction."""
+"""The two bases of all losses: of values that samples have by themselves, and of labelled pairs.
 
+`SampleLoss` holds Keras's reductions. `PairLoss` comes from labels and embeddings to pairs, through
+the miner, to one value an anchor, of whole rows or of a block of rows at a time.
+"""
+
+import copy
 from collections.abc import Callable
+from typing import NamedTuple
 
+import keras
 from keras import ops
-from keras.backend import is_float_dtype, standardize_dtype
 
 from keras_metric import distances
-from keras_metric.arguments import number, whole
+from keras_metric.arguments import arguments, as_json, number, whole
 from keras_metric.labels import as_labels
-from keras_metric.losses._batch import Batch, has_needed, refuse_none, rows_of, slices
-from keras_metric.losses._loss import RowLoss
-from keras_metric.numerics.blocks import map_rows
-from keras_metric.numerics.operations import at_least_one, where
+from keras_metric.losses._few_positives import by_labels, take_positives_out
+from keras_metric.numerics.blocks import map_rows, rows_from
+from keras_metric.numerics.operations import at_least, at_least_one, where
 from keras_metric.numerics.replicas import gather, replica_mean
-from keras_metric.pairs import Pairs, from_words
+from keras_metric.pairs import Pairs, from_read_labels
 
-__all__ = ["PairLoss"]
+__all__ = ["Batch", "PairLoss", "SampleLoss", "has_needed"]
 
 
-class PairLoss(RowLoss):
+class SampleLoss(keras.losses.Loss):
+    """A Keras loss that remembers its arguments; a leaf implements `call`, one value a sample."""
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        dtype=None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        return self.reduce(self.call(y_true, y_pred), None, sample_weight)
+
+    def reduce(self, values, counts, sample_weight=None):
+        """Values (A,) under Keras's reductions, means over those that count.
+
+        counts: (A,) bool or None for all. A value that does not count is 0 and is left out of the
+        denominator of "sum_over_batch_size", "mean" and "mean_with_sample_weight"; with
+        sample_weight (A,) or (A, 1) the first two divide by the number that count, as Keras does,
+        the third by the sum of their weights. reduction "sum" adds, None returns the values.
+        """
+        weights = None
+        if sample_weight is not None:
+            weights = ops.cast(ops.reshape(sample_weight, (-1,)), values.dtype)
+        if counts is not None:
+            counted = ops.cast(counts, values.dtype)
+            if self.reduction in ("sum_over_batch_size", "mean"):
+                samples = ops.cast(ops.shape(values)[0], values.dtype)
+                total = at_least(self._total(ops.sum(counted)), 1e-30)
+                if weights is None and keras.backend.backend() != "tensorflow":
+                    return ops.sum(values) / total  # what Keras comes to in ten more steps
+                values = values * (samples / total)
+            elif self.reduction == "mean_with_sample_weight":
+                weights = counted if weights is None else weights * counted
+        if values.shape[0] == 0 and self.reduction not in (None, "none"):
+            return ops.sum(values)  # Keras leaves no values as they are
+        reduction = _Reduction(reduction=self.reduction, dtype=values.dtype, name=self.name)
+        return reduction(values, values, weights)
+
+    def _total(self, count):
+        """The number by which a mean divides; over several replicas their mean."""
+        return count
+
+    def get_config(self):
+        """The arguments of the constructor, by value."""
+        return {name: as_json(getattr(self, name)) for name in arguments(type(self))}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**keras.saving.deserialize_keras_object(config))
+
+
+@keras.saving.register_keras_serializable(package="keras_metric", name="_Reduction")
+class _Reduction(keras.losses.Loss):
+    """Keras's own reduction of values that are already there."""
+
+    def call(self, y_true, y_pred):
+        return y_pred
+
+
+class Batch(NamedTuple):
+    """Anchors (A, D) and candidates (C, D), with their labels as `as_labels` reads them.
+
+    offset: the candidate that is anchor 0 itself, None when no anchor is among the candidates.
+    same_class: (A, S) int32 columns of the candidates of the anchor's class, for the fast ways.
+    """
+
+    anchors: object
+    labels: object
+    candidates: object
+    candidate_labels: object
+    offset: object
+    same_class: object = None
+
+    def is_whole(self) -> bool:
+        """Whether every candidate is an anchor."""
+        return self.candidates is self.anchors
+
+
+class PairLoss(SampleLoss):
     """A loss over the pairs of a labelled batch, `(labels, embeddings) -> loss`.
-
-    A leaf implements `values(pairs)`: (A, C) distances and masks -> one value an anchor (A,); one
-    that looks at the candidates' own pairs as well also implements `context(pairs)`.
 
     distance: name or function, see `keras_metric.distances`.
     miner: name or function Pairs -> Pairs, see `keras_metric.miners`; None keeps every pair.
@@ -31,14 +114,30 @@ class PairLoss(RowLoss):
     gather: under a `tf.distribute` strategy compare with the samples of every replica.
     multi_label: labels are (B, L) rows of 0 and 1; a positive shares at least one label.
 
-    Labels are (B,) or (B, 1) integers and are never cast to a float. An anchor counts when, after
-    mining, it has the pairs that the loss `needs`; the reduction is the mean over the anchors that
-    count, 0 when none does. The loss computes in at least float32 and returns the precision of the
-    embeddings.
+    Labels are (B,) or (B, 1) integers and are never cast to a float. The reduction is the mean over
+    the anchors that count, 0 when none does. The loss computes in float32 and returns it, float64
+    for embeddings of float64.
+
+    A leaf implements `values(pairs)`, its formula. All else that it may set or override:
+
+    needs: which pairs an anchor must have, after mining, to count.
+    looks_beyond_row: for a loss that also reads its candidates' own pairs. It implements
+    `context(pairs)`, Pairs of all candidates -> (C, W), and is called as `values(pairs, context)`.
+
+    For speed only; a test compares value and gradient with those of `values(pairs)` on whole rows,
+    which is also what an object does whose `fast` is False:
+
+    few_positives_from: a number of candidates, in a loss that reads its positives only through
+    `pairs.to_positives()`. From so many candidates on, the few positives of an anchor are taken out
+    of its row first; in shorter rows that costs more than it saves.
+    fast_values(pairs): the same values for less.
+    _counted(batch): values and counts of anchors that need not meet all pairs, see `TripletLoss`.
     """
 
-    needs = "both"  # "both": a positive and a negative; "positive"; "any": either
-    context = None  # or a method Pairs of all candidates -> (C, W), what `values` knows of each
+    needs = "both"  # a positive and a negative; or "positive"; or "any": either
+    looks_beyond_row = False
+    few_positives_from = None
+    fast = True
 
     def __init__(
         self,
@@ -55,14 +154,26 @@ class PairLoss(RowLoss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.distance = distance
         self.miner = miner
-        self.rows_per_block = rows_per_block
         if rows_per_block is not None:
-            self.rows_per_block = whole("rows_per_block", rows_per_block)
+            rows_per_block = whole("rows_per_block", rows_per_block)
+        self.rows_per_block = rows_per_block
         self.gather = gather
         self.multi_label = multi_label
         self._distance = distances.get(distance)
         self._miner = _miner(miner)
-        self._drops = self._miner is not None  # pairs, so that an anchor may be left with none
+        self._drops_pairs = self._miner is not None  # so that an anchor may be left with none
+
+    def values(self, pairs: Pairs, context=None):
+        """Pairs -> (A,); of an anchor without the pairs that the loss `needs`, any number."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement values(pairs).")
+
+    def context(self, pairs: Pairs):
+        """Pairs of all candidates -> (C, W): what `values` reads of each, computed once."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement context(pairs).")
+
+    def fast_values(self, pairs: Pairs):
+        """What `values(pairs)` is."""
+        return self.values(pairs)
 
     def __call__(self, labels, embeddings, sample_weight=None):
         """The reduced loss of labels (B,) or (B, 1) and embeddings (B, D)."""
@@ -87,101 +198,133 @@ class PairLoss(RowLoss):
         self, labels, embeddings, candidate_labels, candidates, offset=None, *, sample_weight=None
     ):
         """The reduced loss of anchors against any candidates: see `against`."""
-        dtype = standardize_dtype(ops.convert_to_tensor(embeddings).dtype)
-        dtype = dtype if is_float_dtype(dtype) else "float32"
-        values, counts = self.counted_values(
-            labels, embeddings, candidate_labels, candidates, offset
-        )
-        return ops.cast(self.reduce(values, counts, sample_weight), dtype)
+        arguments = labels, embeddings, candidate_labels, candidates, offset
+        return self.reduce(*self.counted_values(*arguments), sample_weight)
 
     def counted_values(self, labels, embeddings, candidate_labels, candidates, offset=None):
         """Values (A,) of the anchors and whether each counts, (A,) bool: see `against`."""
         among_themselves = candidates is embeddings and candidate_labels is labels
-        anchors, words = self._read(embeddings, labels)
+        anchors, labels = self._read(embeddings, labels)
         if not among_themselves:
-            candidates, candidate_words = self._read(candidates, candidate_labels)
-            refuse_none(anchors, candidates)
-            candidates, candidate_words, _ = at_least_one(candidates, candidate_words)
-        anchors, words, without = at_least_one(anchors, words)
+            candidates, candidate_labels = self._read(candidates, candidate_labels)
+            _refuse_no_candidates(anchors, candidates)
+            candidates, candidate_labels, _ = at_least_one(candidates, candidate_labels)
+        anchors, labels, without = at_least_one(anchors, labels)
         if among_themselves:
-            candidates, candidate_words = anchors, words
-        batch = Batch(anchors, words, candidates, candidate_words, offset)
+            candidates, candidate_labels = anchors, labels
+        batch = Batch(anchors, labels, candidates, candidate_labels, offset)
         return tuple(map(without, self._counted(batch)))
 
-    def _counted(self, batch):
-        if self.rows_per_block is None and (self.context is None or batch.is_whole()):
+    def among(self, valid):
+        """The same loss, blind to candidates that are not `valid`, (C,) bool."""
+        chosen = copy.copy(self)
+
+        def mined(pairs: Pairs, candidates) -> Pairs:
+            distances, positives, negatives = pairs
+            pairs = Pairs(distances, positives & valid[None], negatives & valid[None])
+            return self._mined(pairs, candidates)
+
+        chosen._mined, chosen._drops_pairs = mined, True
+        return chosen
+
+    def _counted(self, batch: Batch):
+        """Values and counts, (A,) each, in the way that costs least."""
+        start = self.few_positives_from
+        if not self.fast or self.multi_label or start is None:
+            return self._of_whole_rows(batch)
+        if (batch.candidates.shape[0] or start) < start:
+            return self._of_whole_rows(batch)
+        return by_labels(batch, self._of_few_positives, self._of_whole_rows)
+
+    def _of_whole_rows(self, batch):
+        """Values and counts, (A,) each, from all (A, C) pairs."""
+        if self.looks_beyond_row:
+            return self._with_context(batch)
+        values = self.fast_values if self.fast else self.values
+
+        def of_rows(rows):
+            pairs = self._pairs(rows)
+            return self._where_counted(values(pairs), pairs, rows)
+
+        return self._in_blocks(of_rows, batch)
+
+    def _with_context(self, batch):
+        """The same for a loss that looks beyond the row: its context travels with candidates."""
+        if self.rows_per_block is None and batch.is_whole():
             pairs = self._pairs(batch)
-            context = None if self.context is None else self.context(pairs)
-            return self._value_and_count(pairs, context, batch)
-        context = self._context(batch)
-        width = batch.candidates.shape[1]
-        shared = batch.candidates
-        if context is not None:
-            shared = ops.concatenate([shared, context], axis=1)
+            return self._where_counted(self.values(pairs, self.context(pairs)), pairs, batch)
+        candidates, labels = batch.candidates, batch.candidate_labels
+        everyone = Batch(candidates, labels, candidates, labels, 0)
+        context = self._by_rows(lambda rows: self.context(self._pairs(rows)), everyone)
+        width = candidates.shape[1]
 
-        def block(rows):
+        def of_rows(rows):
+            context = rows.candidates[:, width:]
             pairs = self._pairs(rows._replace(candidates=rows.candidates[:, :width]))
-            value, counts = self._value_and_count(pairs, rows.candidates[:, width:], rows)
-            return ops.stack([value, ops.cast(counts, value.dtype)], axis=1)
+            return self._where_counted(self.values(pairs, context), pairs, rows)
 
-        columns = self._by_rows(block, batch._replace(candidates=shared))
-        return columns[:, 0], columns[:, 1] > 0
+        candidates = ops.concatenate([candidates, context], axis=1)
+        return self._in_blocks(of_rows, batch._replace(candidates=candidates))
 
-    def values(self, pairs: Pairs, context=None):
-        """Pairs -> (A,). A row without the pairs that the loss `needs` may hold any finite value.
+    def _of_few_positives(self, batch):
+        """The same for anchors whose positives are all among the columns `batch.same_class`."""
 
-        A leaf without a `context` leaves the second argument out.
-        """
-        raise NotImplementedError(f"{type(self).__name__} does not implement values(pairs).")
+        def of_rows(rows):
+            pairs = take_positives_out(self._pairs(rows), rows.same_class)
+            return self._where_counted(self.values(pairs), pairs, rows)
 
-    def _place(self, name, value):
-        """A place on the scale of distances: from 0 on, unless the distance may be negative."""
-        named = distances.is_named(self._distance)
-        known = named and self._distance is not distances.negative_dot
-        return number(name, value, least=0 if known else None)
-
-    def _value_and_count(self, pairs, context, batch):
-        values = self.values(pairs) if self.context is None else self.values(pairs, context)
-        return self._where_counted(values, pairs, batch)
+        return self._in_blocks(of_rows, batch)
 
     def _where_counted(self, values, pairs, batch):
         """Values (A,), 0 where the anchor does not count, and whether it does, (A,) bool."""
         alone = 0 if batch.offset is None else 1
-        if self.needs == "any" and not self._drops and (batch.candidates.shape[0] or 0) > alone:
+        if (
+            self.needs == "any"
+            and not self._drops_pairs
+            and (batch.candidates.shape[0] or 0) > alone
+        ):
             return values, ops.ones_like(values, dtype="bool")
         counts = has_needed(pairs, self.needs)
         return where(counts, values, 0), counts
 
-    def _context(self, batch):
-        """(C, W) that `context` says of the candidates among themselves, or None."""
-        if self.context is None:
-            return None
-        rows, words = batch.candidates, batch.candidate_words
-        return self._by_rows(
-            lambda block: self.context(self._pairs(block)), Batch(rows, words, rows, words, 0)
-        )
+    def _in_blocks(self, of_rows, batch):
+        """Values and counts by of_rows(batch) of all anchors, or of a block of them at a time."""
+        if self.rows_per_block is None:
+            return of_rows(batch)
+
+        def stacked(rows):
+            values, counts = of_rows(rows)
+            return ops.stack([values, ops.cast(counts, values.dtype)], axis=1)
+
+        both = self._by_rows(stacked, batch)
+        return both[:, 0], both[:, 1] > 0
 
     def _by_rows(self, function, batch, dtype=None):
         """function(batch) of all anchors, or of a block of them at a time; see `map_rows`."""
         size = self.rows_per_block
         if size is None:
             return function(batch)
-        words = slices(batch.words, size)
-        mates = None if batch.mates is None else slices(batch.mates, size)
+        labels = rows_from(batch.labels, size)
+        columns = None if batch.same_class is None else rows_from(batch.same_class, size)
 
         def block(start, anchors, candidates):
-            offset = None if batch.offset is None else batch.offset + start
-            rows = batch._replace(anchors=anchors, candidates=candidates, offset=offset)
-            of_block = None if mates is None else mates(start)
-            return function(rows._replace(words=words(start), mates=of_block))
+            return function(
+                batch._replace(
+                    anchors=anchors,
+                    labels=labels(start),
+                    candidates=candidates,
+                    offset=None if batch.offset is None else batch.offset + start,
+                    same_class=None if columns is None else columns(start),
+                )
+            )
 
         return map_rows(block, batch.anchors, batch.candidates, rows_per_block=size, dtype=dtype)
 
     def _pairs(self, batch, distance=None):
-        pairs = from_words(
+        pairs = from_read_labels(
             (distance or self._distance)(batch.anchors, batch.candidates),
-            batch.words,
-            batch.candidate_words,
+            batch.labels,
+            batch.candidate_labels,
             offset=batch.offset,
             multi_label=self.multi_label,
         )
@@ -190,14 +333,14 @@ class PairLoss(RowLoss):
     def _mined(self, pairs, candidates):
         if self._miner is None:
             return pairs
-        if not getattr(self._miner, "beyond_the_row", False):
+        if not getattr(self._miner, "looks_beyond_row", False):
             return self._miner(pairs)
         fixed = ops.stop_gradient(candidates)
         return self._miner(pairs, lambda c: self._distance(ops.take(fixed, c, axis=0), fixed))
 
     def _read(self, embeddings, labels):
         """Embeddings (N, D) and labels (N, W), of one number N where either knows it."""
-        rows, labels = rows_of(embeddings), as_labels(labels, multi_label=self.multi_label)
+        rows, labels = _rows_of(embeddings), as_labels(labels, multi_label=self.multi_label)
         known = {n for n in (labels.shape[0], rows.shape[0]) if isinstance(n, int)}
         if len(known) == 2:
             raise ValueError(
@@ -209,13 +352,26 @@ class PairLoss(RowLoss):
         count = known.pop()
         return tuple(ops.reshape(x, (count, *ops.shape(x)[1:])) for x in (rows, labels))
 
+    def _point(self, name, value):
+        """A point on the scale of distances: from 0 on, unless the distance may be negative."""
+        named = distances.is_named(self._distance)
+        known = named and self._distance is not distances.negative_dot
+        return number(name, value, least=0 if known else None)
+
     def _total(self, count):
         return replica_mean(count) if self.gather else count
 
     def _candidates(self, labels, embeddings):
-        if not self.gather:
-            return labels, embeddings, 0
-        return gather(labels, embeddings)
+        return gather(labels, embeddings) if self.gather else (labels, embeddings, 0)
+
+
+def has_needed(pairs: Pairs, needs: str):
+    """(A,) bool: whether the anchor has the pairs that a loss `needs`."""
+    positive = ops.any(pairs.to_positives()[1], axis=1)
+    if needs == "positive":
+        return positive
+    negative = ops.any(pairs.negatives, axis=1)
+    return (ops.logical_and if needs == "both" else ops.logical_or)(positive, negative)
 
 
 def _miner(miner):
@@ -224,3 +380,20 @@ def _miner(miner):
     from keras_metric import miners
 
     return miners.get(miner)
+
+
+def _rows_of(embeddings):
+    embeddings = distances.precise(embeddings)
+    if len(embeddings.shape) != 2:
+        raise ValueError(
+            "Embeddings have the wrong shape. Expected one row a sample, (B, D). "
+            f"Received: shape {tuple(embeddings.shape)}"
+        )
+    return embeddings
+
+
+def _refuse_no_candidates(anchors, candidates) -> None:
+    if candidates.shape[0] == 0 and anchors.shape[0] != 0:
+        raise ValueError(
+            "There is nothing to compare with. Expected at least one candidate. Received: 0."
+        )

@@ -5,14 +5,14 @@ from keras import ops
 
 from keras_metric.arguments import number, serializable
 from keras_metric.distances import precise
-from keras_metric.losses._loss import GivenLoss
+from keras_metric.losses._base import SampleLoss
 from keras_metric.numerics.operations import known_values
 
 __all__ = ["ContrastiveLoss", "TripletMarginLoss"]
 
 
 @serializable
-class ContrastiveLoss(GivenLoss):
+class ContrastiveLoss(SampleLoss):
     """Similar pairs near, different pairs at least a margin apart.
 
         y · d^2 + (1 - y) · max(0, margin - d)^2
@@ -54,7 +54,7 @@ def contrastive(y_true, y_pred, margin: float):
 
 
 @serializable
-class TripletMarginLoss(GivenLoss):
+class TripletMarginLoss(SampleLoss):
     """The negative farther than the positive by a margin, for each triplet on its own.
 
         max(0, d(a, p) - d(a, n) + margin)

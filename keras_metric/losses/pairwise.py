@@ -9,7 +9,6 @@ from keras import ops
 
 from keras_metric.arguments import number, serializable
 from keras_metric.losses._base import PairLoss
-from keras_metric.losses._few import RestLoss
 from keras_metric.pairs import Pairs, masked_logsumexp, masked_mean, masked_sum
 
 __all__ = [
@@ -23,7 +22,7 @@ __all__ = [
 
 
 @serializable
-class PairwiseContrastiveLoss(RestLoss):
+class PairwiseContrastiveLoss(PairLoss):
     """The contrastive loss over all pairs of a labelled batch.
 
         mean over positives of max(0, d - positive_margin)^e
@@ -33,23 +32,22 @@ class PairwiseContrastiveLoss(RestLoss):
     """
 
     needs = "any"
+    few_positives_from = 1024
 
     def __init__(
         self, margin: float = 1.0, positive_margin: float = 0.0, *, squared: bool = True, **options
     ):
         super().__init__(**options)
-        self.margin = self._place("margin", margin)
-        self.positive_margin = self._place("positive_margin", positive_margin)
+        self.margin = self._point("margin", margin)
+        self.positive_margin = self._point("positive_margin", positive_margin)
         self.squared = squared
 
-    def rest(self, pairs):
-        return masked_mean(self._power(ops.relu(self.margin - pairs.distances)), pairs.negatives)
-
-    def of_positives(self, d, positives, rest):
-        return rest + masked_mean(self._power(ops.relu(d - self.positive_margin)), positives)
-
-    def _power(self, hinges):
-        return ops.square(hinges) if self.squared else hinges
+    def values(self, pairs):
+        power = ops.square if self.squared else lambda hinges: hinges
+        near, positives = pairs.to_positives()
+        pull = masked_mean(power(ops.relu(near - self.positive_margin)), positives)
+        push = masked_mean(power(ops.relu(self.margin - pairs.distances)), pairs.negatives)
+        return pull + push
 
 
 @serializable
@@ -68,7 +66,7 @@ class MarginLoss(PairLoss):
     def __init__(self, margin: float = 0.2, boundary: float = 1.2, **options):
         super().__init__(**options)
         self.margin = number("margin", margin, least=0)
-        self.boundary = self._place("boundary", boundary)
+        self.boundary = self._point("boundary", boundary)
 
     def values(self, pairs):
         d, positives, negatives = pairs
@@ -78,7 +76,7 @@ class MarginLoss(PairLoss):
 
 
 @serializable
-class MultiSimilarityLoss(RestLoss):
+class MultiSimilarityLoss(PairLoss):
     """Pairs weighted by their own similarity and by that of their neighbours.
 
         log(1 + sum_p exp(-alpha (s - base))) / alpha + log(1 + sum_n exp(beta (s - base))) / beta
@@ -88,6 +86,7 @@ class MultiSimilarityLoss(RestLoss):
     """
 
     needs = "any"
+    few_positives_from = 1024
 
     def __init__(
         self,
@@ -103,17 +102,16 @@ class MultiSimilarityLoss(RestLoss):
         self.beta = number("beta", beta, above=0)
         self.base = number("base", base)
 
-    def rest(self, pairs):
-        near = masked_logsumexp(pairs.distances, pairs.negatives, -self.beta)
-        return ops.softplus(near + self.beta * (1 - self.base)) / self.beta
-
-    def of_positives(self, d, positives, rest):
-        far = masked_logsumexp(d, positives, self.alpha)
-        return ops.softplus(far - self.alpha * (1 - self.base)) / self.alpha + rest
+    def values(self, pairs):
+        d, positives = pairs.to_positives()
+        base = 1 - self.base  # as a distance
+        pull = masked_logsumexp(d, positives, self.alpha) - self.alpha * base
+        push = masked_logsumexp(pairs.distances, pairs.negatives, -self.beta) + self.beta * base
+        return ops.softplus(pull) / self.alpha + ops.softplus(push) / self.beta
 
 
 @serializable
-class CircleLoss(RestLoss):
+class CircleLoss(PairLoss):
     """Each similarity pulled by its own distance from the optimum, on a circle.
 
         log(1 + sum_n exp(gamma [s + m]+ (s - m)) · sum_p exp(-gamma [1 + m - s]+ (s - 1 + m)))
@@ -121,6 +119,8 @@ class CircleLoss(RestLoss):
     The weights []+ carry no gradient. m is the margin.
     Sun et al., "Circle loss", CVPR 2020, arXiv:2002.10857, eq. 6-8.
     """
+
+    few_positives_from = 1024
 
     def __init__(
         self,
@@ -134,14 +134,13 @@ class CircleLoss(RestLoss):
         self.margin = number("margin", margin, least=0)
         self.gamma = number("gamma", gamma, above=0)
 
-    def rest(self, pairs):
+    def values(self, pairs):
         d, m = pairs.distances, self.margin
         push = ops.relu(1 + m - ops.stop_gradient(d)) * (d - (1 - m))
-        return masked_logsumexp(push, pairs.negatives, -self.gamma)
-
-    def of_positives(self, d, positives, rest):
-        pull = ops.relu(ops.stop_gradient(d) + self.margin) * (d - self.margin)
-        return ops.softplus(masked_logsumexp(pull, positives, self.gamma) + rest)
+        push = masked_logsumexp(push, pairs.negatives, -self.gamma)
+        d, positives = pairs.to_positives()
+        pull = ops.relu(ops.stop_gradient(d) + m) * (d - m)
+        return ops.softplus(masked_logsumexp(pull, positives, self.gamma) + push)
 
 
 @serializable
@@ -168,7 +167,7 @@ class RankedListLoss(PairLoss):
     ):
         super().__init__(**options)
         self.margin = number("margin", margin, least=0)
-        self.boundary = self._place("boundary", boundary)
+        self.boundary = self._point("boundary", boundary)
         self.temperature = number("temperature", temperature, least=0)
         self.balance = number("balance", balance, least=0, most=1)
 

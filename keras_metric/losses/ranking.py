@@ -133,7 +133,7 @@ class SmoothAPLoss(PairLoss):
 
 @serializable
 class PNPLoss(PairLoss):
-    """Only the negatives before a positive are penalised.
+    """Only the negatives before a positive are penalized.
 
         mean over p of 1 - (1 + negatives before p)^-alpha
 

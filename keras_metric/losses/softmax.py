@@ -9,28 +9,18 @@ from collections.abc import Callable
 from keras import ops
 
 from keras_metric.arguments import number, serializable
-from keras_metric.losses._few import RestLoss
+from keras_metric.losses._base import PairLoss
 from keras_metric.numerics.operations import softplus
 from keras_metric.pairs import masked_logsumexp, masked_mean
 
 __all__ = ["InfoNCELoss", "NCALoss", "NPairsLoss", "SupConLoss"]
 
 
-SHORT = 256  # candidates; the softplus of every pair in rows of more costs most of the loss
-
-
-def of_negatives(pairs, temperature: float):
-    """(A,): log of the sum over negatives of exp(-d / temperature)."""
-    return masked_logsumexp(pairs.distances, pairs.negatives, -1 / temperature)
-
-
-def against(rest, d, positives, temperature: float):
-    """(A,): mean over positives p of -log(e^p / (e^p + e^rest)), e^p = exp(-d_p / temperature)."""
-    return masked_mean(softplus(rest[:, None] + d / temperature), positives)
+LONG = 256  # candidates; the softplus of every pair in rows of more costs most of the loss
 
 
 @serializable
-class InfoNCELoss(RestLoss):
+class InfoNCELoss(PairLoss):
     """Each positive against all the anchor's negatives: NT-Xent, when a class is two views.
 
         mean over p of -log(exp(-d_p / t) / (exp(-d_p / t) + sum_n exp(-d_n / t)))
@@ -39,21 +29,21 @@ class InfoNCELoss(RestLoss):
     2020, arXiv:2002.05709, eq. 1.
     """
 
-    short = SHORT
+    few_positives_from = LONG
 
     def __init__(self, temperature: float = 0.1, *, distance: str | Callable = "cosine", **options):
         super().__init__(distance=distance, **options)
         self.temperature = number("temperature", temperature, above=0)
 
-    def rest(self, pairs):
-        return of_negatives(pairs, self.temperature)
-
-    def of_positives(self, d, positives, rest):
-        return against(rest, d, positives, self.temperature)
+    def values(self, pairs):
+        d, positives = pairs.to_positives()
+        t = self.temperature
+        negatives = masked_logsumexp(pairs.distances, pairs.negatives, -1 / t)
+        return masked_mean(softplus(negatives[:, None] + d / t), positives)
 
 
 @serializable
-class NPairsLoss(RestLoss):
+class NPairsLoss(PairLoss):
     """Each positive against all negatives by inner products, embeddings of any length.
 
         mean over p of log(1 + sum_n exp(a·n - a·p))
@@ -62,20 +52,19 @@ class NPairsLoss(RestLoss):
     paper. Sohn, "Improved deep metric learning with multi-class N-pair loss", NIPS 2016.
     """
 
-    short = SHORT
+    few_positives_from = LONG
 
     def __init__(self, *, distance: str | Callable = "negative_dot", **options):
         super().__init__(distance=distance, **options)
 
-    def rest(self, pairs):
-        return of_negatives(pairs, 1.0)
-
-    def of_positives(self, d, positives, rest):
-        return against(rest, d, positives, 1.0)
+    def values(self, pairs):
+        d, positives = pairs.to_positives()
+        negatives = masked_logsumexp(pairs.distances, pairs.negatives, -1)
+        return masked_mean(softplus(negatives[:, None] + d), positives)
 
 
 @serializable
-class SupConLoss(RestLoss):
+class SupConLoss(PairLoss):
     """Each positive against everything else, the other positives included.
 
         mean over p of -log(exp(-d_p / t) / sum over all others of exp(-d / t))
@@ -84,22 +73,23 @@ class SupConLoss(RestLoss):
     """
 
     needs = "positive"
+    few_positives_from = 1024
 
     def __init__(self, temperature: float = 0.1, *, distance: str | Callable = "cosine", **options):
         super().__init__(distance=distance, **options)
         self.temperature = number("temperature", temperature, above=0)
 
-    def rest(self, pairs):
+    def values(self, pairs):
         d, positives, negatives = pairs
-        return masked_logsumexp(d, ops.logical_or(positives, negatives), -1 / self.temperature)
-
-    def of_positives(self, d, positives, rest):
-        return rest + masked_mean(d, positives) / self.temperature
+        t = self.temperature
+        others = masked_logsumexp(d, ops.logical_or(positives, negatives), -1 / t)
+        d, positives = pairs.to_positives()
+        return others + masked_mean(d, positives) / t
 
 
 @serializable
-class NCALoss(RestLoss):
-    """The soft nearest neighbour is of the anchor's class.
+class NCALoss(PairLoss):
+    """The soft nearest neighbor is of the anchor's class.
 
         -log(sum_p exp(-d / t) / sum over all others of exp(-d / t))
 
@@ -108,6 +98,7 @@ class NCALoss(RestLoss):
     """
 
     needs = "positive"
+    few_positives_from = 1024
 
     def __init__(
         self,
@@ -119,8 +110,8 @@ class NCALoss(RestLoss):
         super().__init__(distance=distance, **options)
         self.temperature = number("temperature", temperature, above=0)
 
-    def rest(self, pairs):
-        return of_negatives(pairs, self.temperature)
-
-    def of_positives(self, d, positives, rest):
-        return ops.softplus(rest - masked_logsumexp(d, positives, -1 / self.temperature))
+    def values(self, pairs):
+        d, positives = pairs.to_positives()
+        t = self.temperature
+        negatives = masked_logsumexp(pairs.distances, pairs.negatives, -1 / t)
+        return ops.softplus(negatives - masked_logsumexp(d, positives, -1 / t))

@@ -1,6 +1,7 @@
 """Losses that look beyond the anchor's own row: at the negatives of its positives.
 
-What they need of another sample is its `context`, a few numbers a candidate, computed once.
+What they need of another sample is its `context`, a few numbers a candidate, computed once: see
+`PairLoss` in `_base.py`.
 """
 
 import math
@@ -11,9 +12,15 @@ from keras import ops
 from keras_metric.arguments import number, serializable
 from keras_metric.distances import root
 from keras_metric.losses._base import PairLoss
-from keras_metric.losses._few import RestLoss
 from keras_metric.numerics.operations import all_products
-from keras_metric.pairs import Pairs, masked_logsumexp, masked_max, masked_mean, masked_min
+from keras_metric.pairs import (
+    Pairs,
+    masked_logsumexp,
+    masked_max,
+    masked_mean,
+    masked_min,
+    nearest_negative,
+)
 
 __all__ = [
     "AngularLoss",
@@ -36,6 +43,8 @@ class LiftedStructureLoss(PairLoss):
     arXiv:1511.06452, eq. 4. Time and memory O(B^2).
     """
 
+    looks_beyond_row = True
+
     def __init__(self, margin: float = 1.0, **options):
         super().__init__(**options)
         self.margin = number("margin", margin, least=0)
@@ -54,7 +63,7 @@ class LiftedStructureLoss(PairLoss):
 
 
 @serializable
-class GeneralizedLiftedStructureLoss(RestLoss):
+class GeneralizedLiftedStructureLoss(PairLoss):
     """All positives of an anchor against all its negatives.
 
         max(0, log sum_p exp(d_p) + log sum_n exp(margin - d_n))
@@ -62,20 +71,21 @@ class GeneralizedLiftedStructureLoss(RestLoss):
     Hermans et al., "In defense of the triplet loss", 2017, arXiv:1703.07737, section 2.
     """
 
+    few_positives_from = 1024
+
     def __init__(self, margin: float = 1.0, **options):
         super().__init__(**options)
         self.margin = number("margin", margin, least=0)
 
-    def rest(self, pairs):
-        return self.margin + masked_logsumexp(pairs.distances, pairs.negatives, -1)
-
-    def of_positives(self, d, positives, rest):
-        return ops.relu(masked_logsumexp(d, positives) + rest)
+    def values(self, pairs):
+        d, positives = pairs.to_positives()
+        repulsion = self.margin + masked_logsumexp(pairs.distances, pairs.negatives, -1)
+        return ops.relu(masked_logsumexp(d, positives) + repulsion)
 
 
 @serializable
 class QuadrupletLoss(PairLoss):
-    """The farthest positive against the nearest negative, and against any nearest strangers.
+    """The farthest positive against the nearest negative, and against the nearest other negatives.
 
         max(0, d(a, p) - d(a, n) + margin) + max(0, d(a, p) - d(n1, n2) + second_margin)
 
@@ -85,6 +95,8 @@ class QuadrupletLoss(PairLoss):
     Chen et al., "Beyond triplet loss: a deep quadruplet network", CVPR 2017, arXiv:1704.01719.
     """
 
+    looks_beyond_row = True
+
     def __init__(self, margin: float = 1.0, second_margin: float = 0.5, **options):
         super().__init__(**options)
         self.margin = number("margin", margin, least=0)
@@ -92,15 +104,15 @@ class QuadrupletLoss(PairLoss):
 
     def context(self, pairs: Pairs):
         """(C, 1): the distance to the candidate's nearest negative, a huge one when it has none."""
-        nearest = masked_min(pairs.distances, pairs.negatives)
-        return ops.where(ops.any(pairs.negatives, axis=1), nearest, 1e30)[:, None]
+        return nearest_negative(pairs)
 
     def values(self, pairs, context):
         d, positives, negatives = pairs
         far = masked_max(d, positives)
-        strangers = masked_min(ops.broadcast_to(context[:, 0][None], ops.shape(d)), negatives)
-        first = ops.relu(far - masked_min(d, negatives) + self.margin)
-        return first + ops.relu(far - strangers + self.second_margin)
+        near = masked_min(d, negatives)
+        others = masked_min(ops.broadcast_to(context[:, 0][None], ops.shape(d)), negatives)
+        first = ops.relu(far - near + self.margin)
+        return first + ops.relu(far - others + self.second_margin)
 
 
 @serializable
@@ -115,6 +127,8 @@ class AngularLoss(PairLoss):
 
     Raises ValueError for an angle outside (0, 60]: the exponentials stay in range below it.
     """
+
+    looks_beyond_row = True
 
     def __init__(self, angle: float = 40.0, **options):
         options = {"distance": "cosine", **options}

@@ -5,20 +5,31 @@ Everything is found row by row in the distances: memory O(B^2), never a cube of 
 
 from collections.abc import Callable
 
+import numpy as np
 from keras import ops
 
+from keras_metric import distances
 from keras_metric.arguments import number, serializable
-from keras_metric.losses import _mining
-from keras_metric.losses._choice import ChoosingLoss
-from keras_metric.pairs import Pairs, masked_max, masked_mean, masked_min
+from keras_metric.losses._base import PairLoss, has_needed
+from keras_metric.losses._few_positives import TIERS, by_labels, by_pairs
+from keras_metric.numerics.operations import at_least, take_columns, take_rows, where
+from keras_metric.pairs import (
+    Pairs,
+    count_below,
+    masked_max,
+    masked_mean,
+    masked_min,
+    nearest_negative,
+)
 
 __all__ = ["TripletLoss"]
 
-MINING = (*_mining.COLUMNS, "all")
+MINING = ("semi_hard", "hardest_semi_hard", "hard", "easy_positive", "all")
+SHORT = 512  # candidates; a pass over fewer costs less than a branch around it
 
 
 @serializable
-class TripletLoss(ChoosingLoss):
+class TripletLoss(PairLoss):
     """Each positive nearer than the negatives, by a margin; the mean over anchors that have both.
 
         max(0, d(a, p) - d(a, n) + margin)          soft: log(1 + exp(d(a, p) - d(a, n)))
@@ -60,7 +71,7 @@ class TripletLoss(ChoosingLoss):
         if soft and mining == "all":
             raise ValueError(
                 "The soft margin over all triplets costs the cube of the batch. Expected soft=True "
-                f"with mining {', '.join(_mining.COLUMNS)}. Received: mining='all'"
+                f"with mining {', '.join(MINING[:-1])}. Received: mining='all'"
             )
         if swap and mining not in ("hard", "easy_positive"):
             raise ValueError(
@@ -71,45 +82,249 @@ class TripletLoss(ChoosingLoss):
         self.mining = mining
         self.soft = soft
         self.swap = swap
-        self.chooses = mining != "all" and not swap
-        self.tiers = _mining.TIERS if mining == "semi_hard" else ()
-        if swap:
-            self.context = _nearest_negatives
 
-    def values(self, pairs, context=None):
-        if self.swap:
-            return self._swapped(pairs, context[:, 0])
+    def values(self, pairs, nearest_negatives=None):
+        """Distances to positives and to the negative of each, the violation, the hinge."""
         if self.mining == "all":
-            return _mining.all_triplets(pairs, self.margin)
-        if self.mining == "semi_hard":
-            return _mining.by_positives(
+            return all_triplets(pairs, self.margin)
+        to_positives, to_negatives, are_triplets = DISTANCES[self.mining](pairs)
+        if self.swap:
+            of_positives = _at_positives(pairs, to_positives, nearest_negatives)
+            to_negatives = ops.minimum(to_negatives, of_positives)
+        return self.of_triplets(to_positives, to_negatives, are_triplets)
+
+    def of_triplets(self, to_positives, to_negatives, are_triplets):
+        """(A, S) distances and which of the triplets there are -> the mean hinge of each anchor."""
+        violation = to_positives - to_negatives
+        hinge = ops.softplus(violation) if self.soft else ops.relu(violation + self.margin)
+        return masked_mean(hinge, are_triplets)
+
+    @property
+    def looks_beyond_row(self):
+        return self.swap
+
+    def context(self, pairs):
+        """(C, 1): each candidate's distance to its nearest negative, for `swap`."""
+        return nearest_negative(pairs)
+
+    # For speed: the same triplets as columns of the pairs, then their distances. Columns have no
+    # gradient, so that the backward pass meets nothing of size A x C where the distances of the
+    # chosen rows are measured again from the embeddings.
+
+    def fast_values(self, pairs):
+        if self.mining == "all":
+            return by_pairs(
                 pairs,
-                lambda mates: self.through_columns(pairs, mates),
-                lambda: _mining.semi_hard_of_many(pairs, self._violation),
+                lambda columns: all_triplets_of_few(pairs, columns, self.margin),
+                lambda: self.values(pairs),
             )
-        return self.through_columns(pairs, None)
+        if self.mining == "semi_hard":
+            return by_pairs(
+                pairs,
+                lambda columns: self._at(pairs, semi_hard_columns(pairs, columns)),
+                lambda: self.values(pairs),
+            )
+        return self._at(pairs, COLUMNS[self.mining](pairs))
 
-    def columns(self, pairs, mates):
-        return _mining.COLUMNS[self.mining](pairs, mates)
+    def _at(self, pairs, columns):
+        """The values of triplets given as columns (A, 2 S), positives first, -1 for none."""
+        to_both = take_columns(pairs.distances, at_least(columns, 0))
+        return self._of_columns(to_both, columns)
 
-    def of_distances(self, d, filled):
-        positive, negative = ops.split(d, 2, axis=1)
-        return masked_mean(self._violation(positive - negative), ops.split(filled, 2, axis=1)[0])
+    def _of_columns(self, to_both, columns):
+        to_positives, to_negatives = ops.split(to_both, 2, axis=1)
+        return self.of_triplets(to_positives, to_negatives, ops.split(columns >= 0, 2, axis=1)[0])
 
-    def _swapped(self, pairs, nearest_of_candidates):
-        """The anchor's one positive, and the nearer of their two nearest negatives."""
-        d, positives, negatives = pairs
-        extreme = masked_max if self.mining == "hard" else masked_min
-        positive = extreme(d, positives)
-        is_it = ops.logical_and(positives, d == positive[:, None])
-        of_positive = masked_min(ops.broadcast_to(nearest_of_candidates[None], ops.shape(d)), is_it)
-        return self._violation(positive - ops.minimum(masked_min(d, negatives), of_positive))
+    def _counted(self, batch):
+        every = super()._counted
+        if not self.fast or self.mining == "all" or self.swap or not self._pays(batch):
+            return every(batch)
+        if self.mining != "semi_hard":
+            return self._measured_again(batch)
+        return every(batch) if self.multi_label else by_labels(batch, self._measured_again, every)
 
-    def _violation(self, gap):
-        return ops.softplus(gap) if self.soft else ops.relu(gap + self.margin)
+    def _pays(self, batch):
+        """Whether measuring the chosen rows again costs less than a gradient through all pairs."""
+        if not distances.is_named(self._distance):
+            return False
+        count, width = batch.candidates.shape
+        rows = 2 * (TIERS[0] if self.mining == "semi_hard" else 1)
+        return (
+            None in (count, width) or 2 * count >= rows * width or self.rows_per_block is not None
+        )
+
+    def _measured_again(self, batch):
+        """Values and counts (A,), with gradient through the distances of the chosen rows alone."""
+        chosen = self._by_rows(self._chosen, _without_gradient(batch), dtype="int32")
+        columns, counts = chosen[:, :-1], chosen[:, -1] > 0
+        rows = take_rows(_with_dense_gradient(batch.candidates), at_least(columns, 0))
+        d = distances.paired(self._distance)(ops.expand_dims(batch.anchors, 1), rows)
+        return where(counts, self._of_columns(d, columns), 0), counts
+
+    def _chosen(self, batch):
+        """The columns of some anchors' triplets, and as a last one whether the anchor counts."""
+        ranked = distances.ranking(self._distance) if self._miner is None else self._distance
+        pairs = self._pairs(batch, ranked)
+        if self.mining == "semi_hard":
+            columns = semi_hard_columns(pairs, batch.same_class)
+        else:
+            columns = COLUMNS[self.mining](pairs)
+        counts = ops.cast(has_needed(pairs, self.needs), "int32")
+        return ops.concatenate([columns, counts[:, None]], axis=1)
 
 
-def _nearest_negatives(pairs: Pairs):
-    """(C, 1): each candidate's distance to its nearest negative, a huge one when it has none."""
-    nearest = masked_min(pairs.distances, pairs.negatives)
-    return ops.where(ops.any(pairs.negatives, axis=1), nearest, 1e30)[:, None]
+def semi_hard(pairs: Pairs):
+    """All positives (A, C), and the nearest negative beyond each; the farthest if there is none."""
+    d, positives, negatives = pairs
+    away = where(negatives, ops.stop_gradient(d), np.inf)
+    order = ops.argsort(away, axis=1)
+    nearer = count_below(take_columns(away, order), ops.stop_gradient(d), strictly=False)
+    last = ops.sum(ops.cast(negatives, "int32"), axis=1, keepdims=True) - 1
+    chosen = take_columns(order, ops.clip(nearer, 0, at_least(last, 0)))
+    return d, take_columns(d, chosen), positives
+
+
+def hardest_semi_hard(pairs: Pairs):
+    """The farthest positive (A, 1), and the nearest negative beyond it, else the farthest one."""
+    d, positives, negatives = pairs
+    farthest = masked_max(d, positives)[:, None]
+    beyond = ops.logical_and(negatives, d > farthest)
+    negative = where(ops.any(beyond, axis=1), masked_min(d, beyond), masked_max(d, negatives))
+    return farthest, negative[:, None], ops.any(positives, axis=1)[:, None]
+
+
+def hard(pairs: Pairs):
+    """The farthest positive and the nearest negative, (A, 1) each."""
+    d, positives, negatives = pairs
+    extremes = masked_max(d, positives), masked_min(d, negatives), ops.any(positives, axis=1)
+    return tuple(extreme[:, None] for extreme in extremes)
+
+
+def easy_positive(pairs: Pairs):
+    """The nearest positive and the nearest negative, (A, 1) each."""
+    d, positives, negatives = pairs
+    extremes = masked_min(d, positives), masked_min(d, negatives), ops.any(positives, axis=1)
+    return tuple(extreme[:, None] for extreme in extremes)
+
+
+DISTANCES = {  # to positives, to the negative of each, and which of these triplets there are
+    "semi_hard": semi_hard,
+    "hardest_semi_hard": hardest_semi_hard,
+    "hard": hard,
+    "easy_positive": easy_positive,
+}
+
+
+def all_triplets(pairs: Pairs, margin: float):
+    """Mean of the hinges above 0, (A,), by sorting, counting and prefix sums instead of the cube.
+
+    With n_p negatives within the reach d_p + margin of a positive p, the hinges add up to the sum
+    over p of n_p (d_p + margin), minus d of each negative as often as it is within reach. Those
+    within reach are the first in order.
+    """
+    d, positives, negatives = pairs
+    order = ops.argsort(where(negatives, ops.stop_gradient(d), np.inf), axis=1)
+    is_negative = take_columns(negatives, order)
+    in_order = take_columns(d, order)
+    sums = ops.cumsum(where(is_negative, in_order, 0), axis=1)
+    reach = d + margin
+    count = count_below(where(is_negative, in_order, np.inf), reach, strictly=True)
+    sum_below = take_columns(sums, at_least(count - 1, 0))
+    count = ops.cast(count, d.dtype)
+    hinges = where(positives, ops.relu(count * reach - where(count > 0, sum_below, 0)), 0)
+    active = ops.sum(where(positives, count, 0), axis=1)
+    return ops.sum(hinges, axis=1) / at_least(active, 1)
+
+
+def all_triplets_of_few(pairs: Pairs, columns, margin: float):
+    """The same for positives in few columns (A, S): one pass over the row counts for each."""
+    d, _, negatives = pairs
+    reach = take_columns(d, at_least(columns, 0)) + margin
+    away = where(negatives, ops.stop_gradient(d), np.inf)
+    limits = where(columns >= 0, ops.stop_gradient(reach), -np.inf)
+    within = [
+        ops.cast(away < limits[:, slot : slot + 1], d.dtype) for slot in range(limits.shape[1])
+    ]
+    counts = ops.stack([ops.sum(one, axis=1) for one in within], axis=1)
+    total = ops.sum(counts * reach, axis=1) - ops.sum(sum(within) * d, axis=1)
+    return ops.relu(total) / at_least(ops.sum(counts, axis=1), 1)
+
+
+def semi_hard_columns(pairs: Pairs, columns):
+    """(A, 2 S): the positives among the columns (A, S), and each one's nearest negative beyond."""
+    places = at_least(columns, 0)
+    filled = ops.logical_and(columns >= 0, take_columns(pairs.positives, places))
+    near = take_columns(-pairs.distances, places)
+    triplets = ops.concatenate([columns, _nearest_beyond(pairs, near, filled)], axis=1)
+    return where(ops.concatenate([filled, filled], axis=1), triplets, -1)
+
+
+def hardest_semi_hard_columns(pairs: Pairs):
+    """(A, 2): the farthest positive, and its nearest negative beyond it."""
+    far, column = _largest(pairs.distances, pairs.positives)
+    negative = _nearest_beyond(pairs, -far, ops.ones_like(column, "bool"))
+    return ops.concatenate([column, negative], axis=1)
+
+
+def hard_columns(pairs: Pairs):
+    """(A, 2): the farthest positive, the nearest negative."""
+    d, positives, negatives = pairs
+    return ops.concatenate([_largest(d, positives)[1], _largest(-d, negatives)[1]], axis=1)
+
+
+def easy_positive_columns(pairs: Pairs):
+    """(A, 2): the nearest positive, the nearest negative."""
+    near = -pairs.distances
+    columns = [_largest(near, mask)[1] for mask in (pairs.positives, pairs.negatives)]
+    return ops.concatenate(columns, axis=1)
+
+
+COLUMNS = {
+    "hardest_semi_hard": hardest_semi_hard_columns,
+    "hard": hard_columns,
+    "easy_positive": easy_positive_columns,
+}
+
+
+def _nearest_beyond(pairs, near, filled):
+    """(A, S): the nearest negative less near than each of (A, S); the farthest if there is none.
+
+    Where `filled` is False any column will do.
+    """
+    negatives = where(pairs.negatives, -pairs.distances, -np.inf)
+    slots = [near[:, slot : slot + 1] for slot in range(near.shape[1])]
+    found = [_largest(negatives, negatives < limit) for limit in slots]
+    value, nearest = (ops.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+    exists = value > -np.inf
+
+    def or_farthest():
+        return where(exists, nearest, _largest(pairs.distances, pairs.negatives)[1])
+
+    if (pairs.distances.shape[1] or SHORT) < SHORT:
+        return or_farthest()
+    found_all = ops.all(ops.logical_or(exists, ops.logical_not(filled)))
+    return ops.cond(found_all, lambda: nearest, or_farthest)
+
+
+def _largest(values, mask):
+    """(A, 1) each: the largest chosen value of a row, -inf where none is chosen, and its column."""
+    value, column = ops.top_k(where(mask, values, -np.inf), 1)
+    return value, ops.cast(column, "int32")
+
+
+def _at_positives(pairs, to_positives, nearest_negatives):
+    """(A, 1): the nearest negative of the positive at the given distance, by (C, 1) of each."""
+    of_candidates = ops.broadcast_to(nearest_negatives[:, 0][None], ops.shape(pairs.distances))
+    is_it = ops.logical_and(pairs.positives, pairs.distances == to_positives)
+    return masked_min(of_candidates, is_it)[:, None]
+
+
+def _without_gradient(batch):
+    anchors = ops.stop_gradient(batch.anchors)
+    candidates = anchors if batch.is_whole() else ops.stop_gradient(batch.candidates)
+    return batch._replace(anchors=anchors, candidates=candidates)
+
+
+def _with_dense_gradient(rows):
+    """The same rows; TensorFlow's gradient of a reshape is dense, that of a gather is not."""
+    return ops.reshape(rows, ops.shape(rows))

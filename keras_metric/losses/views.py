@@ -9,14 +9,14 @@ from keras import ops
 
 from keras_metric.arguments import number, serializable
 from keras_metric.distances import precise, root, unit
-from keras_metric.losses._loss import GivenLoss
+from keras_metric.losses._base import SampleLoss
 from keras_metric.numerics.operations import all_products, at_least_one
 
 __all__ = ["BarlowTwinsLoss", "SimSiamLoss", "VICRegLoss"]
 
 
 @serializable
-class VICRegLoss(GivenLoss):
+class VICRegLoss(SampleLoss):
     """Equal views, spread coordinates, uncorrelated coordinates.
 
         invariance · |u - v|^2 / D
@@ -48,7 +48,7 @@ class VICRegLoss(GivenLoss):
 
 
 @serializable
-class BarlowTwinsLoss(GivenLoss):
+class BarlowTwinsLoss(SampleLoss):
     """The correlations between the coordinates of the two views are the identity.
 
         sum_k (1 - c_kk)^2 + redundancy · sum over k != l of c_kl^2
@@ -63,7 +63,7 @@ class BarlowTwinsLoss(GivenLoss):
 
     def call(self, y_true, y_pred):
         (u, v), without = _views(y_pred, 2)
-        correlations = all_products(*(ops.transpose(_standardised(view)) for view in (u, v)))
+        correlations = all_products(*(ops.transpose(_standardized(view)) for view in (u, v)))
         diagonal = ops.diagonal(correlations)
         redundant = ops.sum(ops.square(correlations)) - ops.sum(ops.square(diagonal))
         value = ops.sum(ops.square(1 - diagonal)) + self.redundancy * redundant
@@ -71,7 +71,7 @@ class BarlowTwinsLoss(GivenLoss):
 
 
 @serializable
-class SimSiamLoss(GivenLoss):
+class SimSiamLoss(SampleLoss):
     """Each view's prediction points where the other view's projection points.
 
         1 - cos(p1, z2) / 2 - cos(p2, z1) / 2,   no gradient into z
@@ -102,13 +102,13 @@ def _spread(x, variance, covariance):
     return variance * narrow + covariance * correlated / x.shape[1]
 
 
-def _standardised(x):
+def _standardized(x):
     """Columns of mean 0 and length 1; a constant column is 0."""
-    centred = x - ops.mean(x, axis=0, keepdims=True)
-    length = root(ops.sum(ops.square(centred), axis=0, keepdims=True))
+    centered = x - ops.mean(x, axis=0, keepdims=True)
+    length = root(ops.sum(ops.square(centered), axis=0, keepdims=True))
     rounding = 1e-5 * ops.amax(ops.abs(x), axis=0, keepdims=True)
     flat = length <= rounding
-    return ops.where(flat, 0, centred / ops.where(flat, 1, length))
+    return ops.where(flat, 0, centered / ops.where(flat, 1, length))
 
 
 def _views(y_pred, count):

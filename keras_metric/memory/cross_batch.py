@@ -1,16 +1,13 @@
 """CrossBatchMemory: the embeddings of past batches as further candidates of the loss."""
 
-import copy
-
 import keras
 from keras import ops
 
 from keras_metric.arguments import whole
 from keras_metric.labels import as_labels, has_int64, widened
-from keras_metric.losses._base import PairLoss
+from keras_metric.losses import PairLoss
 from keras_metric.memory.wrapped import EncoderModel
 from keras_metric.numerics.replicas import gather
-from keras_metric.pairs import Pairs
 
 
 @keras.saving.register_keras_serializable(package="keras_metric")
@@ -97,7 +94,7 @@ class CrossBatchMemory(EncoderModel):
             self.steps.value >= self.warmup_steps,
         )
         valid = ops.concatenate([ops.ones(ops.shape(batch)[:1], "bool"), remembered], axis=0)
-        return _among(valid, self.loss).loss_against(
+        return self.loss.among(valid).loss_against(
             labels,
             embeddings,
             ops.concatenate([batch_labels, self.labels.value], axis=0),
@@ -127,16 +124,3 @@ def _check_loss(loss) -> None:
             "The loss cannot look into a memory. Expected: compile() with a PairLoss of "
             f"keras_metric.losses on single labels, such as TripletLoss(). Received: {loss!r}."
         )
-
-
-def _among(valid, loss: PairLoss) -> PairLoss:
-    """The same loss, blind to candidates that are not `valid` (C,)."""
-    chosen = copy.copy(loss)
-
-    def mined(pairs: Pairs, candidates) -> Pairs:
-        distances, positives, negatives = pairs
-        pairs = Pairs(distances, positives & valid[None], negatives & valid[None])
-        return loss._mined(pairs, candidates)
-
-    chosen._mined, chosen._drops = mined, True
-    return chosen

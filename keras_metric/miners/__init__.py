@@ -1,7 +1,7 @@
 """Miners keep the pairs worth learning from: `Pairs -> Pairs`, switching pairs off, never on.
 
 Give one to a loss by name (`miner="batch_hard"`) or as an object (`miner=PairMargin(0.1, 0.9)`).
-One that looks beyond the anchor's row (`beyond_the_row`) is called with a second argument, the
+One that looks beyond the anchor's row (`looks_beyond_row`) is called with a second argument, the
 distances between candidates: columns (A,) -> (A, C).
 """
 

@@ -11,7 +11,7 @@ __all__ = []
 class Miner:
     """A leaf implements `__call__(pairs) -> pairs`."""
 
-    beyond_the_row = False  # or `__call__(pairs, between)`, between: columns (A,) -> (A, C)
+    looks_beyond_row = False  # or `__call__(pairs, between)`, between: columns (A,) -> (A, C)
 
     def get_config(self):
         return {name: getattr(self, name) for name in arguments(type(self))}

@@ -25,7 +25,7 @@ class Angular(Miner):
     Wang et al., "Deep metric learning with angular loss", ICCV 2017, arXiv:1708.01682, section 3.
     """
 
-    beyond_the_row = True
+    looks_beyond_row = True
 
     def __init__(self, angle: float = 40.0, *, squared: bool = False):
         self.angle = number("angle", angle, above=0, below=90)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_metric.losses._base import PairLoss
+from keras_metric.losses import PairLoss
 from keras_metric.models.branches import BranchNet
 
 

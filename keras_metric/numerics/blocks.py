@@ -9,7 +9,7 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-__all__ = ["map_rows"]
+__all__ = ["map_rows", "rows_from"]
 
 
 def map_rows(function: Callable, rows, shared, *, rows_per_block: int, dtype: str | None = None):
@@ -29,6 +29,14 @@ def map_rows(function: Callable, rows, shared, *, rows_per_block: int, dtype: st
     padding = ops.zeros((missing, *ops.shape(rows)[1:]), dtype=rows.dtype)
     padded = ops.concatenate([rows, padding], axis=0)
     return blocks(function, padded, shared, rows_per_block, dtype or rows.dtype)[:count]
+
+
+def rows_from(tensor, size: int) -> Callable:
+    """A function from a start to `size` rows of (A, W) from there on, zeros beyond the end."""
+    width = tensor.shape[1]
+    padded = ops.concatenate([tensor, ops.zeros((size, width), tensor.dtype)], axis=0)
+    places = ops.arange(size, dtype="int32")
+    return lambda start: ops.take(padded, places + start, axis=0)
 
 
 def _jax(function, rows, shared, size, _):

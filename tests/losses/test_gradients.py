@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 
 from keras_metric import losses
-from keras_metric.losses._base import PairLoss
+from keras_metric.losses import PairLoss
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() == "torch", reason="Keras on torch takes float64 for float32 in places"
@@ -22,7 +22,7 @@ LABELS = np.array([0, 1, 2, 0, 1, 3, 0, 2, 3, 0, 1, 2, 4])
 
 def few(loss):
     """The loss as it is in batches that are not short."""
-    loss.short = 0
+    loss.few_positives_from = 0
     return loss
 
 

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_metric import losses
-from keras_metric.losses._base import PairLoss
+from keras_metric.losses import PairLoss
 
 LABELLED = [n for n in losses.__all__ if issubclass(getattr(losses, n), PairLoss)]
 

@@ -6,10 +6,8 @@ import pytest
 from keras import ops
 
 from keras_metric import losses
-from keras_metric.losses import TripletLoss
-from keras_metric.losses._base import PairLoss
+from keras_metric.losses import PairLoss, TripletLoss
 from keras_metric.memory import CrossBatchMemory, GradientCache
-from keras_metric.memory.cross_batch import _among
 from keras_metric.miners import Angular
 
 # Keras 3.15 converts TensorFlow variables in a way that numpy 2 deprecates
@@ -122,7 +120,7 @@ def test_empty_places_are_invisible_to_every_loss(name, rng):
     filled, batch = np.arange(14) < 9, slice(0, 6)
     labels = rng.integers(0, 3, 14)
     embeddings = rng.normal(size=(14, 4)).astype("float32")
-    blind = _among(keras.ops.convert_to_tensor(filled), loss)
+    blind = loss.among(keras.ops.convert_to_tensor(filled))
     seen = blind.loss_against(labels[batch], embeddings[batch], labels, embeddings, 0)
     expected = loss.loss_against(
         labels[batch], embeddings[batch], labels[filled], embeddings[filled], 0
@@ -222,5 +220,5 @@ def test_what_the_memory_hides_is_no_pair(hidden, rng):
     rows = rng.normal(size=(5, 3)).astype("float32")
     labels = np.arange(5)
     valid = ops.convert_to_tensor([True] + 4 * [not hidden])
-    loss = _among(valid, Ones())
+    loss = Ones().among(valid)
     assert float(loss.loss_against(labels[:1], rows[:1], labels, rows, 0)) == (not hidden)

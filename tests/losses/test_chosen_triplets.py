@@ -5,8 +5,8 @@ import pytest
 from keras import ops
 
 from keras_metric import losses, miners
-from keras_metric.losses._batch import Batch
-from keras_metric.losses._choice import mates_of
+from keras_metric.losses._base import Batch
+from keras_metric.losses._few_positives import same_class_columns
 
 CASES = [  # classes of 4 take the first tier, of 7 the second; 15 are more than any
     *[("semi_hard", size, {"rows_per_block": rows}) for size in (4, 7, 15) for rows in (None, 7)],
@@ -21,7 +21,7 @@ def test_value_and_step_are_those_of_all_pairs(mining, size, options, rng, after
     x = rng.normal(size=(30, 5)).astype("float32")
     chosen = losses.TripletLoss(0.3, mining, **options)
     every = losses.TripletLoss(0.3, mining, **options)
-    every.chooses = False
+    every.fast = False
     value, weights = after_a_step(chosen, labels, x)
     expected, expected_weights = after_a_step(every, labels, x)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
@@ -38,20 +38,20 @@ def test_the_chosen_rows_are_measured_exactly():
 
 
 @pytest.mark.parametrize("offset", [0, 3, None])
-def test_mates_are_the_other_candidates_of_the_class(offset, rng):
+def test_columns_are_the_other_candidates_of_the_class(offset, rng):
     candidates = rng.integers(4, size=12)
     own = slice(0, 5) if offset is None else slice(offset, offset + 5)
     anchors = candidates[own]
-    batch = Batch(None, words(anchors), None, words(candidates), offset)
-    mates, largest = (ops.convert_to_numpy(part) for part in mates_of(batch, 8))
+    batch = Batch(None, column(anchors), None, column(candidates), offset)
+    columns, most = map(ops.convert_to_numpy, same_class_columns(batch, 8))
     expected = [np.flatnonzero(candidates == label) for label in anchors]
     if offset is not None:
         expected = [row[row != offset + i] for i, row in enumerate(expected)]
-    assert [sorted(row[row >= 0]) for row in mates] == [list(row) for row in expected]
-    assert largest == max(map(len, expected))
+    assert [sorted(row[row >= 0]) for row in columns] == [list(row) for row in expected]
+    assert most == max(map(len, expected))
 
 
-def test_a_miner_decides_which_mates_are_positives(rng):
+def test_a_miner_decides_which_of_the_class_are_positives(rng):
     """With every positive switched off no anchor counts."""
     labels, x = np.arange(12) // 4, rng.normal(size=(12, 2)).astype("float32")
     nothing = miners.PairMargin(positive=1e6)
@@ -59,5 +59,5 @@ def test_a_miner_decides_which_mates_are_positives(rng):
     assert float(losses.TripletLoss(5.0, miner=nothing)(labels, x)) == 0
 
 
-def words(labels):
+def column(labels):
     return ops.convert_to_tensor(labels.astype("int32"))[:, None]
