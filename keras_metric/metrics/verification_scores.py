@@ -90,8 +90,8 @@ def steps(distances, same, weights=None) -> tuple[np.ndarray, np.ndarray, np.nda
             f"Received: {len(same)} pairs, all of one kind."
         )
     values, place = np.unique(distances, return_inverse=True)
-    count = [np.bincount(place, weights * (same == kind), len(values)) for kind in (1, 0)]
-    return values, *count
+    one, two = (np.bincount(place, weights * (same == kind), len(values)) for kind in (1, 0))
+    return values, one, two
 
 
 def _equal_error(counts) -> tuple[float, int]:

@@ -4,6 +4,7 @@ The messages are read and written field by field, so no generated classes are ne
 """
 
 from collections.abc import Callable
+from operator import index
 
 import grpc
 import numpy as np
@@ -46,10 +47,11 @@ def _guarded(method: Callable[[bytes], bytes]) -> Callable:
         try:
             return method(request)
         except Refusal as refusal:
-            context.abort(getattr(grpc.StatusCode, refusal.code), str(refusal))
+            code, message = getattr(grpc.StatusCode, refusal.code), str(refusal)
         except (ValueError, UnicodeDecodeError, AttributeError, TypeError, KeyError) as error:
             # a field of another kind than its message says: broken on the way, or never whole
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"The request is broken: {error}")
+            code, message = grpc.StatusCode.INVALID_ARGUMENT, f"The request is broken: {error}"
+        raise context.abort(code, message)  # abort itself raises
 
     return answer
 
@@ -89,7 +91,7 @@ def _check_types(signature: Signature, inputs: dict[str, np.ndarray]) -> None:
 
 def _model_spec(message: bytes) -> tuple[str, int | None, str]:
     spec = dict(fields(message))
-    number = dict(fields(spec[2])).get(1, 0) if 2 in spec else None
+    number = index(dict(fields(spec[2])).get(1, 0)) if 2 in spec else None
     return spec.get(1, b"").decode(), number, spec.get(3, b"").decode()
 
 

@@ -1,6 +1,7 @@
 """TensorProto, TensorFlow's message for an array, read and written without TensorFlow."""
 
 import math
+from operator import index
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def to_message(array: np.ndarray) -> bytes:
 
 def _shape(message) -> tuple[int, ...]:
     dims = (dict(fields(dim)) for number, dim in fields(message) if number == 2)
-    return tuple(dim.get(1, 0) for dim in dims)
+    return tuple(index(dim.get(1, 0)) for dim in dims)
 
 
 def _values(number: int, value) -> list:

@@ -30,6 +30,14 @@ def photo(tmp_path, rng):
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def few_points():
+    """Pictures of an embedding show 60 images, not 1,000: t-SNE would outlast the training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zoo.reports.embedding_pictures.SHOWN", 60)
+        yield
+
+
 @pytest.fixture(scope="session")
 def read_once():
     """(loader, its arguments) -> what it returned: pictures are decoded once a session."""

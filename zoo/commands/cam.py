@@ -21,6 +21,7 @@ map at all
 """
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from zoo.commands import Answer
@@ -129,7 +130,7 @@ def _told(best: list[dict]) -> str:
 
 def _places(
     path: Path, images: list[Path], out: str | None, report: str | None
-) -> list[Path | None]:
+) -> Sequence[Path | None]:
     """The file each map goes to, or None when only a report is wanted."""
     suffixes = [(out, ".png")] if out and not path.is_dir() else []
     suffixes += [(report, ".html")] if report else []

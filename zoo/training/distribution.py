@@ -81,7 +81,7 @@ class Distribution:
             return self._strategy[0].num_replicas_in_sync
         if self.way == "processes":
             _connect(self)
-            return self.processes
+            return self.processes or 1
         return 1
 
     @contextmanager

@@ -6,7 +6,7 @@ without rebuilding it. Other threads that use the model meanwhile run the origin
 
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
@@ -99,7 +99,7 @@ def on_call(layer, replacement: Callable) -> list[Patch]:
     return [Patch(layer, name, replacement) for name in call_names(layer)]
 
 
-def forward(model: keras.Model, inputs, patches: list[Patch] = ()):
+def forward(model: keras.Model, inputs, patches: Sequence[Patch] = ()):
     """The model's answer at inference, with patches applied while it runs."""
     with patched(list(patches)):
         return model(_as_the_model_expects(model, inputs), training=False)
@@ -111,7 +111,7 @@ def _as_the_model_expects(model, inputs):
     return [inputs] if single and not isinstance(inputs, (list, tuple)) else inputs
 
 
-def record(model: keras.Model, inputs, patches: list[Patch] = ()) -> tuple[Any, list[Call]]:
+def record(model: keras.Model, inputs, patches: Sequence[Patch] = ()) -> tuple[Any, list[Call]]:
     """The model's answer and all calls inside it, in the order in which they ended."""
     calls = []
 

@@ -11,7 +11,7 @@ from keras_metric.arguments import whole
 from keras_metric.convert.geometry import size_record
 from keras_metric.convert.geometry.fields import follow
 
-Box = tuple[int, ...]
+Box = tuple[float, ...]
 
 
 @dataclass(frozen=True)

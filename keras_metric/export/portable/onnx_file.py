@@ -49,7 +49,7 @@ def to_onnx(
 
         opened = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
         names = [output.name for output in opened.get_outputs()]
-        return dict(zip(names, opened.run(names, inputs), strict=True))
+        return dict(zip(names, map(np.asarray, opened.run(names, inputs)), strict=True))
 
     return keep(source, path, content, run, limit)
 

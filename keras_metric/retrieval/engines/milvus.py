@@ -33,7 +33,7 @@ class Milvus:
     def __init__(self, address: str, collection: str, token: str | None = None):
         self.address, self.name = whole_address(address), collection
         self.client, there = opened(self.address, collection, token)
-        self.facts = self._read_facts() if there else None
+        self.facts: Any = self._read_facts() if there else None
 
     @property
     def exact(self) -> bool:

@@ -105,7 +105,7 @@ def test_seeds_that_cannot_be_run_are_refused(seeds, settings, tmp_path):
 
 KILLED = """
 import os, signal, sys, zoo
-from zoo.checkpoint import Checkpoint
+from zoo.training.checkpoint import Checkpoint
 
 def kill(self, batch, logs=None):
     if self.epoch == 2 and batch == 1:

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from typing import overload
 
 import numpy as np
 
@@ -30,9 +31,15 @@ def decode(content: bytes, name: str) -> np.ndarray:
     )
 
 
-def prepare(
-    images: Images | np.ndarray, size: int = 28, *, centre: bool = True
-) -> Images | np.ndarray:
+@overload
+def prepare(images: Images, size: int = 28, *, centre: bool = True) -> Images: ...
+
+
+@overload
+def prepare(images: np.ndarray, size: int = 28, *, centre: bool = True) -> np.ndarray: ...
+
+
+def prepare(images, size=28, *, centre=True):
     """The drawings with their ink's centroid in the middle, resampled to `size x size`.
 
     Every new pixel is the mean of the area it covers: the frame keeps its scale, is moved by the

@@ -74,8 +74,8 @@ class PatchBatches(DrawnBatches):
         room = np.array(self.pictures.shape[:2]) - self.side
         wanted = rng.integers(2 * len(self.pictures.names))
         for _ in range(TRIES):
-            corner = map(int, rng.integers(0, room + 1))
-            place = int(rng.integers(len(self.pictures))), *corner
+            top, left = map(int, rng.integers(0, room + 1))
+            place = int(rng.integers(len(self.pictures))), top, left
             if wanted >= len(self.pictures.names) or self.presence(*place)[wanted]:
                 break
         return place
