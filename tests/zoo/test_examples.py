@@ -66,3 +66,11 @@ def test_clothes(tmp_path, real_data):
     assert (tmp_path / "triplet" / "pictures" / "neighbours.png").exists()
     assert (tmp_path / "classifier" / "pictures" / "explained.png").exists()
     assert zoo.load(tmp_path / "classifier" / "fcn.keras").input_shape == (None, None, None, 3)
+
+
+@pytest.mark.slow
+def test_photographs(tmp_path):
+    answer = example("05_photographs.py", tmp_path)
+    assert answer[0] == "china.jpg, 427 x 640 pixels: palace, bell cote, lakeside"
+    assert answer.count("  8 x 14 windows in one pass") == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"china.png", "flower.png"}
