@@ -21,10 +21,10 @@ from keras_metric.convert.apply.segmentation import MeanIU, PixelAccuracy
 from keras_metric.convert.apply.upsample import upsample
 from keras_metric.convert.convert import Conversion, rewrite
 from keras_metric.convert.errors import ConversionError
-from keras_metric.convert.geometry.fields import Fault, channels_first
+from keras_metric.convert.geometry.receptive_field import Fault, channels_first
 from keras_metric.convert.geometry.geometry import Geometry, geometry, training_size
 from keras_metric.convert.loading.old_files import load
-from keras_metric.convert.verify.check import runs_larger, same_at_original_size
+from keras_metric.convert.verify.equality import runs_larger, same_at_original_size
 from keras_metric.convert.verify.verify import Report, verify
 
 __all__ = [

@@ -10,10 +10,10 @@ from keras import KerasTensor, layers, tree
 from keras_metric.convert.errors import ConversionError
 from keras_metric.convert.geometry import size_record
 from keras_metric.convert.graph import analysis, probes
-from keras_metric.convert.graph.builder import Builder, Site, array, grid
+from keras_metric.convert.graph.site import Builder, Site, array, grid
 from keras_metric.convert.graph.layout import Cells, Joint, Plain, Value, View
 from keras_metric.convert.graph.trace import Graph, trace
-from keras_metric.convert.rules import dense, windows
+from keras_metric.convert.rules import dense, views
 from keras_metric.convert.rules.table import find
 
 
@@ -152,7 +152,7 @@ def _last_activation(site: Site) -> list[Value]:
 
 def _finished(value: Value, build: Builder):
     if isinstance(value.layout, (View, Joint)):
-        value = windows.cells(value, build, "the output")
+        value = views.cells(value, build, "the output")
     if not isinstance(value.layout, Cells):
         return value.tensor
     if sum(d > 1 for d in value.inner) > 1:

@@ -12,9 +12,9 @@ from keras import tree
 
 from keras_metric.convert.apply.tiles import Axis, disagreement, side_for, tile_size
 from keras_metric.convert.errors import ConversionError
-from keras_metric.convert.geometry.fields import Walk, channels_first
+from keras_metric.convert.geometry.receptive_field import Walk, channels_first
 from keras_metric.convert.geometry.geometry import Geometry, geometry, window_of
-from keras_metric.convert.verify import check
+from keras_metric.convert.verify import equality
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +82,14 @@ def scan(
     sides = _sides(walk, axes, tile, memory)
     cuts = list(product(*(axis.cuts(n) for axis, n in zip(axes, sides, strict=True))))
     scores, filled = None, np.zeros([axis.cells for axis in axes], bool)
-    apart, unit = 0.0, check.unit(np.zeros(1))
+    apart, unit = 0.0, equality.unit(np.zeros(1))
     for cut in progress(cuts):
         found = _run(fcn, image, cut, output)
         if scores is None:
             scores = np.zeros((*filled.shape, found.shape[-1]), "float32")
         part = found[tuple(c.kept for c in cut)]
         place = tuple(c.cells for c in cut)
-        unit = max(unit, check.unit(part[np.isfinite(part)]))
+        unit = max(unit, equality.unit(part[np.isfinite(part)]))
         difference = disagreement(scores, filled, part, place)
         apart = max(apart, difference)
         _check_seam(fcn, difference / unit, cut)
@@ -181,7 +181,7 @@ def _run(fcn: keras.Model, image, cut, output: int) -> np.ndarray:
 
 
 def _check_seam(fcn: keras.Model, difference: float, cut) -> None:
-    limit = 10 * check.tolerance(fcn)
+    limit = 10 * equality.tolerance(fcn)
     if not difference <= limit:
         where = " x ".join(f"[{c.start}, {c.end})" for c in cut)
         raise ConversionError(

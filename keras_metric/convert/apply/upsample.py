@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_metric.convert.geometry.fields import channels_first, follow
+from keras_metric.convert.geometry.receptive_field import channels_first, follow
 from keras_metric.convert.geometry.geometry import training_size
 from keras_metric.convert.rules.aligned import AddAligned, CropToImage, Stretch
 

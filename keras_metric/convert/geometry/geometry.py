@@ -9,7 +9,7 @@ from keras import tree
 
 from keras_metric.arguments import whole
 from keras_metric.convert.geometry import size_record
-from keras_metric.convert.geometry.fields import follow
+from keras_metric.convert.geometry.receptive_field import follow
 
 Box = tuple[float, ...]
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 from keras import layers, ops, regularizers
 
-from keras_metric.convert.graph.builder import array, kernel_of
+from keras_metric.convert.graph.site import array, kernel_of
 from keras_metric.convert.graph.layout import Cells, Joint, Plain, Value, View
 from keras_metric.convert.rules.table import rule
-from keras_metric.convert.rules.windows import per_window, unfold
+from keras_metric.convert.rules.views import per_window, unfold
 
 CONV = (None, layers.Conv1D, layers.Conv2D, layers.Conv3D)
 

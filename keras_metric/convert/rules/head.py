@@ -4,11 +4,11 @@ import numpy as np
 from keras import layers
 
 from keras_metric.convert.graph import analysis
-from keras_metric.convert.graph.builder import array
+from keras_metric.convert.graph.site import array
 from keras_metric.convert.graph.layout import Cells, Grid, Joint, Plain, Value, View
 from keras_metric.convert.rules.table import rule
 from keras_metric.convert.rules.trunk import AVERAGE_POOLS, MAX_POOLS, pointwise, slide
-from keras_metric.convert.rules.windows import channels_last, per_window, spread, unfold
+from keras_metric.convert.rules.views import channels_last, per_window, spread, unfold
 
 REDUCTIONS = ("Mean", "Max", "Amax")
 

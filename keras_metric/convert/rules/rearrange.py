@@ -8,7 +8,7 @@ from keras import layers
 from keras_metric.convert.graph import probes
 from keras_metric.convert.graph.layout import Cells, Grid, Joint, Value, View
 from keras_metric.convert.rules.table import rule
-from keras_metric.convert.rules.windows import as_view, per_window, unfold
+from keras_metric.convert.rules.views import as_view, per_window, unfold
 
 MOVERS = (
     *(layers.Flatten, layers.Reshape, layers.Permute, layers.RepeatVector),

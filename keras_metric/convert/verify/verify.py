@@ -9,9 +9,9 @@ import numpy as np
 
 from keras_metric.convert.convert import Conversion, rewrite
 from keras_metric.convert.geometry import size_record
-from keras_metric.convert.geometry.fields import Fault, channels_first, follow
+from keras_metric.convert.geometry.receptive_field import Fault, channels_first, follow
 from keras_metric.convert.geometry.geometry import Geometry, geometry
-from keras_metric.convert.verify import check
+from keras_metric.convert.verify import equality
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def verify(
     places = geometry(fcn, window=window)
     _check_original(model, fcn)
     record = _record(model, fcn, places)
-    same, allowed, _ = check.at_original_size(model, fcn, record, limit=tolerance)
+    same, allowed, _ = equality.at_original_size(model, fcn, record, limit=tolerance)
     if record.pooling == "map":
         faults = tuple(follow(fcn, places.window)[1])
         return Report(same, 0.0, 0.0, 1.0, faults, allowed, 0, "map")
@@ -122,11 +122,11 @@ def verify(
     batches = _noise(fcn, places, grid) if images is None else [_batch(fcn, images)]
     places = geometry(fcn, window=places.window, size=_size(fcn, batches[0], places.window))
     compared = [_compare(model, fcn, places, batch, batch_size) for batch in batches]
-    windows = max(compared, key=lambda one: check.spread(one.expected))
-    difference = np.abs(windows.found - windows.expected) / check.unit(windows.expected)
+    windows = max(compared, key=lambda one: equality.spread(one.expected))
+    difference = np.abs(windows.found - windows.expected) / equality.unit(windows.expected)
     if tolerance is None and same <= allowed < difference.max():
-        most = check.tolerance(model)
-        more = check.with_rounding(most, fcn, windows.images, windows.read, windows.expected)
+        most = equality.tolerance(model)
+        more = equality.with_rounding(most, fcn, windows.images, windows.read, windows.expected)
         allowed = max(allowed, more)
     return Report(
         at_original_size=same,
@@ -189,7 +189,7 @@ def _noise(fcn, places: Geometry, grid) -> list[np.ndarray]:
     grid = grid or (2, 3, 2)[: len(places.window)]
     axes = zip(places.window, grid, places.stride, places.size_step, strict=True)
     size = tuple(int(w + (n - 1) * max(s, step)) for w, n, s, step in axes)
-    return [check.random_images(fcn, [size], seed=1, scale=scale) for scale in (1.0, 255.0)]
+    return [equality.random_images(fcn, [size], seed=1, scale=scale) for scale in (1.0, 255.0)]
 
 
 @dataclass(frozen=True)
@@ -207,12 +207,12 @@ class _Windows:
 
 def _compare(model, fcn, places: Geometry, images, batch_size) -> _Windows:
     first, rank = channels_first(fcn), len(places.window)
-    scores = check.outputs(fcn, images)
+    scores = equality.outputs(fcn, images)
     shape = scores[0].shape[2:] if first else scores[0].shape[1 : rank + 1]
     cells = [c for c in product(*map(range, shape)) if _inside(places, c)]
     crops = np.concatenate([_crop(images, places.window_box(*c), first) for c in cells])
     parts = [crops[i : i + batch_size] for i in range(0, len(crops), batch_size)]
-    expected = np.concatenate([check.outputs(model, part)[0] for part in parts])
+    expected = np.concatenate([equality.outputs(model, part)[0] for part in parts])
 
     def read(ys):
         maps = np.moveaxis(ys[0], 1, -1) if first else ys[0]
