@@ -1,4 +1,4 @@
-"""Boxes in pixels: how much two of them share."""
+"""Boxes `(left, top, right, bottom)` in pixels, right and bottom excluded: how much two share."""
 
 import numpy as np
 
@@ -6,9 +6,9 @@ __all__ = ["intersection_over_union"]
 
 
 def intersection_over_union(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """`(N, 4), (M, 4) -> (N, M)`; empty boxes overlap nothing.
+    """`(N, 4), (M, 4) -> (N, M)`; boxes are (left, top, right, bottom), empty ones overlap nothing.
 
-    A box is its first corner and its last, excluded; which axis comes first does not matter.
+    area of the intersection / (area of a + area of b - area of the intersection)
     """
     first = np.maximum(a[:, None, :2], b[None, :, :2])
     last = np.minimum(a[:, None, 2:], b[None, :, 2:])

@@ -1,43 +1,114 @@
 """From a classifier to a fully convolutional network: trace, rewrite step by step, check."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import keras
-from keras import KerasTensor, layers, tree
+import numpy as np
+from keras import KerasTensor, layers, ops, tree
 
 from keras_metric.convert.errors import ConversionError
-from keras_metric.convert.geometry import size_record
-from keras_metric.convert.graph import analysis, probes
-from keras_metric.convert.graph.site import Builder, Site, array, grid
-from keras_metric.convert.graph.layout import Cells, Joint, Plain, Value, View
-from keras_metric.convert.graph.trace import Graph, trace
-from keras_metric.convert.rules import dense, views
+from keras_metric.convert.graph import probes
+from keras_metric.convert.graph.site import (
+    Builder,
+    Cells,
+    Conversion,
+    Grid,
+    Joint,
+    Plain,
+    Site,
+    TrainingSize,
+    Value,
+    View,
+    array,
+    common_stride,
+    grid,
+    mark_training_size,
+)
+from keras_metric.convert.graph.trace import Graph, ImageAxes, image_axes, trace
+from keras_metric.convert.graph.trace import strides as find_strides
+from keras_metric.convert.loading.old_files import load
+from keras_metric.convert.rules import head, views
 from keras_metric.convert.rules.table import find
+from keras_metric.convert.rules.views import align_cells
+from keras_metric.convert.verify.equality import runs_larger, same_at_original_size
 
 
-@dataclass(frozen=True)
-class Conversion:
-    """What was done: `rows` (layer, rule, old shape, new shape), notes and the reading.
+def to_fully_convolutional(
+    model: keras.Model | str | Path,
+    *,
+    pooling: str = "window",
+    densify: int = 1,
+    input_shape: tuple[int, ...] | None = None,
+    allow_global: bool = False,
+    tolerance: float | None = None,
+    safe_mode: bool = True,
+    custom_objects: dict | None = None,
+    name: str | None = None,
+) -> keras.Model:
+    """The same network as a function of images of any size: one output for every window.
 
-    `windows` is the original size of each image input, `stride` the pixels between positions of
-    the coarsest map of the original.
+        Dense(flatten(x))  =  Conv(kernel reshaped to (h, w, c, units))(x)        (Long 2015, 3.1)
+        Dense(mean(x))     =  Conv1x1(mean over h x w at stride 1)(x)             pooling="window"
+                           =  mean of Conv1x1(x)                                  pooling="map"
+
+    Input `(B, height, width, C)` with free height and width; output `(B, rows, columns, D)`, or
+    channels first where the model is. At the training size there is one cell, equal to the model.
+    With convolutions of padding 'valid' every cell of a larger image equals the model on its
+    window; `verify` measures that and names the layers that prevent it.
+
+    Args:
+        model: a built keras.Model of any kind, or the path of a saved one (see `load`).
+        pooling: "window" keeps each cell a classifier of its window. "map" leaves a global
+            average pooling out: class activation maps, whose mean over positions is the
+            classifier's logit. The last activation is then left out as well.
+        densify: how many times finer the cells lie, a divisor of the stride: the last strides
+            become dilations, as in "every pixel" windows. For networks padded 'valid'.
+        input_shape: size of the training images `(height, width, channels)`, for models that were
+            never built or built with free sizes.
+        allow_global: keep layers that look at the whole image (attention, normalization over
+            space) instead of refusing them.
+        tolerance: largest difference in standard deviations of the output before the conversion
+            is refused; None chooses 1e-5, more for half precision and where rounding alone moves
+            the network by more.
+        safe_mode: False lets a file bring Python code along (Lambda layers).
+        custom_objects: classes that a saved file names.
+        name: of the new model.
+
+    Returns:
+        A Functional model with weights of its own. `fcn.conversion` says what was rewritten.
+
+    Raises:
+        ConversionError: a layer that has no exact rewriting, by name; a model that does not trace;
+            a result that differs from the original.
+
+    Long, Shelhamer and Darrell, "Fully convolutional networks for semantic segmentation", 2015.
+    arXiv:1411.4038. Sermanet et al., "OverFeat", 2013. arXiv:1312.6229.
     """
-
-    rows: tuple[tuple[str, str, tuple, tuple], ...]
-    notes: tuple[str, ...]
-    pooling: str
-    windows: tuple[tuple[int, ...], ...]
-    stride: tuple[int, ...]
-    densify: int
-    tails: tuple[Callable | None, ...]
-    channels_first: bool
-
-    def __str__(self) -> str:
-        width = max((len(name) for name, *_ in self.rows), default=0)
-        lines = [f"{n:{width}}  {r:18}  {o} -> {new}" for n, r, o, new in self.rows]
-        return "\n".join([*lines, *(f"note: {n}" for n in self.notes)])
+    if pooling not in ("window", "map"):
+        raise ValueError(f"pooling is unknown. Expected 'window' or 'map'. Received: {pooling!r}.")
+    if not isinstance(densify, int) or densify < 1:
+        raise ValueError(f"densify is invalid. Expected an integer >= 1. Received: {densify!r}.")
+    if isinstance(model, (str, Path)):
+        model = load(model, safe_mode=safe_mode, custom_objects=custom_objects)
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            "model is not a Keras model. Expected a keras.Model or the path of a saved one. "
+            f"Received: {model!r} ({type(model).__name__})."
+        )
+    fcn, record = rewrite(
+        model,
+        pooling=pooling,
+        densify=densify,
+        allow_global=allow_global,
+        input_shape=input_shape,
+        name=name,
+    )
+    notes = same_at_original_size(model, fcn, record, limit=tolerance) + runs_larger(fcn, record)
+    fcn.conversion = replace(record, notes=record.notes + notes)
+    return fcn
 
 
 def rewrite(
@@ -51,8 +122,9 @@ def rewrite(
             f"{model.name!r} takes no image. Expected an input with positions and channels. "
             f"Received: {[tuple(x.shape) for x in tree.flatten(graph.inputs)]}."
         )
-    strides = analysis.strides(graph, images)
-    build = Builder(graph, pooling, allow_global, strides, _limit(strides, densify), images)
+    axes = {id(x): _image_axes(graph, x) for x in images}
+    strides = find_strides(graph, axes)
+    build = Builder(graph, pooling, allow_global, strides, _limit(strides, densify), images, axes)
     inputs, values = _inputs(graph, build, densify)
     for step in graph.steps:
         site = Site(step, build).map(lambda x: values[id(x)], KerasTensor)
@@ -70,11 +142,11 @@ def rewrite(
         rows=tuple(build.rows),
         notes=tuple(dict.fromkeys(build.notes)),
         pooling=pooling,
-        windows=tuple(tuple(grid(x, build.first(x), ()).size) for x in images),
+        windows=tuple(_size(x, axes[id(x)]) for x in images),
         stride=tuple(max(1, int(s)) for s in max(strides.values(), key=sum)),
         densify=densify,
-        tails=tuple(build.tails.get(id(x)) for x in flat),
-        channels_first=build.first(images[0]),
+        dropped_activations=tuple(build.dropped_activations.get(id(x)) for x in flat),
+        channels_first=axes[id(images[0])].channels_first,
     )
     return fcn, record
 
@@ -87,18 +159,49 @@ def _inputs(graph: Graph, build: Builder, densify: int):
             made = keras.Input(batch_shape=x.shape, dtype=x.dtype, name=build.name(x.name))
             values[id(x)] = Value(x, made, Plain())
             return made
-        first = build.first(x)
-        size = (None,) * (len(x.shape) - 2)
-        shape = (x.shape[1], *size) if first else (*size, x.shape[-1])
+        axes = build.axes[id(x)]
+        shape = [None if i in axes.positions else d for i, d in enumerate(x.shape)][1:]
         made = keras.Input(shape, dtype=x.dtype, name=build.name(x.name))
-        layout = grid(x, first, build.rate(x))
-        noted = size_record.write(
-            made, build.name(size_record.Note(layout.size, build.pooling, densify).name)
-        )
-        values[id(x)] = Value(x, noted, layout)
+        size = TrainingSize(_size(x, axes), build.pooling, densify)
+        marked = mark_training_size(made, build.name(size.name))
+        values[id(x)] = _image(x, marked, axes, build)
         return made
 
     return tree.map_structure(make, graph.inputs), values
+
+
+def _image_axes(graph: Graph, image) -> ImageAxes:
+    axes = image_axes(graph, image)
+    between = axes.channels is not None and axes.channels not in (1, len(image.shape) - 1)
+    if between:
+        raise ConversionError(
+            f"Input {image.name!r} has its channels between its positions. Expected channels first "
+            f"or last. Received: shape {tuple(image.shape)}, positions {axes.positions}."
+        )
+    return axes
+
+
+def _size(image, axes: ImageAxes) -> tuple[int, ...]:
+    return tuple(image.shape[i] for i in axes.positions)
+
+
+def _image(reference, tensor, axes: ImageAxes, build: Builder) -> Value:
+    """An input as a map; one without channels is a view of a map of one channel."""
+    rate = build.rate(reference)
+    if not axes.proved and len(reference.shape) == 3:
+        steps, channels = reference.shape[1:]
+        build.notes.append(
+            f"input {reference.name!r} is read as {steps} steps of {channels} channels, since no "
+            f"layer says which of its axes are positions. For images of {steps} x {channels} "
+            f"pixels put Reshape(({steps}, {channels}, 1)) in front of the model."
+        )
+    if axes.channels is not None:
+        return Value(reference, tensor, grid(reference, axes.channels_first, rate))
+    base = Value(
+        reference, ops.expand_dims(tensor, -1), Grid(_size(reference, axes), 1, False, rate)
+    )
+    index = np.arange(math.prod(base.layout.size)).reshape(base.layout.size)
+    return Value(reference, None, View(base, index))
 
 
 def _apply(site: Site) -> list[Value]:
@@ -110,15 +213,18 @@ def _apply(site: Site) -> list[Value]:
             site.op.quantization_mode,
         )
     averaged = any(isinstance(v.layout, Cells) and v.layout.averaged for v in site.values)
+    stride = common_stride([site.build.cell_stride(v) for v in site.values])
+    site = align_cells(site)
     rule = find(site)
     if averaged and not probes.is_affine(site.step, site.values):
-        results, name = _last_activation(site), "left to the reader"
+        results, name = _last_activation(site), "dropped activation"
     else:
         results, name = rule(site), rule.__name__
     if averaged or any(getattr(v.layout, "averaged", False) for v in results):
         site.build.averaged = True
         results = [Value(v.reference, v.tensor, Cells(averaged=True)) for v in results]
     for value in results:
+        site.build.cell_strides[id(value.reference)] = stride
         shape = () if value.tensor is None else tuple(value.tensor.shape[1:])
         row = (site.op.name, name, tuple(value.reference.shape[1:]), shape)
         site.build.rows.append(row)
@@ -135,8 +241,8 @@ def _last_activation(site: Site) -> list[Value]:
             "pooling='window', or a linear head",
         )
     build.notes.append(f"the activation of {op.name!r} was left out: the map holds logits.")
-    if isinstance(op, (layers.Dense, *dense.CONV[1:])):
-        build.tails[id(site.reference)] = op.activation
+    if isinstance(op, (layers.Dense, *head.CONV[1:])):
+        build.dropped_activations[id(site.reference)] = op.activation
         config = {**op.get_config(), "activation": None}
         config = {k: v for k, v in config.items() if not k.startswith("lora")}
         linear = site.with_op(type(op).from_config(config))
@@ -146,7 +252,7 @@ def _last_activation(site: Site) -> list[Value]:
         return find(linear)(linear)
     if site.value.inner != tuple(site.reference.shape[1:]) or len(site.values) > 1:
         raise site.refuse("is not linear and changes the shape", "pooling='window'")
-    build.tails[id(site.reference)] = op
+    build.dropped_activations[id(site.reference)] = op
     return [Value(site.reference, site.value.tensor, site.value.layout)]
 
 
@@ -157,7 +263,7 @@ def _finished(value: Value, build: Builder):
         return value.tensor
     if sum(d > 1 for d in value.inner) > 1:
         build.notes.append(f"an output of shape {value.inner} is flattened along the channels.")
-    if not build.first(build.images[0]):
+    if not build.axes[id(build.images[0])].channels_first:
         return value.tensor
     rank = len(value.tensor.shape) - 2
     return layers.Permute((rank + 1, *range(1, rank + 1)))(value.tensor)

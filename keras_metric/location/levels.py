@@ -8,8 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_metric.arguments import number, whole
-from keras_metric.convert import Geometry
-from keras_metric.convert.apply.detections import detections, suppress
+from keras_metric.convert import Geometry, detections, suppress
 
 
 class Location(NamedTuple):
@@ -44,11 +43,11 @@ class Level:
     ratio: tuple[float, float]
 
     def scene_box(self, box) -> tuple[float, float, float, float]:
-        """`(top, left, bottom, right)` here -> `(left, top, right, bottom)` in the scene, cut."""
-        high, wide = (r * n for r, n in zip(self.ratio, self.places.size, strict=True))
-        top, left, bottom, right = (
+        """`(left, top, right, bottom)` on the resized scene -> the same in the scene, cut to it."""
+        wide, high = (r * n for r, n in zip(self.ratio[::-1], self.places.size[::-1], strict=True))
+        left, top, right, bottom = (
             float(min(max(x * r, 0), most))
-            for x, r, most in zip(box, self.ratio * 2, (high, wide) * 2, strict=True)
+            for x, r, most in zip(box, self.ratio[::-1] * 2, (wide, high) * 2, strict=True)
         )
         return left, top, right, bottom
 

@@ -24,7 +24,7 @@ def boxes(
 
     Args:
         image: `(H, W, 3)`, `(H, W, 1)` or `(H, W)`; integers 0 to 255, or floats.
-        boxes: `(top, left, bottom, right)` in pixels, ends excluded.
+        boxes: `(left, top, right, bottom)` in pixels, right and bottom excluded.
         labels: a class for each box, which gives its colour.
         captions: a text for each box, written above it; left out where it is much wider than it.
 
@@ -35,7 +35,7 @@ def boxes(
     given = [x for x in (labels, captions) if x is not None]
     if corners.shape[1] != 4 or any(len(x) != len(corners) for x in given):
         raise ValueError(
-            "The boxes cannot be drawn. Expected (top, left, bottom, right) for each, and as many "
+            "The boxes cannot be drawn. Expected (left, top, right, bottom) for each, and as many "
             f"labels and captions. Received: boxes {np.shape(boxes)}, {[len(x) for x in given]}."
         )
     picture = pillow().fromarray(np.round(255 * rgb(image)).astype("uint8"))
@@ -56,7 +56,7 @@ class _Pen:
         self.font = ImageFont.load_default(8 + 3 * width)
 
     def frame(self, box, colour: str, caption: str) -> None:
-        top, left, bottom, right = (round(float(x)) for x in box)
+        left, top, right, bottom = (round(float(x)) for x in box)
         ends = (left, top, max(right - 1, left), max(bottom - 1, top))
         self.draw.rectangle(ends, outline=colour, width=self.width)
         *_, wide, high = self.draw.textbbox((0, 0), caption, font=self.font)

@@ -10,9 +10,9 @@ def test_a_frame_is_the_border_of_its_box():
     black = np.zeros((40, 50, 3), np.uint8)
     drawn = plots.boxes(black, [(10, 5, 30, 25)])
     lit = np.argwhere(drawn.any(-1))
-    assert lit.min(0).tolist() == [10, 5]
-    assert (lit.max(0) + 1).tolist() == [30, 25]
-    assert not drawn[11:29, 6:24].any()
+    assert lit.min(0).tolist() == [5, 10]
+    assert (lit.max(0) + 1).tolist() == [25, 30]
+    assert not drawn[6:24, 11:29].any()
     assert not black.any()
 
 
@@ -28,11 +28,11 @@ def test_labels_have_colours_and_the_first_box_lies_on_top():
 
 def test_captions_are_written_where_they_fit():
     black = np.zeros((80, 120, 1), np.uint8)
-    plain = plots.boxes(black, [(30, 20, 70, 100)])
-    written = plots.boxes(black, [(30, 20, 70, 100)], captions=["7 0.99"])
+    plain = plots.boxes(black, [(20, 30, 100, 70)])
+    written = plots.boxes(black, [(20, 30, 100, 70)], captions=["7 0.99"])
     assert written[:30].any()
     assert not plain[:30].any()
-    narrow = [(30, 20, 70, 24)]
+    narrow = [(20, 30, 24, 70)]
     np.testing.assert_array_equal(
         plots.boxes(black, narrow, captions=["7 0.99"]), plots.boxes(black, narrow)
     )

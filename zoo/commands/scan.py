@@ -99,7 +99,7 @@ def run(options: Namespace) -> Answer:
             write_json(target.with_suffix(".json"), seen.content())
         return pictures.picture(pixels, seen), {"told": str(seen), **seen.content()}
 
-    made_of = ingredients(pictures.fcn, options, ("model", "path", "out", "memory"))
+    made_of = ingredients(pictures.fcn, options, ("model", "path", "out", "memory")) + " xyxy"
     pairs = zip(images, places, strict=True)
     found, skipped = drawn(pairs, pictures.read, draw, made_of, beside)
     return _answer(found, skipped, beside)

@@ -67,7 +67,7 @@ def boxes_of(maps: np.ndarray, places: convert.Geometry, choice: Choice) -> list
         best = np.where(scores == scores.max(-1, keepdims=True), scores, 0)
         mine = convert.detections(best, places, threshold=LEAST, overlap=choice.overlap)
         boxes = np.array([one.box for one in mine]).reshape(-1, 4)
-        middle = (boxes[:, 1::-1] + boxes[:, :1:-1]) / 2
+        middle = (boxes[:, :2] + boxes[:, 2:]) / 2
         boxes = np.concatenate([middle - choice.side / 2, middle + choice.side / 2], axis=1)
         kept = suppress(boxes, choice.overlap)
         labels = np.array([one.label for one in mine], int)[kept]

@@ -177,13 +177,13 @@ class Found:
 
 
 def _corners(one: convert.Detection) -> str:
-    top, left, bottom, right = (f"{x:g}" for x in one.box)
-    return f"top {top} left {left} bottom {bottom} right {right}"
+    left, top, right, bottom = (f"{x:g}" for x in one.box)
+    return f"left {left} top {top} right {right} bottom {bottom}"
 
 
 def _cut(one: convert.Detection, size) -> convert.Detection:
-    """The part of a box that lies on the image."""
-    ends = (*size, *size)
+    """The part of a box that lies on an image of `size` (height, width)."""
+    ends = (*size[::-1], *size[::-1])
     box = tuple(float(np.clip(x, 0, n)) for x, n in zip(one.box, ends, strict=True))
     return convert.Detection(box, one.score, one.label)
 

@@ -10,7 +10,7 @@ from keras_metric.convert.geometry.geometry import Geometry
 
 @dataclass(frozen=True)
 class Detection:
-    """`box` is `(top, left, bottom, right)` in pixels, ends excluded."""
+    """`box` is `(left, top, right, bottom)` in pixels, right and bottom excluded."""
 
     box: tuple[float, float, float, float]
     score: float
@@ -27,7 +27,7 @@ def detections(
     labels: list[int] | None = None,
     limit: int = 1000,
 ) -> list[Detection]:
-    """The windows that a score map finds, best first.
+    """The windows that a score map finds, best first, as `(left, top, right, bottom)` boxes.
 
     A cell counts if its score reaches `threshold` and, with `peaks`, no neighbour of the eight has
     a higher one for the same label. Of boxes of one label that overlap by more than `overlap`
@@ -51,8 +51,8 @@ def detections(
     chosen = list(range(scores.shape[-1])) if labels is None else list(labels)
     if not all(0 <= label < scores.shape[-1] for label in chosen):
         raise ValueError(
-            f"labels are no channels of scores. Expected numbers from 0 to {scores.shape[-1] - 1}. "
-            f"Received: {chosen}."
+            "labels are not channels of scores. Expected numbers from 0 to "
+            f"{scores.shape[-1] - 1}. Received: {chosen}."
         )
     boxes = geometry.window_boxes(*scores.shape[:2])
     found: list[Detection] = []

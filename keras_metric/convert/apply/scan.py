@@ -12,8 +12,8 @@ from keras import tree
 
 from keras_metric.convert.apply.tiles import Axis, disagreement, side_for, tile_size
 from keras_metric.convert.errors import ConversionError
-from keras_metric.convert.geometry.receptive_field import Walk, channels_first
 from keras_metric.convert.geometry.geometry import Geometry, geometry, window_of
+from keras_metric.convert.geometry.walk import Walk, channels_first, size_of
 from keras_metric.convert.verify import equality
 
 
@@ -105,22 +105,21 @@ def _checked(fcn: keras.Model, image, window) -> tuple[int, ...]:
             f"Scanning takes networks of one image. Expected 1 input. Received: {len(inputs)}."
         )
     shape, wanted = tuple(image.shape), tuple(inputs[0].shape[1:])
-    if wanted.count(None) != len(wanted) - 1:
+    if wanted.count(None) < max(len(wanted) - 1, 1):
         raise ValueError(
             "The network has no free size. Expected the result of to_fully_convolutional. "
             f"Received: input shape {wanted}."
         )
     if getattr(image.dtype, "kind", "f") not in "biuf":
         raise ValueError(f"The image is no numbers. Expected pixels. Received: {image.dtype}.")
-    first = channels_first(fcn)
-    channels = 0 if first else -1
-    if len(shape) != len(wanted) or shape[channels] != wanted[channels]:
+    fits = len(shape) == len(wanted)
+    if not fits or any(d not in (None, n) for n, d in zip(shape, wanted, strict=True)):
         named = tuple("any" if d is None else d for d in wanted)
         raise ValueError(
             f"The image does not fit the network. Expected shape {named}, without a batch axis. "
             f"Received: {shape}."
         )
-    size = shape[1:] if first else shape[:-1]
+    size = size_of(fcn, shape)
     least = window_of(fcn, window)
     if any(n < w for n, w in zip(size, least, strict=True)):
         raise ValueError(
@@ -162,7 +161,7 @@ def _is_side(n) -> bool:
 
 def _check_local(walk: Walk, axes: list[Axis], otherwise: str) -> None:
     if any(math.isinf(axis.field) for axis in axes):
-        names = [fault.layer for fault in walk.faults if fault.kind == "whole image"]
+        names = [one.layer for one in walk.inexact_layers if one.kind == "whole image"]
         raise ConversionError(
             "The image cannot be cut into tiles: every cell reads all of it. Expected layers that "
             f"look at a part of the image, or {otherwise}. Received: {', '.join(names)}."

@@ -16,8 +16,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_metric.convert.geometry.receptive_field import channels_first, follow
 from keras_metric.convert.geometry.geometry import training_size
+from keras_metric.convert.geometry.walk import channels_first, receptive_fields
 from keras_metric.convert.rules.aligned import AddAligned, CropToImage, Stretch
 
 
@@ -71,7 +71,9 @@ def upsample(
     taps = keras.Model(
         trunk.inputs[0], [trunk.get_layer(n).output for n in (features, *skips)], name="trunk"
     )
-    places = [_centred(field) for field in follow(taps, training_size(fcn), gates=False)[0]]
+    places = [
+        _centred(field) for field in receptive_fields(taps, training_size(fcn), gates=False)[0]
+    ]
     image = keras.Input((None, None, fcn.inputs[0].shape[-1]), name="image")
     pad = [math.ceil(c) + int(s) for c, s in zip(*places[0], strict=True)]
     maps = taps(layers.ZeroPadding2D([(p, p) for p in pad], name="cover_the_border")(image))

@@ -1,22 +1,25 @@
-"""Where the cells of a converted network lie on the image, and what they saw of it."""
+"""Where the cells of a converted network lie on the image, and their receptive fields."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import keras
 import numpy as np
 from keras import tree
 
 from keras_metric.arguments import whole
-from keras_metric.convert.geometry import size_record
-from keras_metric.convert.geometry.receptive_field import follow
+from keras_metric.convert.geometry.walk import free_sides, receptive_fields
+from keras_metric.convert.graph.site import read_training_size
 
 Box = tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Pixels per axis, height first. Boxes are `(top, left, bottom, right)`, ends excluded.
+    """Where the cells of a map lie on the image.
+
+    Sizes and cells are given per axis, height first: `(height, width)`, `(row, column)`. Boxes are
+    `(left, top, right, bottom)` in pixels, right and bottom excluded; of a signal `(start, end)`.
 
     Attributes:
         window: the training size; a cell stands for the model on this much image.
@@ -24,11 +27,14 @@ class Geometry:
         start: first pixel of the window of cell (0, 0); negative or positive where 'same' padding
             falls differently at `size` than at the training size. In the reading `pooling="map"`
             a cell is one position, and its window lies around the middle of what that has read.
-        receptive_field: pixels a cell really reads; more than the window with 'same' padding,
-            infinite where a layer looks at the whole image.
+        receptive_field: pixels a cell reads; more than the window with 'same' padding, infinite
+            where a layer reads the whole image. Upsampling layers make it differ from cell to
+            cell: then the smallest that holds all of them.
         offset: first pixel of the receptive field of cell (0, 0).
         size_step: sizes `window + k * size_step` keep the phase of strided 'same' layers.
         size: the image size these numbers hold for.
+        read: per axis, the first pixel that each cell of an image of `size` reads, and the one
+            after the last.
     """
 
     window: tuple[int, ...]
@@ -38,6 +44,7 @@ class Geometry:
     offset: tuple[float, ...]
     size_step: tuple[int, ...]
     size: tuple[int, ...]
+    read: tuple[tuple[np.ndarray, np.ndarray], ...] = field(default=(), repr=False, compare=False)
 
     def __str__(self) -> str:
         lines = [
@@ -56,25 +63,38 @@ class Geometry:
         return f"({', '.join(f'{n:g}' for n in self.offset)})"
 
     def window_box(self, *cell: int) -> Box:
-        """The part of the image whose classification a cell is."""
+        """`(left, top, right, bottom)` of the part of the image whose classification a cell is.
+
+        For cell `(row, column)`. It may start between two pixels, where upsampling makes cells
+        closer than pixels, and leave the image.
+        """
         first = [a + i * s for a, i, s in zip(self.start, cell, self.stride, strict=True)]
-        return _box(first, self.window)
+        return _box(first, [a + n for a, n in zip(first, self.window, strict=True)])
 
     def receptive_box(self, *cell: int) -> Box:
-        """The part of the image that a cell has read, cut off at the border of the image."""
-        first = [a + i * s for a, i, s in zip(self.offset, cell, self.stride, strict=True)]
-        last = [
-            n if math.isinf(r) else min(a + r, n)
-            for a, r, n in zip(first, self.receptive_field, self.size, strict=True)
-        ]
-        first = [max(a, 0) for a in first]
-        return (*map(math.floor, first), *map(math.ceil, last))
+        """`(left, top, right, bottom)` of the smallest box with all pixels that change a cell.
+
+        For cell `(row, column)` of an image of `size`.
+        """
+        sides = [self._reads(axis, i) for axis, i in enumerate(cell)]
+        return _box([first for first, _ in sides], [last for _, last in sides])
+
+    def _reads(self, axis: int, i: int) -> tuple[int, int]:
+        """First pixel and end; beyond the cells of the image, what a cell there would read."""
+        if self.read and 0 <= i < len(self.read[axis][0]):
+            first, last = (int(ends[i]) for ends in self.read[axis])
+            if first < last:
+                return first, last
+        start, n = self.offset[axis] + i * self.stride[axis], self.size[axis]
+        end = min(start + self.receptive_field[axis], n)
+        return (0, n) if math.isinf(end - start) else (max(math.floor(start), 0), math.ceil(end))
 
     def window_boxes(self, *cells: int) -> np.ndarray:
-        """The boxes of a whole map, `(rows, columns, 4)`."""
+        """`(rows, columns, 4)`: the window box `(left, top, right, bottom)` of every cell."""
         grid = np.stack(np.meshgrid(*map(np.arange, cells), indexing="ij"), axis=-1)
         first = np.asarray(self.start) + grid * np.asarray(self.stride)
-        return np.concatenate([first, first + np.asarray(self.window)], axis=-1)
+        last = first + np.asarray(self.window)
+        return np.concatenate([first[..., ::-1], last[..., ::-1]], axis=-1)
 
     def keeps_phase(self, *size: int) -> bool:
         """Whether cells of an image of `size` lie as at the training size."""
@@ -99,8 +119,8 @@ def geometry(
 ) -> Geometry:
     """The geometry of the cells of a fully convolutional network.
 
-    A chain of layers of kernel k, stride s, dilation d and p zeros before the map takes the box
-    of a cell `(size, stride, offset)` to
+    A layer of kernel k, stride s, dilation d and p zeros before the map takes the receptive field
+    `(size, stride, offset)` of a position to
 
         (size + (k - 1) d stride,  stride * s,  offset - p * stride)
 
@@ -119,27 +139,27 @@ def geometry(
     """
     window = window_of(fcn, window)
     size = window if size is None else tuple(size)
-    if len({len(window), len(size), len(_image(fcn).shape) - 2}) > 1 or not 0 <= output < len(
+    if len({len(window), len(size), free_sides(_image(fcn))}) > 1 or not 0 <= output < len(
         fcn.outputs
     ):
         raise ValueError(
             "There is no such map. Expected a window and a size of "
-            f"{len(_image(fcn).shape) - 2} sides, and an output from 0 to {len(fcn.outputs) - 1}. "
+            f"{free_sides(_image(fcn))} sides, and an output from 0 to {len(fcn.outputs) - 1}. "
             f"Received: window {window}, size {size}, output {output}."
         )
-    remembered = size_record.read(fcn)
-    at_window, faults = follow(fcn, window)
-    fields = follow(fcn, size)[0][output] if size != window else at_window[output]
+    remembered = read_training_size(fcn)
+    at_window, inexact = receptive_fields(fcn, window)
+    fields = receptive_fields(fcn, size)[0][output] if size != window else at_window[output]
     if fields is None:
         raise ValueError(
             f"Output {output} has no positions. Expected an output that is a map over the image. "
             f"Received: shape {tuple(fcn.outputs[output].shape)}."
         )
     if remembered and remembered.pooling == "map":
-        start = _around(follow(fcn, size, gates=False)[0][output], window)
+        start = _around(receptive_fields(fcn, size, gates=False)[0][output], window)
     else:
         start = _moved(fields, at_window[output])
-    phased = any(fault.kind == "phase" for fault in faults)
+    phased = any(layer.kind == "phase" for layer in inexact)
     strides = tuple(_plain(f.stride) for f in fields)
     finer = remembered.densify if remembered else 1
     return Geometry(
@@ -150,12 +170,13 @@ def geometry(
         offset=tuple(_plain(f.offset) for f in fields),
         size_step=tuple(max(1, math.ceil(s)) * finer if phased else 1 for s in strides),
         size=size,
+        read=tuple((f.first, f.last) for f in fields),
     )
 
 
 def window_of(fcn: keras.Model, window=None) -> tuple[int, ...]:
     """`window` as integers, one a side of the image; the training size when left out."""
-    sides = len(_image(fcn).shape) - 2
+    sides = free_sides(_image(fcn))
     if window is None:
         return training_size(fcn)
     if isinstance(window, str) or len(window) != sides:
@@ -168,7 +189,7 @@ def window_of(fcn: keras.Model, window=None) -> tuple[int, ...]:
 
 def training_size(fcn: keras.Model) -> tuple[int, ...]:
     """What a converted network was trained on; for any other, the smallest image with a cell."""
-    remembered = size_record.read(fcn)
+    remembered = read_training_size(fcn)
     return remembered.window if remembered else smallest_size(fcn)
 
 
@@ -188,7 +209,7 @@ def _around(fields, window) -> tuple[float, ...]:
 
 def smallest_size(fcn: keras.Model, limit: int = 4096) -> tuple[int, ...]:
     """The smallest image for which every output has at least one cell: bisection, axis by axis."""
-    size = [limit] * (len(_image(fcn).shape) - 2)
+    size = [limit] * (free_sides(_image(fcn)))
     if not _has_cells(fcn, size):
         raise ValueError(
             f"No image up to {limit} pixels gives a cell. Expected window=(height, width), the "
@@ -223,8 +244,9 @@ def _image(fcn: keras.Model):
     if found is None:
         shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
         raise ValueError(
-            "There are no cells to speak of. Expected a Keras model of images, such as the result "
-            f"of to_fully_convolutional. Received: {f'inputs {shapes}' if shapes else repr(fcn)}."
+            "The model has no map over an image. Expected a Keras model of images, such as the "
+            "result of to_fully_convolutional. Received: "
+            f"{f'inputs {shapes}' if shapes else repr(fcn)}."
         )
     return found
 
@@ -240,6 +262,6 @@ def _plain(x) -> float:
     return int(x) if x == int(x) else float(x)
 
 
-def _box(first, size) -> Box:
-    whole = [*first, *(a + n for a, n in zip(first, size, strict=True))]
-    return tuple(_plain(x) for x in whole)
+def _box(first, last) -> Box:
+    """Of pixels per axis, height first: `(left, top, right, bottom)`."""
+    return tuple(_plain(x) for x in (*reversed(first), *reversed(last)))

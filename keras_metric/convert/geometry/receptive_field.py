@@ -1,227 +1,162 @@
-"""What every map of a network has read of the image, and the layers that blur the answer."""
+"""The receptive field of every position of every map, followed layer by layer along each axis.
+
+A layer whose position i reads the positions t_0(i), t_1(i), ... of the map before it, which lie
+`step` apart for neighbouring i, takes the receptive field [offset + i stride, ... + size) to
+
+    stride' = step stride
+    offset' = offset + stride min over i, k of (t_k(i) - step i)
+    size'   = size + stride (max - min over i, k of (t_k(i) - step i))
+
+so a kernel of k positions, dilation d, stride s and p zeros in front gives size + (k - 1) d stride,
+s stride and offset - p stride. Besides this box of one size for all positions, the pixels that each
+position of an image of known size really reads are kept: `first` and `last`.
+"""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from fractions import Fraction
 
-import keras
-from keras import layers, tree
+import numpy as np
 
 from keras_metric.convert.errors import ConversionError
-from keras_metric.convert.geometry.field import WHOLE, Field, between, each, finer, sliced, union
-from keras_metric.convert.graph import analysis, probes
-from keras_metric.convert.graph.layout import Grid, Plain, Value
-from keras_metric.convert.graph.trace import Graph, Step, trace
-from keras_metric.convert.rules import patches, trunk, zeros
-from keras_metric.convert.rules.aligned import AddAligned, CropToImage, Stretch
+
+FAR = 2**40  # a pixel that no image has
+_AROUND = {"nearest": 0, "bilinear": 1, "bicubic": 2, "lanczos3": 3, "lanczos5": 5}
 
 
-@dataclass(frozen=True)
-class Fault:
-    """A layer for which a cell of a large image differs from the model on the cell's window."""
+@dataclass(frozen=True, eq=False)
+class ReceptiveField:
+    """Of all positions of one axis of a map; position i reads pixels `first[i]` to `last[i]` - 1.
 
-    layer: str
-    kind: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.layer}: {self.reason}"
-
-
-REASONS = {
-    "border": "fills the border with zeros ('same' padding); inside a larger image the neighbours "
-    "of a window are real pixels. Train with padding='valid' for exact windows",
-    "phase": "has stride and 'same' padding: it fills the border with zeros, on which side depends "
-    "on the image size. Use sizes that keep the phase (Geometry.keeps_phase), or train with "
-    "padding='valid' for exact windows",
-    "whole image": "looks at the whole image (squeeze-excite, global pooling or normalization); a "
-    "window alone gives it other values. Crop windows, or train without it",
-}
-_ALIKE = (*trunk.POINTWISE, layers.BatchNormalization, layers.Dense, AddAligned, CropToImage)
-
-
-def follow(fcn: keras.Model, size: tuple[int, ...], *, gates: bool = True):
-    """The fields of every output of `fcn` for images of `size`, and the faults on the way.
-
-    `gates=False` leaves out what reaches a map only through a pooled vector (squeeze-excite).
+    A position that reads no pixel, but zeros of a border alone, has `first` above `last`.
     """
-    walk = Walk(fcn, size, gates=gates)
-    return walk.outputs(), walk.faults
 
+    size: Fraction | float
+    stride: Fraction
+    offset: Fraction | float
+    first: np.ndarray
+    last: np.ndarray
 
-def channels_first(fcn: keras.Model) -> bool:
-    """Whether the free sizes of the image input come after its channels."""
-    image = next(x for x in fcn.inputs if len(x.shape) > 2)
-    return image.shape[1] is not None and None in image.shape[2:]
+    @classmethod
+    def of_pixels(cls, count: int) -> "ReceptiveField":
+        one, pixels = Fraction(1), np.arange(count)
+        return cls(one, one, Fraction(0), pixels, pixels + 1)
 
+    def through(self, taps: np.ndarray, step, count: int, read=True) -> "ReceptiveField":
+        """After a layer of `count` positions: position i reads the positions `taps[:, i]`.
 
-def _sized(fcn: keras.Model, size) -> keras.Model:
-    """The same network on inputs of a fixed size."""
-
-    def fixed(x):
-        rest = iter(size)
-        shape = tuple(next(rest) if d is None else d for d in x.shape[1:])
-        return keras.Input(shape, dtype=x.dtype, name=x.name)
-
-    inputs = tree.map_structure(fixed, fcn._inputs_struct)
-    try:
-        return keras.Model(inputs, fcn(inputs))
-    except Exception as error:  # every layer has its own way to refuse a shape
-        raise ConversionError(
-            f"{fcn.name!r} does not run on images of {' x '.join(map(str, size))} pixels. Expected "
-            "the training size or more, and for a network whose notes say so in steps of its "
-            f"stride. Received: {' '.join(str(error).split())[:200]}"
-        ) from error
-
-
-class Walk:
-    """One pass over the layers of `fcn` at an image size: the field of each map, the faults."""
-
-    def __init__(self, fcn: keras.Model, size: tuple[int, ...], *, gates: bool = True):
-        first = channels_first(fcn)
-        self.gates = gates
-        self.graph: Graph = trace(_sized(fcn, size))
-        self.first: dict[int, bool] = {}
-        self.faults: list[Fault] = []
-        self.fields: dict[int, tuple[Field, ...]] = {}
-        self.whole: set[int] = set()
-        for x in tree.flatten(self.graph.inputs):
-            if len(x.shape) > 2:
-                self.fields[id(x)] = (Field(),) * (len(x.shape) - 2)
-                self.first[id(x)] = first
-        for step in self.graph.steps:
-            self._follow(step)
-
-    def outputs(self) -> list[tuple[Field, ...] | None]:
-        return [self.fields.get(id(x)) for x in tree.flatten(self.graph.outputs)]
-
-    def cells(self, output: int) -> tuple[int, ...]:
-        """Positions of an output."""
-        x = tree.flatten(self.graph.outputs)[output]
-        return tuple(x.shape[2:] if self.first[id(x)] else x.shape[1:-1])
-
-    def steps(self) -> tuple[int, ...]:
-        """Pixels by which an image may move so that every map moves by whole positions."""
-        strides = zip(*([f.stride for f in fields] for fields in self.fields.values()), strict=True)
-        return tuple(math.lcm(*(s.numerator for s in axis)) for axis in strides)
-
-    def bytes(self) -> int:
-        """What all maps of one image take together, in float32."""
-        shapes = [x.shape[1:] for step in self.graph.steps for x in step.outputs]
-        return 4 * sum(math.prod(d or 1 for d in shape) for shape in shapes)
-
-    def _follow(self, step: Step) -> None:
-        maps = [x for x in step.tensors if id(x) in self.fields]
-        if isinstance(step.op, patches.BatchToCells):
-            maps = maps[-1:]
-        if isinstance(step.op, patches.CellsToBatch):
-            return
-        looks_around = any(id(x) in self.whole for x in step.tensors)
-        if not maps:
-            self.whole.update(id(x) for x in step.outputs if looks_around)
-            return
-        if self._pools_all(step, maps[0]):
-            self._blame(step, "whole image")
-            self.whole.update(id(x) for x in step.outputs)
-            return
-        fields = self._merge(step, maps)
-        fields = self._through(step, maps[0], fields)
-        if looks_around and self.gates:
-            fields = tuple(replace(WHOLE, stride=f.stride) for f in fields)
-        first = self._format_after(step, maps[0])
-        for x in step.outputs:
-            self.fields[id(x)], self.first[id(x)] = fields, first
-
-    def _format_after(self, step: Step, x) -> bool:
-        first = self.first[id(x)]
-        if not isinstance(step.op, layers.Permute):
-            return first
-        return step.op.dims[-1] != 1 if first else step.op.dims[0] == len(step.op.dims)
-
-    def _pools_all(self, step: Step, x) -> bool:
-        reduces = type(step.op).__name__ in analysis.REDUCTIONS and len(step.tensors) == 1
-        if not reduces:
-            return isinstance(step.op, analysis.GLOBAL_POOLS)
-        axes = step.op.axis
-        channel = {1 if self.first[id(x)] else len(x.shape) - 1}
-        return axes is None or not {a % len(x.shape) for a in axes} <= channel
-
-    def _merge(self, step: Step, maps) -> tuple[Field, ...]:
-        fields = [self.fields[id(x)] for x in maps]
-        if isinstance(step.op, (AddAligned, CropToImage)):
-            fields = [
-                tuple(f.through(0, 1, -n) for f, n in zip(map_fields, start, strict=True))
-                for map_fields, start in zip(fields, step.op.starts, strict=False)
-            ]
-        merged = fields[0]
-        for other in fields[1:]:
-            merged = tuple(union(step.op.name, a, b) for a, b in zip(merged, other, strict=True))
-        return merged
-
-    def _through(self, step: Step, x, fields) -> tuple[Field, ...]:
-        op, rank = step.op, len(fields)
-        sizes = x.shape[2:] if self.first[id(x)] else x.shape[1:-1]
-        if isinstance(op, (*trunk.CONVOLUTIONS, *trunk.AVERAGE_POOLS, *trunk.MAX_POOLS)):
-            return self._kernel(step, fields, sizes)
-        if isinstance(op, patches.WindowPatches):
-            reach = [(k - 1) * r for k, r in zip(op.size, op.rate, strict=True)]
-            return tuple(f.through(n, 1, 0) for f, n in zip(fields, reach, strict=True))
-        if isinstance(op, (*trunk.PADDINGS, *trunk.CROPPINGS)):
-            return self._border(step, fields)
-        if isinstance(op, (*analysis.TRANSPOSED, *analysis.UPSAMPLING)):
-            return finer(op, fields)
-        if isinstance(op, Stretch):
-            return tuple(between(f, n) for f, n in zip(fields, op.factors, strict=True))
-        if type(op).__name__ == "GetItem":
-            key = step.args[1] if len(step.args) > 1 else step.kwargs["key"]
-            return sliced(key, fields, self.first[id(x)])
-        if not isinstance(op, _ALIKE) and not self._alike(step, rank):
-            self._blame(step, "whole image")
-            return tuple(replace(WHOLE, stride=f.stride) for f in fields)
-        return fields
-
-    def _kernel(self, step: Step, fields, sizes) -> tuple[Field, ...]:
-        op, after = step.op, []
-        kernel = each(getattr(op, "kernel_size", None) or op.pool_size, len(fields))
-        dilation = each(getattr(op, "dilation_rate", 1), len(fields))
-        strides = analysis.step_stride(op, len(fields))
-        for f, k, d, s, n in zip(fields, kernel, dilation, strides, sizes, strict=True):
-            reach, before = (k - 1) * d, 0
-            if op.padding == "same":
-                before = zeros.in_front(n, reach, s)
-                if reach > 0 or (s > 1 and n % s):
-                    self._blame(step, "phase" if s > 1 else "border")
-            elif op.padding == "causal":
-                before = reach
-                self._blame(step, "border")
-            after.append(f.through(reach, s, before))
-        return tuple(after)
-
-    def _border(self, step: Step, fields) -> tuple[Field, ...]:
-        adds = isinstance(step.op, trunk.PADDINGS)
-        border = step.op.padding if adds else step.op.cropping
-        border = (border,) if isinstance(border[0], int) else border
-        if adds and any(map(any, border)):
-            self._blame(step, "border")
-        sign = 1 if adds else -1
-        return tuple(f.through(0, 1, sign * a) for f, (a, _) in zip(fields, border, strict=True))
-
-    def _alike(self, step: Step, rank: int) -> bool:
-        values = {}
-        for x in step.tensors:
-            layout = Plain()
-            if id(x) in self.fields:
-                shape, first = tuple(x.shape[1:]), self.first[id(x)]
-                size, channels = (shape[1:], shape[0]) if first else (shape[:-1], shape[-1])
-                layout = Grid(size, channels, first, (1,) * rank)
-            values[id(x)] = Value(x, None, layout)
-        args, kwargs = tree.map_structure(lambda a: values.get(id(a), a), (step.args, step.kwargs))
-        if type(step.op).__name__ in ("Permute", "Transpose", "ZerosLike"):
-            return True
-        return probes.treats_positions_alike(
-            replace(step, args=args, kwargs=kwargs), list(values.values())
+        `taps` are `(K, I)` with I at least `count` and one period of the layer; `read` is False
+        where there is no such tap.
+        """
+        step, read = Fraction(step), np.broadcast_to(read, taps.shape)
+        moved = (taps * step.denominator - np.arange(taps.shape[1]) * step.numerator)[read]
+        low, high = (Fraction(int(n), step.denominator) for n in (moved.min(), moved.max()))
+        taps, read = taps[:, :count], read[:, :count]
+        inside = read & (taps >= 0) & (taps < len(self.first))
+        at = np.where(inside, taps, 0)
+        return ReceptiveField(
+            self.size + (high - low) * self.stride,
+            self.stride * step,
+            self.offset + low * self.stride,
+            np.where(inside, self.first[at], FAR).min(axis=0),
+            np.where(inside, self.last[at], -FAR).max(axis=0),
         )
 
-    def _blame(self, step: Step, kind: str) -> None:
-        fault = Fault(step.op.name, kind, REASONS[kind])
-        if fault not in self.faults:
-            self.faults.append(fault)
+    def whole(self, pixels: int) -> "ReceptiveField":
+        """The same positions, each of which reads the whole image."""
+        first, last = np.zeros_like(self.first), np.full_like(self.last, pixels)
+        return ReceptiveField(math.inf, self.stride, -math.inf, first, last)
+
+
+def union(layer: str, a: ReceptiveField, b: ReceptiveField) -> ReceptiveField:
+    """Of the sum of two maps."""
+    if a.stride != b.stride:
+        raise ConversionError(
+            f"Layer {layer!r} joins maps whose positions lie {a.stride} and {b.stride} "
+            "pixels apart. Expected one stride. Received: two, so no single box describes a cell."
+        )
+    start, end = min(a.offset, b.offset), max(a.offset + a.size, b.offset + b.size)
+    return ReceptiveField(
+        end - start if start > -math.inf else math.inf,
+        a.stride,
+        start,
+        np.minimum(a.first, b.first),
+        np.maximum(a.last, b.last),
+    )
+
+
+def kernel_taps(count: int, kernel: int, stride: int, dilation: int, before: int) -> np.ndarray:
+    """`(kernel, count)`: the positions that a kernel reads, `before` of them before the map."""
+    first = np.arange(count) * stride - before
+    return first[None] + np.arange(kernel)[:, None] * dilation
+
+
+def transposed_taps(op, axis: int, stride: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Position o of a transposed convolution reads i where o + crop = i stride + k dilation.
+
+    `(taps, read)`, both `(kernel, count)` or one period more.
+    """
+    kernel, dilation, _, crop = _transposed(op, axis, stride)
+    o = np.arange(max(count, stride))[None] + crop - np.arange(kernel)[:, None] * dilation
+    return o // stride, o % stride == 0
+
+
+def _transposed(op, axis: int, stride: int) -> tuple[int, int, int, int]:
+    """Kernel, dilation, reach of the kernel and the positions left out in front: as Keras pads."""
+    kernel, dilation = op.kernel_size[axis], each(op.dilation_rate, axis + 1)[axis]
+    reach = (kernel - 1) * dilation
+    if op.padding != "same" or stride > reach:
+        return kernel, dilation, reach, 0
+    pad = stride + reach - 1
+    if op.output_padding is not None:
+        pad = reach + (reach + 1) % 2 - 1 + each(op.output_padding, axis + 1)[axis]
+    return kernel, dilation, reach, reach - math.ceil(pad / 2)
+
+
+def interpolation_taps(count: int, factor: int, way: str) -> np.ndarray:
+    """`(K, count)`: the positions whose mean each position of an interpolated map is."""
+    position, around = np.arange(count), _AROUND[way]
+    if not around:
+        return (position // factor)[None]
+    middle = 2 * position + 1 - factor  # in parts of a position, 2 factor to each
+    below = middle // (2 * factor)
+    if around == 1:
+        return np.stack([below, below + (middle % (2 * factor) > 0)])
+    return below[None] + np.arange(1 - around, around + 1)[:, None]
+
+
+def interpolation(op) -> str:
+    """Of an upsampling layer; ours are bilinear, as those of one axis copy."""
+    return getattr(op, "interpolation", "bilinear" if hasattr(op, "factors") else "nearest")
+
+
+def overlapping(op, axis: int, factor: int) -> bool:
+    """Whether positions of the map meet in one that is computed between them."""
+    if hasattr(op, "kernel_size"):
+        _, _, reach, crop = _transposed(op, axis, factor)
+        return reach + 1 > factor or crop > 0
+    return interpolation(op) != "nearest" and factor > 1
+
+
+def permuted(dims, fields, first: bool):
+    """Receptive fields and format after a Permute, whose `dims` count from 1."""
+    channel = 1 if first else len(dims)
+    positions = [d - (2 if first else 1) for d in dims if d != channel]
+    return tuple(fields[p] for p in positions), dims.index(channel) == 0
+
+
+def sliced(key, fields, first: bool, after) -> tuple[ReceptiveField, ...]:
+    key = key if isinstance(key, (tuple, list)) else (key,)
+    if Ellipsis in key:
+        return fields
+    spatial = list(key[2 if first else 1 :])[: len(fields)]
+    spatial += [slice(None)] * (len(fields) - len(spatial))
+    made = []
+    for f, s, n in zip(fields, spatial, after, strict=True):
+        start, _, step = s.indices(len(f.first))
+        made.append(f.through(start + np.arange(n)[None] * step, step, n))
+    return tuple(made)
+
+
+def each(given, rank: int) -> tuple[int, ...]:
+    return (given,) * rank if isinstance(given, int) else tuple(given)

@@ -7,35 +7,43 @@ Every probe runs the original layer in inference mode and leaves it unchanged.
 from collections.abc import Callable
 
 import numpy as np
-from keras import ops, tree
+from keras import ops
 
-from keras_metric.convert.graph.layout import Cells, Grid, Value
+from keras_metric.convert.graph.site import Cells, Grid, Value, run_once
 from keras_metric.convert.graph.trace import Step
 
 
 def treats_positions_alike(step: Step, values: list[Value]) -> bool:
-    """On a feature map: cropping, then the layer, is the layer, then cropping."""
+    """On a feature map: cropping, then the layer, is the layer, then cropping.
+
+    On numbers around 0 and on those of pixels, 0 to 255: some layers do nothing to the one or the
+    other.
+    """
+    try:
+        return all(_crops_alike(step, values, scale) for scale in (1, 60))
+    except Exception:  # any layer may refuse another size in its own way: then it is not alike
+        return False
+
+
+def _crops_alike(step: Step, values: list[Value], scale: float) -> bool:
     grid = next(v.layout for v in values if isinstance(v.layout, Grid))
     small, large = (3, 4, 2)[: len(grid.size)], (4, 6, 3)[: len(grid.size)]
-    images = {id(v): _noise(v, _spatial(v, large), seed) for seed, v in enumerate(values)}
+    images = {id(v): _noise(v, _spatial(v, large), seed, scale) for seed, v in enumerate(values)}
 
     def cropped(value, start):
         if not isinstance(value.layout, Grid):
             return images[id(value)]
         return _crop(images[id(value)], value.layout.axes, start, small)
 
-    try:
-        whole = run_once(step, lambda v: images[id(v)])
-        for start in ((0, 0, 0), (1, 2, 1)):
-            part = run_once(step, lambda v, start=start: cropped(v, start))
-            pairs = zip(whole, part, strict=True)
-            if not all(
-                w.ndim == len(large) + 2 and close(_crop(w, grid.axes, start, small), p)
-                for w, p in pairs
-            ):
-                return False
-    except Exception:  # any layer may refuse another size in its own way: then it is not alike
-        return False
+    whole = run_once(step, lambda v: images[id(v)])
+    for start in ((0, 0, 0), (1, 2, 1)):
+        part = run_once(step, lambda v, start=start: cropped(v, start))
+        pairs = zip(whole, part, strict=True)
+        if not all(
+            w.ndim == len(large) + 2 and close(_crop(w, grid.axes, start, small), p)
+            for w, p in pairs
+        ):
+            return False
     return True
 
 
@@ -91,18 +99,6 @@ def is_affine(step: Step, values: list[Value]) -> bool:
     return all(close(m, (a + b) / 2) for m, (a, b) in zip(middle, ends, strict=True))
 
 
-def run_once(step: Step, given: Callable) -> list[np.ndarray]:
-    """The original layer on `given(value)` in the place of each tensor, as numpy arrays."""
-    kwargs = dict(step.kwargs)
-    if "training" in kwargs:
-        kwargs["training"] = False
-    args, kwargs = tree.map_structure(
-        lambda a: ops.convert_to_tensor(given(a)) if isinstance(a, Value) else a,
-        (step.args, kwargs),
-    )
-    return [ops.convert_to_numpy(y) for y in tree.flatten(step.op(*args, **kwargs))]
-
-
 def close(a: np.ndarray, b: np.ndarray) -> bool:
     """Equal where they are finite, which is at the same places: a logarithm has no others."""
     if a.shape != b.shape:
@@ -116,8 +112,9 @@ def close(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(np.abs(a - b).max() <= (3e-2 if loose else 1e-4) * (1 + np.abs(b).max()))
 
 
-def _noise(value: Value, shape, seed) -> np.ndarray:
+def _noise(value: Value, shape, seed, scale: float = 1) -> np.ndarray:
     noise = np.random.default_rng(seed).standard_normal(shape)
+    noise = noise if scale == 1 else np.abs(noise) * scale
     kind = value.reference.dtype
     if kind == "bool":
         return noise > 0

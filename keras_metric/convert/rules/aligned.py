@@ -1,7 +1,7 @@
-"""Layers of segmentation that lay maps on one another and on the image, at any size.
+"""Layers that lay maps on one another and on the image, at any size.
 
 They are registered with Keras: a saved network loads wherever `keras_metric.convert` is imported.
-`field.py` follows what their positions have read.
+`geometry/walk.py` follows their receptive fields.
 """
 
 import keras
@@ -39,6 +39,42 @@ class AddAligned(layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "shift": self.shift}
+
+
+@keras.saving.register_keras_serializable("keras_metric")
+class AlignCells(layers.Layer):
+    """`[(B, h, w, C), ...]` -> the same maps at one stride, cropped to the smallest of them.
+
+    Of map k every `factors[k]`-th position stays: those whose windows are windows of all maps.
+    """
+
+    def __init__(self, factors, **base):
+        super().__init__(**base)
+        self.factors = tuple(map(tuple, factors))
+
+    def call(self, maps):
+        thin = [
+            x[(slice(None), *(slice(None, None, f) for f in factors))]
+            for x, factors in zip(maps, self.factors, strict=True)
+        ]
+        sizes = []
+        for axis in range(1, len(self.factors[0]) + 1):
+            size = ops.shape(thin[0])[axis]
+            for x in thin[1:]:
+                size = _smaller(size, ops.shape(x)[axis])
+            sizes.append(slice(0, size))
+        return [x[(slice(None), *sizes)] for x in thin]
+
+    def compute_output_shape(self, shapes):
+        thin = [
+            [None if n is None else -(-n // f) for n, f in zip(shape[1:-1], factors, strict=True)]
+            for shape, factors in zip(shapes, self.factors, strict=True)
+        ]
+        sizes = [None if None in axis else min(axis) for axis in zip(*thin, strict=True)]
+        return [(shape[0], *sizes, shape[-1]) for shape in shapes]
+
+    def get_config(self):
+        return {**super().get_config(), "factors": self.factors}
 
 
 def _smaller(a, b):

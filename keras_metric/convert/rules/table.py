@@ -12,7 +12,7 @@ the layout's default, registered with `@default(on=Grid)`.
 
 from collections.abc import Callable
 
-from keras_metric.convert.graph.layout import Plain
+from keras_metric.convert.graph.site import Plain
 
 RULES: dict[tuple, Callable] = {}
 DEFAULTS: dict[type, Callable] = {}

@@ -1,12 +1,52 @@
 """Rules of feature maps: what may run unchanged on an image of another size, and what may not."""
 
+import math
+
 from keras import activations, layers, ops
 
-from keras_metric.convert.graph import analysis, probes
-from keras_metric.convert.graph.layout import Grid, Plain
-from keras_metric.convert.rules import zeros
+from keras_metric.convert.graph import probes
+from keras_metric.convert.graph.site import Grid, Plain
+from keras_metric.convert.graph.trace import TRANSPOSED, UPSAMPLING, step_stride
 from keras_metric.convert.rules.table import default, rule
-from keras_metric.convert.rules.zeros import CROPPINGS, PADDINGS
+
+PADDINGS = (layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D)
+CROPPINGS = (layers.Cropping1D, layers.Cropping2D, layers.Cropping3D)
+
+
+def in_front(size: int, reach: int, stride) -> int:
+    """Zeros before a map of `size`; the first and last position of a window are `reach` apart."""
+    total = max((math.ceil(size / stride) - 1) * stride + reach + 1 - size, 0)
+    return int(total // 2)
+
+
+def zeros_around(x, grid: Grid, reach, strides, name: str):
+    """The map in its zeros, as many more as it is finer, for windows at every position of it."""
+    border = []
+    for n, r, s, rate in zip(grid.size, reach, strides, grid.rate, strict=True):
+        first = in_front(n, r, s)
+        border.append((first * rate, (r - first) * rate))
+    return _change(PADDINGS, x, grid, border, name)
+
+
+def zeros_moved(x, grid: Grid, reach, strides, name: str):
+    """What 'same' windows made at stride 1, from where those of `strides` lie; as large as it was.
+
+    Positions that come in at the end are 0: none of them is of the original map.
+    """
+    pairs = zip(grid.size, reach, strides, strict=True)
+    border = [in_front(n, r, 1) - in_front(n, r, s) for n, r, s in pairs]
+    left = _change(CROPPINGS, x, grid, [(n, 0) for n in border], f"{name}_left_out")
+    return _change(PADDINGS, left, grid, [(0, n) for n in border], name)
+
+
+def _change(kinds, x, grid: Grid, border, name: str):
+    if not any(map(any, border)):
+        return x
+    rank = len(grid.size)
+    border = border[0] if rank == 1 else tuple(border)
+    data_format = "channels_first" if grid.channels_first else "channels_last"
+    return kinds[rank - 1](border, data_format=data_format, name=name)(x)
+
 
 CONVOLUTIONS = (
     *(layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.DepthwiseConv1D),
@@ -30,7 +70,7 @@ ADAPTIVE = (
 @default(on=Plain)
 def unchanged(site):
     """No image positions are involved: a copy of the layer."""
-    return site.give(site.replay())
+    return site.wrap(site.replay())
 
 
 @default(on=Grid)
@@ -38,7 +78,7 @@ def pointwise(site):
     """Runs on any size if a probe finds that it treats every position alike."""
     on_grid = all(id(ref) in site.build.strides for ref in site.step.outputs)
     if on_grid and probes.treats_positions_alike(site.step, site.values):
-        return site.give_maps(site.replay())
+        return site.wrap_maps(site.replay())
     if not site.build.allow_global:
         raise site.refuse(
             "does not treat every position alike: it looks at the whole image, or fixes its size "
@@ -49,13 +89,13 @@ def pointwise(site):
     site.build.notes.append(f"{site.op.name!r} looks at the whole image and was kept as it is.")
     kept = site.replay()
     if all(len(ref.shape) == len(site.value.reference.shape) for ref in site.step.outputs):
-        return site.give_maps(kept)
-    return site.give(kept)
+        return site.wrap_maps(kept)
+    return site.wrap(kept)
 
 
 @rule(*POINTWISE, on=Grid)
 def same_everywhere(site):
-    return site.give_maps(site.replay())
+    return site.wrap_maps(site.replay())
 
 
 @rule(layers.BatchNormalization, on=Grid)
@@ -64,7 +104,7 @@ def batch_norm(site):
     channel_axis = 1 if grid.channels_first else len(grid.size) + 1
     if site.op.axis % (len(grid.size) + 2) != channel_axis:
         return pointwise(site)
-    return site.give_maps(site.replay())
+    return site.wrap_maps(site.replay())
 
 
 @rule(*CONVOLUTIONS, on=Grid)
@@ -79,7 +119,7 @@ def convolution(site):
             "activation=None followed by Softmax(axis=1)",
         )
     if all(r == 1 for r in grid.rate) and not _stride_changes(site):
-        return site.give_maps(site.replay())
+        return site.wrap_maps(site.replay())
     dilation = _tuple(op.dilation_rate, grid)
     changes = {
         "strides": _new_strides(site),
@@ -88,10 +128,10 @@ def convolution(site):
     if op.padding == "same":
         reach = [(k - 1) * d for k, d in zip(op.kernel_size, dilation, strict=True)]
         name = site.build.name(f"{op.name}_zeros")
-        framed = zeros.around(site.value.tensor, grid, reach, _tuple(op.strides, grid), name)
+        framed = zeros_around(site.value.tensor, grid, reach, _tuple(op.strides, grid), name)
         site = site.map(lambda value: value.over(framed))
         changes["padding"] = "valid"
-    return site.give_maps(site.replay(**changes))
+    return site.wrap_maps(site.replay(**changes))
 
 
 @rule(*AVERAGE_POOLS, *MAX_POOLS, on=Grid)
@@ -100,14 +140,14 @@ def pooling(site):
     _check_format(site)
     grid, op = site.value.layout, site.op
     if all(r == 1 for r in grid.rate):
-        return site.give_maps(_finer_pool(site) if _stride_changes(site) else site.replay())
+        return site.wrap_maps(_finer_pool(site) if _stride_changes(site) else site.replay())
     if op.padding != "valid":
         raise site.refuse("cannot be dilated", "padding='valid' for densify", op.padding)
     average = isinstance(op, AVERAGE_POOLS)
     dense = slide(site.value.tensor, grid, _tuple(op.pool_size, grid), average)
     if max(_new_strides(site)) > 1:
         raise site.refuse("keeps a stride on a dilated map", "a smaller or larger densify")
-    return site.give_maps(dense)
+    return site.wrap_maps(dense)
 
 
 def _finer_pool(site):
@@ -120,7 +160,7 @@ def _finer_pool(site):
         raise site.refuse("keeps a stride with 'same' padding", "a larger densify", op.padding)
     reach = [k - 1 for k in _tuple(op.pool_size, grid)]
     name = site.build.name(f"{op.name}_zeros")
-    return zeros.moved(pooled[0], grid, reach, _tuple(op.strides, grid), name)
+    return zeros_moved(pooled[0], grid, reach, _tuple(op.strides, grid), name)
 
 
 @rule(*PADDINGS, on=Grid)
@@ -133,7 +173,7 @@ def cropping(site):
     return _resized_border(site, "cropping")
 
 
-@rule(*analysis.TRANSPOSED, *analysis.UPSAMPLING, on=Grid)
+@rule(*TRANSPOSED, *UPSAMPLING, on=Grid)
 def upsampling(site):
     """As it is; bilinear in two layers that Keras traces where the size is not known."""
     if max(site.value.layout.rate) > 1:
@@ -144,7 +184,7 @@ def upsampling(site):
             f"interpolates by {way!r}, which Keras does not trace for images of any size",
             "interpolation='nearest' or 'bilinear'",
         )
-    return bilinear(site) if way == "bilinear" else site.give_maps(site.replay())
+    return bilinear(site) if way == "bilinear" else site.wrap_maps(site.replay())
 
 
 def bilinear(site):
@@ -159,7 +199,7 @@ def bilinear(site):
         x = layers.UpSampling2D(size, name=site.build.name(f"{op.name}_repeated"), **kept)(x)
         name = site.build.name(op.name)
         x = layers.AveragePooling2D(size, strides, padding="same", name=name, **kept)(x)
-    return site.give_maps(x)
+    return site.wrap_maps(x)
 
 
 @rule(*ADAPTIVE, on=Grid)
@@ -167,7 +207,7 @@ def adaptive_pooling(site):
     """An output as large as the map changes nothing; any other size is tied to the image."""
     grid = site.value.layout
     if grid.size == tuple(site.op.output_size):
-        return site.give_maps(site.value.tensor)
+        return site.wrap_maps(site.value.tensor)
     raise site.refuse(
         "pools to a fixed number of positions, which depends on the size of the image",
         "an output size equal to the map it reads, or a global pooling layer",
@@ -196,16 +236,16 @@ def slide(x, grid: Grid, size, average: bool):
 def _resized_border(site, argument: str):
     rate = site.value.layout.rate
     if all(r == 1 for r in rate):
-        return site.give_maps(site.replay())
+        return site.wrap_maps(site.replay())
     border = getattr(site.op, argument)
     border = (border,) if isinstance(border[0], int) else border
     scaled = tuple((a * r, b * r) for (a, b), r in zip(border, rate, strict=True))
-    return site.give_maps(site.replay(**{argument: scaled[0] if len(rate) == 1 else scaled}))
+    return site.wrap_maps(site.replay(**{argument: scaled[0] if len(rate) == 1 else scaled}))
 
 
 def _new_strides(site) -> tuple[int, ...]:
     grid = site.value.layout
-    given = analysis.step_stride(site.op, len(grid.size))
+    given = step_stride(site.op, len(grid.size))
     after = site.build.rate(site.reference)
     new = [s * r / a for s, r, a in zip(given, grid.rate, after, strict=True)]
     if any(s.denominator > 1 for s in new):
@@ -214,7 +254,7 @@ def _new_strides(site) -> tuple[int, ...]:
 
 
 def _stride_changes(site) -> bool:
-    given = analysis.step_stride(site.op, len(site.value.layout.size))
+    given = step_stride(site.op, len(site.value.layout.size))
     return tuple(given) != _new_strides(site)
 
 

@@ -7,10 +7,15 @@ from itertools import product
 import keras
 import numpy as np
 
-from keras_metric.convert.convert import Conversion, rewrite
-from keras_metric.convert.geometry import size_record
-from keras_metric.convert.geometry.receptive_field import Fault, channels_first, follow
+from keras_metric.convert.convert import rewrite
 from keras_metric.convert.geometry.geometry import Geometry, geometry
+from keras_metric.convert.geometry.walk import (
+    InexactLayer,
+    channels_first,
+    receptive_fields,
+    size_of,
+)
+from keras_metric.convert.graph.site import Conversion, read_training_size
 from keras_metric.convert.verify import equality
 
 
@@ -23,7 +28,7 @@ class Report:
         on_windows: largest difference between a cell and the model on that cell's window.
         on_windows_mean: the mean of those differences.
         agreement: share of the cells whose largest output is that of the model on the window.
-        faults: the layers that make windows differ, with the reason.
+        inexact_layers: the layers that can make windows differ, with the reason.
         tolerance: what counts as equal.
         cells: the number of cells compared.
     """
@@ -32,7 +37,7 @@ class Report:
     on_windows: float
     on_windows_mean: float
     agreement: float
-    faults: tuple[Fault, ...]
+    inexact_layers: tuple[InexactLayer, ...]
     tolerance: float
     cells: int
     pooling: str
@@ -44,8 +49,11 @@ class Report:
 
     @property
     def exact(self) -> bool:
-        """(b) Each cell of a larger image is the model on its window (for the first output)."""
-        return self.equal and not self.faults and self.on_windows <= self.tolerance
+        """(b) Each cell of a larger image is the model on its window, as measured (first output).
+
+        False as well where nothing was measured: no cell, or a map reading, which has no windows.
+        """
+        return self.equal and self.cells > 0 and self.on_windows <= self.tolerance
 
     def __str__(self) -> str:
         first = (
@@ -63,11 +71,17 @@ class Report:
             f"{self.on_windows:.2g}, mean {self.on_windows_mean:.2g}, same class in "
             f"{self.agreement:.1%}, {'exact' if self.exact else 'NOT exact'}",
         ]
-        if not self.faults and not self.exact:
-            lines.append("    no layer is known to cause this: please report the model.")
+        if not self.inexact_layers and not self.exact:
+            lines.append(
+                "    the cause is not a layer of the network: fcn is no conversion of this model."
+                if not self.equal
+                else "    the layer that causes this is not known."
+            )
+        if self.inexact_layers and self.exact:
+            lines.append("    on other images a layer can make a difference:")
         by_reason: dict[str, list[str]] = {}
-        for fault in self.faults:
-            by_reason.setdefault(fault.reason, []).append(fault.layer)
+        for one in self.inexact_layers:
+            by_reason.setdefault(one.reason, []).append(one.layer)
         lines += [f"    {', '.join(names)}: {why}." for why, names in by_reason.items()]
         return "\n".join(lines)
 
@@ -85,7 +99,8 @@ def verify(
     """Compare a converted network with the model it came from.
 
     (a) at the training size; (b) on a larger image, every cell with the model on the window that
-    `geometry` says is the cell's. The verdict also names each layer that makes (b) impossible.
+    `geometry` says is the cell's. The verdict is what was measured; where (b) does not hold, the
+    report names the layers that can be why.
 
     Args:
         model: the original classifier, with one image input.
@@ -116,8 +131,8 @@ def verify(
     record = _record(model, fcn, places)
     same, allowed, _ = equality.at_original_size(model, fcn, record, limit=tolerance)
     if record.pooling == "map":
-        faults = tuple(follow(fcn, places.window)[1])
-        return Report(same, 0.0, 0.0, 1.0, faults, allowed, 0, "map")
+        inexact = tuple(receptive_fields(fcn, places.window)[1])
+        return Report(same, 0.0, 0.0, 1.0, inexact, allowed, 0, "map")
     _check_choice(places, grid, batch_size)
     batches = _noise(fcn, places, grid) if images is None else [_batch(fcn, images)]
     places = geometry(fcn, window=places.window, size=_size(fcn, batches[0], places.window))
@@ -133,7 +148,7 @@ def verify(
         on_windows=float(difference.max()),
         on_windows_mean=float(difference.mean()),
         agreement=float((windows.found.argmax(1) == windows.expected.argmax(1)).mean()),
-        faults=tuple(follow(fcn, places.size)[1]),
+        inexact_layers=tuple(receptive_fields(fcn, places.size)[1]),
         tolerance=allowed,
         cells=len(windows.expected) // len(windows.images),
         pooling="window",
@@ -176,7 +191,7 @@ def _batch(fcn: keras.Model, images) -> np.ndarray:
 
 def _size(fcn: keras.Model, images, window) -> tuple[int, ...]:
     """Of the images, in pixels."""
-    size = tuple(images.shape[2:] if channels_first(fcn) else images.shape[1:-1])
+    size = size_of(fcn, images.shape[1:])
     if any(n < w for n, w in zip(size, window, strict=True)):
         raise ValueError(
             f"images are smaller than a window. Expected at least {window}. Received: {size}."
@@ -210,6 +225,11 @@ def _compare(model, fcn, places: Geometry, images, batch_size) -> _Windows:
     scores = equality.outputs(fcn, images)
     shape = scores[0].shape[2:] if first else scores[0].shape[1 : rank + 1]
     cells = [c for c in product(*map(range, shape)) if _inside(places, c)]
+    if not cells:
+        raise ValueError(
+            "No cell can be compared. Expected images that hold the window of a cell. Received: "
+            f"size {places.size}, windows of {places.window} from {places.start} on."
+        )
     crops = np.concatenate([_crop(images, places.window_box(*c), first) for c in cells])
     parts = [crops[i : i + batch_size] for i in range(0, len(crops), batch_size)]
     expected = np.concatenate([equality.outputs(model, part)[0] for part in parts])
@@ -222,15 +242,19 @@ def _compare(model, fcn, places: Geometry, images, batch_size) -> _Windows:
 
 
 def _inside(places: Geometry, cell) -> bool:
-    box, rank = places.window_box(*cell), len(cell)
-    return all(
-        a >= 0 and b <= n for a, b, n in zip(box[:rank], box[rank:], places.size, strict=True)
-    )
+    """Whether the window of a cell lies on whole pixels of the image."""
+    sides = zip(*_sides(places.window_box(*cell)), places.size, strict=True)
+    return all(a >= 0 and b <= n and a == int(a) for a, b, n in sides)
+
+
+def _sides(box) -> tuple:
+    """First and last pixel along each axis, height first, of a box (left, top, right, bottom)."""
+    rank = len(box) // 2
+    return box[:rank][::-1], box[rank:][::-1]
 
 
 def _crop(images: np.ndarray, box, first: bool) -> np.ndarray:
-    rank = len(box) // 2
-    window = [slice(int(a), int(b)) for a, b in zip(box[:rank], box[rank:], strict=True)]
+    window = [slice(int(a), int(b)) for a, b in zip(*_sides(box), strict=True)]
     return images[(slice(None), *([slice(None)] if first else []), *window)]
 
 
@@ -238,7 +262,7 @@ def _record(model, fcn: keras.Model, places: Geometry) -> Conversion:
     """Of the conversion. One that came back from a file has none: a map's is made again."""
     if hasattr(fcn, "conversion"):
         return fcn.conversion
-    remembered = size_record.read(fcn)
+    remembered = read_training_size(fcn)
     first = channels_first(fcn)
     if remembered is None or remembered.pooling == "window":
         tails = (None,) * len(fcn.outputs)

@@ -1,11 +1,12 @@
 """Boxes from score maps, against plain loops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import keras_metric as km
-from keras_metric.convert import Geometry, intersection_over_union
-from keras_metric.convert.apply import detections
+from keras_metric.convert import Geometry, detections, intersection_over_union
 
 PLACES = Geometry(
     window=(8, 8), stride=(4, 4), start=(0, 0), receptive_field=(8, 8), offset=(0, 0),
@@ -30,6 +31,14 @@ def test_a_plateau_has_one_peak():
     assert [d.box for d in detections(scores, PLACES, overlap=1.0)] == [(4, 4, 12, 12)]
 
 
+def test_boxes_are_left_top_right_bottom():
+    """Windows 6 high and 10 wide, rows 2 apart and columns 5: cell (2, 1) starts at x 5, y 4."""
+    places = replace(PLACES, window=(6, 10), stride=(2, 5))
+    scores = np.zeros((4, 3, 1))
+    scores[2, 1] = 1
+    assert [d.box for d in detections(scores, places)] == [(5, 4, 15, 10)]
+
+
 def loops_suppress(boxes, overlap):
     kept = []
     for i in range(len(boxes)):
@@ -41,7 +50,7 @@ def loops_suppress(boxes, overlap):
 def loops_iou(a, b):
     pixels = [
         {(y, x) for y in range(t, bottom) for x in range(left, right)}
-        for t, left, bottom, right in (a, b)
+        for left, t, right, bottom in (a, b)
     ]
     return len(pixels[0] & pixels[1]) / len(pixels[0] | pixels[1])
 

@@ -1,14 +1,12 @@
 """Boxes by arithmetic against boxes by experiment: which pixels change a cell."""
 
-from fractions import Fraction
-
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
 import keras_metric as km
-from keras_metric.convert.geometry.field import Field, between
+from keras_metric.convert.rules.aligned import Stretch
 
 D = layers.Dense
 
@@ -26,7 +24,7 @@ def touched(fcn, size, cell, array):
         after = array(fcn(batch))[(slice(None), *cell)]
         changed = np.flatnonzero(np.abs(after - before).max(-1) > 1e-5)
         ends.append((changed[0], changed[-1] + 1))
-    return (ends[0][0], ends[1][0], ends[0][1], ends[1][1])
+    return (ends[1][0], ends[0][0], ends[1][1], ends[0][1])
 
 
 def head(x):
@@ -52,6 +50,9 @@ NETS = {
     "transposed": lambda x: D(2)(
         layers.Flatten()(layers.Conv2DTranspose(2, 3, 2)(layers.AveragePooling2D(4)(x))[:, :5, :5])
     ),
+    "transposed axes": lambda x: layers.Flatten()(
+        layers.Conv2D(2, 3)(layers.Permute((3, 1, 2))(layers.Permute((2, 3, 1))(x)))
+    ),
 }
 
 
@@ -63,13 +64,61 @@ def test_receptive_boxes_hold_what_a_cell_reads(name, net, array):
     places = km.convert.geometry(fcn, size=size)
     cells = array(fcn(np.zeros((1, *size, 2), "float32"))).shape[1:3]
     for cell in [(0, 0), (cells[0] - 1, cells[1] // 2)]:
-        found, stated = touched(fcn, size, cell, array), places.receptive_box(*cell)
-        assert stated[0] <= found[0]
-        assert stated[1] <= found[1]
-        assert found[2] <= stated[2]
-        assert found[3] <= stated[3]
-        if name not in ("upsampled", "transposed"):
-            assert found == stated
+        assert places.receptive_box(*cell) == touched(fcn, size, cell, array)
+
+
+UP = {
+    **{
+        f"nearest {factor}": lambda factor=factor: layers.UpSampling2D(factor)
+        for factor in (2, 3, (2, 1), (1, 4))
+    },
+    **{
+        f"bilinear {factor}": lambda factor=factor: layers.UpSampling2D(
+            factor, interpolation="bilinear"
+        )
+        for factor in (2, 3, 4, 5)
+    },
+    **{
+        f"transposed {kernel} {stride} {padding}": lambda k=kernel, s=stride, p=padding: (
+            layers.Conv2DTranspose(2, k, s, padding=p)
+        )
+        for kernel in (1, 2, 3, 4)
+        for stride in (1, 2, 3)
+        for padding in ("valid", "same")
+    },
+    "transposed, output padding": lambda: layers.Conv2DTranspose(
+        2, 3, 2, padding="same", output_padding=1
+    ),
+    "transposed, dilated": lambda: layers.Conv2DTranspose(2, 3, 1, dilation_rate=2),
+    "stretched": lambda: Stretch((3, 2)),
+}
+
+
+@pytest.mark.parametrize("name", UP)
+def test_receptive_boxes_of_upsampling_at_every_phase(name, array, randomize):
+    """Each cell of a row and of a column; the pixels that change it are found by changing them."""
+    image = keras.Input((None, None, 2))
+    x = layers.Conv2D(2, (3, 2), strides=(2, 1), activation="tanh")(image)
+    fcn = randomize(keras.Model(image, layers.Conv2D(2, 2)(UP[name]()(x))))
+    size = (9, 7)
+    places = km.convert.geometry(fcn, window=(9, 7))
+    rows, columns = array(fcn(np.zeros((1, *size, 2), "float32"))).shape[1:3]
+    seen = changed_cells(fcn, size, array)
+    for cell in [(i, columns // 2) for i in range(rows)] + [(rows // 2, j) for j in range(columns)]:
+        pixels = np.argwhere(seen[:, :, cell[0], cell[1]])
+        if len(pixels):
+            (top, left), (bottom, right) = pixels.min(0), pixels.max(0) + 1
+            assert places.receptive_box(*cell) == (left, top, right, bottom)
+
+
+def changed_cells(fcn, size, array):
+    """`(height, width, rows, columns)`: whether a pixel changes a cell."""
+    image = np.random.default_rng(0).standard_normal((1, *size, 2)).astype("float32")
+    batch = np.repeat(image, size[0] * size[1], axis=0)
+    for k, (i, j) in enumerate(np.ndindex(*size)):
+        batch[k, i, j] += 1
+    apart = np.abs(array(fcn(batch)) - array(fcn(image))).max(-1)
+    return apart.reshape(*size, *apart.shape[1:]) > 1e-5
 
 
 def test_strides_windows_and_boxes(net, trunk):
@@ -78,9 +127,9 @@ def test_strides_windows_and_boxes(net, trunk):
     assert places.window == (15, 12)
     assert places.stride == (2, 2)
     assert places.receptive_field == (14, 12)
-    assert places.window_box(1, 3) == (2, 6, 17, 18)
-    assert places.receptive_box(1, 3) == (2, 6, 16, 18)
-    np.testing.assert_array_equal(places.window_boxes(2, 4)[1, 3], (2, 6, 17, 18))
+    assert places.window_box(1, 3) == (6, 2, 18, 17)
+    assert places.receptive_box(1, 3) == (6, 2, 18, 16)
+    np.testing.assert_array_equal(places.window_boxes(2, 4)[1, 3], (6, 2, 18, 17))
     assert places.keeps_phase(16, 21)
 
 
@@ -98,7 +147,7 @@ def test_phase_of_strided_same_layers(net):
     assert places.fitting_size(17, 16) == (20, 16)
     moved = km.convert.geometry(fcn, size=(17, 16))
     assert moved.start == (-3, 0)  # one zero more in front at each stage: 1 + 2 pixels
-    assert moved.window_box(0, 0) == (-3, 0, 13, 16)
+    assert moved.window_box(0, 0) == (0, -3, 16, 13)
 
 
 def test_a_whole_image_gate_reads_everything(net):
@@ -133,13 +182,9 @@ def test_cells_of_a_map_lie_in_the_middle_of_their_windows(net):
     )
     places = km.convert.geometry(km.convert.to_fully_convolutional(model, pooling="map"))
     assert places.receptive_box(1, 1) == (2, 2, 5, 5)
-    assert places.window_box(1, 1) == (-1, 0, 8, 7)
-    assert km.convert.geometry(km.convert.to_fully_convolutional(model)).window_box(1, 1) == (
-        2,
-        2,
-        11,
-        9,
-    )
+    assert places.window_box(1, 1) == (0, -1, 7, 8)
+    windows = km.convert.geometry(km.convert.to_fully_convolutional(model))
+    assert windows.window_box(1, 1) == (2, 2, 9, 11)
 
 
 def test_output_without_positions():
@@ -147,20 +192,3 @@ def test_output_without_positions():
     fcn = keras.Model(image, layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3)(image)))
     with pytest.raises(ValueError, match="no positions"):
         km.convert.geometry(fcn, window=(5, 5))
-
-
-@pytest.mark.parametrize("factor", range(1, 8))
-def test_boxes_of_bilinear_upsampling_hold_all_they_read(factor):
-    """Of a map whose positions are 3 pixels apart and have read 5 each."""
-    below = Field(Fraction(5), Fraction(3), Fraction(-1))
-    above = between(below, factor)
-    cells = 6
-    up = keras.layers.UpSampling2D((factor, 1), interpolation="bilinear")
-    for cell in range(cells):
-        one = np.zeros((1, cells, 1, 1), "float32")
-        one[0, cell] = 1
-        reads = keras.ops.convert_to_numpy(up(one)).ravel() > 1e-3
-        for position in np.flatnonzero(reads):
-            start = above.offset + int(position) * above.stride
-            assert start <= below.offset + cell * below.stride
-            assert start + above.size >= below.offset + cell * below.stride + below.size

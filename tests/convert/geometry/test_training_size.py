@@ -63,7 +63,7 @@ def test_verify_needs_nothing_but_the_file(name, net, tmp_path):
     assert report.equal
     assert report.pooling == expected.pooling
     np.testing.assert_allclose(report.on_windows, expected.on_windows, atol=1e-6)
-    assert report.faults == expected.faults
+    assert report.inexact_layers == expected.inexact_layers
 
 
 def test_two_images_remember_their_own_sizes(randomize):

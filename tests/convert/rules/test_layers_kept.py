@@ -204,7 +204,7 @@ def test_bilinear_upsampling(factors, net, exact, array, rng, tmp_path):
     np.testing.assert_allclose(array(fcn(x))[:, 0, 0], array(model(x)), atol=1e-5)
     report = km.convert.verify(model, fcn)
     assert report.equal
-    assert {fault.layer.split("_")[0] for fault in report.faults} == {"up"}
+    assert {fault.layer.split("_")[0] for fault in report.inexact_layers} == {"up"}
     fcn.save(tmp_path / "fcn.keras")
     with zipfile.ZipFile(tmp_path / "fcn.keras") as saved:
         assert b'registered_name": "keras_metric' not in saved.read("config.json")

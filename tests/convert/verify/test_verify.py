@@ -19,7 +19,7 @@ def test_valid_networks_are_exact(net, trunk):
     report = report_of(net, lambda x: D(3)(layers.Flatten()(trunk(x))))
     assert report.equal
     assert report.exact
-    assert report.faults == ()
+    assert report.inexact_layers == ()
     assert report.cells == 6
     assert report.agreement == 1
     assert "exact" in str(report)
@@ -62,7 +62,7 @@ def test_faults_are_named(name, net):
     report = report_of(net, build)
     assert report.equal
     assert not report.exact
-    assert [(f.layer, f.kind) for f in report.faults] == [("bad", kind)]
+    assert [(f.layer, f.kind) for f in report.inexact_layers] == [("bad", kind)]
     assert report.on_windows > 1e-3
     assert "bad: " in str(report)
     assert "NOT exact" in str(report)
@@ -72,13 +72,13 @@ def test_zero_padding_and_causal_convolutions(net):
     padded = report_of(
         net, lambda x: D(3)(layers.Flatten()(layers.ZeroPadding2D(1, name="bad")(x)))
     )
-    assert [f.layer for f in padded.faults] == ["bad"]
+    assert [f.layer for f in padded.inexact_layers] == ["bad"]
     causal = report_of(
         net,
         lambda x: D(3)(layers.Flatten()(layers.Conv1D(4, 3, padding="causal", name="bad")(x))),
         (12, 3),
     )
-    assert [f.layer for f in causal.faults] == ["bad"]
+    assert [f.layer for f in causal.inexact_layers] == ["bad"]
 
 
 def test_networks_that_rescale_are_compared_in_their_own_range(net, trunk):
@@ -108,7 +108,7 @@ def test_a_wrong_model_is_not_equal(net, trunk):
     assert not report.equal
     assert not report.exact
     assert "NOT equal" in str(report)
-    assert "no layer is known" in str(report)
+    assert "fcn is no conversion of this model" in str(report)
 
 
 def test_rounding_hides_no_wrong_kernel(net):

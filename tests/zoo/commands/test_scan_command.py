@@ -52,7 +52,7 @@ def test_finds_what_was_planted(options, network, scene, tmp_path, capsys):
     arguments = [network, scene, "-o", out, "--without", 2, "--boxes", *options]
     (answer,) = scanned(arguments, capsys)
     found = {(d["label"], *d["box"]) for d in answer["detections"]}
-    assert found == {(c, y, x, y + 16, x + 16) for c, y, x in PLANTED}
+    assert found == {(c, x, y, x + 16, y + 16) for c, y, x in PLANTED}
     assert (answer["tiles"] > 1) == bool(options)
     assert answer["seam"] <= 1e-5
     assert json.loads((tmp_path / "found.json").read_text())["detections"] == answer["detections"]

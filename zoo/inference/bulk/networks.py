@@ -108,7 +108,7 @@ def _of_bytes(model, shape: tuple[int, int, int], dtype: str):
     import keras
 
     images = keras.Input(shape, dtype="uint8")
-    return keras.Model(images, model(keras.ops.cast(images, dtype)))
+    return keras.Model(images, model(keras.ops.cast(images, dtype), training=False))
 
 
 def _exported(source: Source) -> Network:
