@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted([*(ROOT / "keras_metric").rglob("*.py"), *(ROOT / "zoo").rglob("*.py")])
-MODELS = {"model", "fcn", "encoder", "backbone", "original", "stateless_call"}
+MODELS = {"model", "fcn", "encoder", "original", "stateless_call"}
 SYMBOLIC = {  # builds a graph, which is run by fit and by predict
     "keras_metric/convert/graph/trace.py": 1,
     "zoo/encoders/committee.py": 1,
