@@ -1,12 +1,12 @@
 """Gradients of every loss against differences of its values, in float64."""
 
 from contextlib import nullcontext
+from functools import lru_cache
 from math import exp, log
 
 import keras
 import numpy as np
 import pytest
-from keras import ops
 
 from keras_metric import losses
 from keras_metric.losses import PairLoss
@@ -53,21 +53,34 @@ def double():
 
 
 def value(loss, labels, x):
-    return float(ops.convert_to_numpy(loss(labels, ops.convert_to_tensor(x, dtype="float64"))))
+    return value_and_gradient(loss, labels, x)[0]
 
 
 def gradient(loss, labels, x):
+    return value_and_gradient(loss, labels, x)[1]
+
+
+def value_and_gradient(loss, labels, x):
     if keras.backend.backend() == "jax":
         import jax
 
-        return np.asarray(jax.grad(lambda x: loss(labels, x))(jax.numpy.asarray(x)))
+        total, slope = compiled_by_jax(loss)(jax.numpy.asarray(x), labels)
+        return float(total), np.asarray(slope)
     import tensorflow as tf
 
     x = tf.constant(x)
     with tf.GradientTape() as tape:
         tape.watch(x)
         total = loss(labels, x)
-    return tape.gradient(total, x).numpy()
+    return float(total), tape.gradient(total, x).numpy()
+
+
+@lru_cache(maxsize=1)
+def compiled_by_jax(loss):
+    """Compiled once for a loss, not an operation at a time for each difference."""
+    import jax
+
+    return jax.jit(jax.value_and_grad(lambda x, labels: loss(labels, x)))
 
 
 def given(name, x):

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from keras_metric.retrieval import Index
-from keras_metric.retrieval.engines import connection
+from keras_metric.retrieval.engines import milvus
 
 pytest.importorskip("milvus_lite")
 from milvus_lite.server_manager import server_manager_instance  # noqa: E402
@@ -40,8 +40,8 @@ def test_a_relative_file_is_found_from_everywhere(vectors, tmp_path, monkeypatch
 
 @pytest.mark.parametrize("listening", [False, True], ids=["nothing there", "nobody answers"])
 def test_a_server_that_does_not_answer_is_told_within_seconds(listening, monkeypatch):
-    assert connection.SECONDS <= 5
-    monkeypatch.setattr(connection, "SECONDS", 1)
+    assert milvus.SECONDS <= 5
+    monkeypatch.setattr(milvus, "SECONDS", 1)
     with socket.socket() as place:
         place.bind(("localhost", 0))
         if listening:
