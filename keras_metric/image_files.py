@@ -1,63 +1,165 @@
-"""One picture from a file, turned upright and brought to a size."""
+"""Picture files: which there are in a folder, and each of them as an array. It loads no Keras.
 
+Training, embedding, searching and the page of the demo read through these functions: a picture
+means the same pixels everywhere.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from zoo.datasets.reading._extras import need
+__all__ = [
+    "ERRORS",
+    "HIDDEN",
+    "NOT_AN_IMAGE",
+    "SUFFIXES",
+    "Found",
+    "Unreadable",
+    "below",
+    "header_fault",
+    "read",
+    "upright",
+]
+
+SUFFIXES = (
+    ".avif",
+    ".bmp",
+    ".gif",
+    ".heic",
+    ".heif",
+    ".jpeg",
+    ".jpg",
+    ".png",
+    ".ppm",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
+HIDDEN = "hidden"
+NOT_AN_IMAGE = "not an image by its name"
+ERRORS = (OSError, SyntaxError, ValueError)  # of Pillow, for a file that it cannot read
+
+_BY_EXTRA = (".heic", ".heif")
 
 
-def fit(
+class Unreadable(ValueError):
+    """A file that is no picture, or cannot be decoded to its end; the message names it."""
+
+
+class Found(NamedTuple):
+    """A file below a folder; `reason` says why it is no picture, None for one that is."""
+
+    path: Path
+    reason: str | None
+
+
+def below(folder: str | Path) -> Iterator[Found]:
+    """Every file below `folder`, by its name alone, sorted; a hidden folder is one entry.
+
+    Links to folders are not followed.
+
+    Raises:
+        PermissionError: a folder that cannot be listed.
+    """
+    for here, folders, names in os.walk(folder, onerror=_refuse):
+        hidden = [name for name in folders if name.startswith(".")]
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Found(Path(here, name), HIDDEN) for name in sorted(hidden))
+        for name in sorted(names):
+            if name.startswith("."):
+                reason = HIDDEN
+            else:
+                reason = None if name.lower().endswith(SUFFIXES) else NOT_AN_IMAGE
+            yield Found(Path(here, name), reason)
+
+
+def read(
     file: str | Path | BinaryIO,
     sides: tuple[int, int] | None,
     *,
-    resize: str,
+    resize: str = "stretch",
     fill: int = 0,
     grey: bool = False,
 ) -> np.ndarray:
-    """`(height, width, 3)` uint8, or one channel when `grey`; see `folders.load` for the options.
+    """`(height, width, 3)` uint8, or one channel when `grey`; upright as its EXIF data says.
 
     Without `sides` the picture keeps its size. Transparent parts show `fill`. Of an animation the
-    first frame counts. Raises `ValueError` for a file that cannot be decoded to its end or an
-    unknown `resize`.
+    first frame counts.
+
+    - `resize`: "stretch" changes the shape, "letterbox" keeps all of the picture and its shape and
+      pads with `fill`, "crop" keeps the shape and fills the frame from the middle.
+
+    Raises:
+        Unreadable: a file that cannot be decoded to its end, or pixels that are not 0 to 255, such
+            as NaN; it is a `ValueError`.
+        ValueError: an unknown `resize`.
+        ImportError: Pillow is missing.
     """
     if resize not in ("letterbox", "crop", "stretch"):
         raise ValueError(
             "Unknown way to resize. Expected 'letterbox', 'crop' or 'stretch'. "
             f"Received: {resize!r}."
         )
-    image_module = need("PIL.Image", extra="plots", purpose="Reading image files")
+    pillow = _pillow()
     try:
-        with image_module.open(file) as image:
+        with pillow.open(file) as image:
             if sides is None:
                 picture = upright(image, fill, grey)
             else:
                 image.draft("RGB", (4 * sides[1], 4 * sides[0]))
                 picture = _resized(upright(image, fill, grey), sides, resize, fill)
             return np.asarray(picture).reshape(picture.height, picture.width, -1)
-    except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as error:
-        raise ValueError(
-            f"The picture {file} is damaged. Expected an image that can be read to its end. "
-            f"Received: {type(error).__name__}: {error}."
+    except (*ERRORS, pillow.DecompressionBombError) as error:
+        raise Unreadable(
+            f"The picture {file} is damaged. Expected an image that can be read to its end"
+            f"{_decoder(file)}. Received: {type(error).__name__}: {error}."
         ) from error
+
+
+def header_fault(file: str | Path) -> str | None:
+    """Why the header of a file is not that of a picture; None where it is."""
+    pillow = _pillow()
+    try:
+        with pillow.open(file):
+            return None
+    except (*ERRORS, pillow.DecompressionBombError) as error:
+        return f"unreadable: {type(error).__name__}{_decoder(file)}"
 
 
 def upright(image, fill: int, grey: bool):
     """An image of Pillow as its EXIF data says, in RGB or grey; transparent parts show `fill`.
 
-    It may be `image` itself, turned.
+    It may be `image` itself, turned. Raises `ValueError` for pixels that are not 0 to 255.
     """
     from PIL import Image, ImageOps
 
     ImageOps.exif_transpose(image, in_place=True)
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode.startswith("I") or image.mode == "F":
+        image = Image.fromarray(_as_bytes(np.asarray(image), image.mode))
     if image.has_transparency_data:
         ground = Image.new("RGBA", image.size, (fill, fill, fill, 255))
         image = Image.alpha_composite(ground, image.convert("RGBA"))
     mode = "L" if grey else "RGB"
     return image if image.mode == mode else image.convert(mode)
+
+
+def _as_bytes(pixels: np.ndarray, mode: str) -> np.ndarray:
+    """Pixels of 16 or 32 bits, integers or floats, as 0 to 255."""
+    if mode != "F" and (mode.startswith("I;16") or 255 < pixels.max() < 2**16):
+        pixels = pixels >> 8
+    least, most = pixels.min(), pixels.max()
+    fraction = mode == "F" and 0 < most <= 1
+    if not (least >= 0 and most <= 255) or fraction:  # NaN compares as False
+        raise ValueError(
+            "pixels out of range. Expected finite numbers from 0 to 255"
+            f"{', not fractions of 1' if fraction else ''}. Received: {least:g} to {most:g}"
+        )
+    return pixels.astype(np.uint8)
 
 
 def _resized(image, sides: tuple[int, int], resize: str, fill: int):
@@ -73,3 +175,31 @@ def _resized(image, sides: tuple[int, int], resize: str, fill: int):
     frame = Image.new(image.mode, (width, height), fill if image.mode == "L" else (fill,) * 3)
     frame.paste(image, ((width - scaled[0]) // 2, (height - scaled[1]) // 2))
     return frame
+
+
+def _pillow():
+    """Pillow's module `Image`, which opens HEIC as well where pillow-heif is installed."""
+    try:
+        image = import_module("PIL.Image")
+    except ImportError as error:
+        raise ImportError(
+            "Reading image files needs the package of the module 'PIL.Image', which is not "
+            f'installed. Expected: pip install "keras-metric[plots]". Received: {error}.'
+        ) from error
+    with suppress(ImportError):  # named where a file needs it
+        import_module("pillow_heif").register_heif_opener()
+    return image
+
+
+def _decoder(file) -> str:
+    """What a file of this name needs to be decoded, if it is not there."""
+    suffix = Path(file).suffix.lower() if isinstance(file, str | Path) else ""
+    if suffix in _BY_EXTRA:
+        return ' (HEIC needs the extra: pip install "keras-metric[heic]")'
+    return " (AVIF needs Pillow 11.3 or newer)" if suffix == ".avif" else ""
+
+
+def _refuse(error: OSError) -> None:
+    raise PermissionError(
+        f"A folder cannot be read. Expected: to see what is in {error.filename}. Received: {error}."
+    ) from error

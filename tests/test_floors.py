@@ -12,6 +12,7 @@ FLOORS = {
     "version": -1,
     "numerics": -2,
     "arguments": -1,
+    "image_files": -1,
     "labels": -1,
     "saved_classes": -1,
     "boxes": 0,

@@ -14,3 +14,8 @@ def shown(items: Sequence[Item], title: str) -> Iterator[Item]:
     """The items one by one, with a bar on standard error where that is a terminal."""
     console = Console(file=sys.stderr)
     yield from track(items, title, console=console, disable=not console.is_terminal)
+
+
+def warn(text: str) -> None:
+    """A warning to the person at the terminal, on standard error."""
+    print(f"keras-metric: warning: {text}.", file=sys.stderr, flush=True)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-MODES = {"rgb": "RGB", "grayscale": "L"}
+from keras_metric import image_files
+
+CHANNELS = {"rgb": 3, "grayscale": 1}
 
 
 class FolderImages:
@@ -15,35 +16,49 @@ class FolderImages:
         batches = PKBatches(source, source.labels, classes_per_batch=8, images_per_class=4)
 
     `source[rows]` reads the images of an array of row numbers, float32 `(len(rows), H, W, C)`
-    from 0 to 255, resized without keeping the aspect ratio (bilinear). Only paths are held in
-    memory. Files are sorted by name within their class, so row numbers are the same everywhere.
+    from 0 to 255, resized without keeping the aspect ratio (bilinear) and upright as the EXIF data
+    says, as `keras-metric embed` reads them. Only paths are held in memory. Files are sorted by
+    name within their class, so row numbers are the same everywhere.
 
     Args:
         folder: the folder with one sub-folder a class; hidden files and folders are left out.
         image_size: (H, W) in pixels.
         color: "rgb" (C = 3) or "grayscale" (C = 1).
+        verify: decode every file once, now, and leave out those that cannot be read; by default a
+            damaged file raises when its batch is drawn.
 
     Attributes:
         paths: list of `Path`, one an image.
         labels: int64 `(N,)`, the class's place in `class_names`.
         class_names: sorted names of the sub-folders that hold an image.
+        skipped: pairs of a file and the reason why it is left out: hidden, not an image by its
+            name, and with `verify` damaged.
 
     Raises:
-        ValueError: no image found, or an unknown color.
+        ValueError: no image found, an unknown color; when rows are read, a damaged file, by name.
         ImportError: Pillow is missing.
     """
 
-    def __init__(self, folder: str | Path, *, image_size: tuple[int, int], color: str = "rgb"):
-        if color not in MODES:
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        image_size: tuple[int, int],
+        color: str = "rgb",
+        verify: bool = False,
+    ):
+        if color not in CHANNELS:
             raise ValueError(
-                f"Unknown color. Expected one of: {', '.join(MODES)}. Received: {color!r}."
+                f"Unknown color. Expected one of: {', '.join(CHANNELS)}. Received: {color!r}."
             )
         self.folder, self.image_size, self.color = Path(folder), tuple(image_size), color
-        members = {
-            entry.name: images
-            for entry in sorted(self.folder.glob("*/"))
-            if not entry.name.startswith(".") and (images := _images(entry))
-        }
+        members, self.skipped = {}, []
+        for entry in sorted(self.folder.glob("*/")):
+            if not entry.name.startswith("."):
+                images, skipped = _members(entry, verify)
+                self.skipped += skipped
+                if images:
+                    members[entry.name] = images
         if not members:
             raise ValueError(
                 "There are no images to read. "
@@ -62,27 +77,30 @@ class FolderImages:
         if rows.ndim == 0:
             return self._read(self.paths[rows])
         if not rows.size:
-            return np.empty((0, *self.image_size, len(MODES[self.color])), np.float32)
+            return np.empty((0, *self.image_size, CHANNELS[self.color]), np.float32)
         return np.stack([self._read(self.paths[row]) for row in rows])
 
     def _read(self, path: Path) -> np.ndarray:
-        try:
-            from PIL import Image
-        except ImportError as error:
-            raise ImportError(
-                "Reading images needs Pillow. Expected it to be installed: "
-                'pip install "keras-metric[plots]". Received: no module PIL.'
-            ) from error
-        height, width = self.image_size
-        with Image.open(path) as image:
-            image = image.convert(MODES[self.color])
-            resized = image.resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(resized, np.float32).reshape(height, width, -1)
+        grey = self.color == "grayscale"
+        return image_files.read(path, self.image_size, grey=grey).astype(np.float32)
 
 
-def _images(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+def _members(folder: Path, verify: bool) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """The pictures of a class, and what is below its folder besides, with the reason."""
+    paths, skipped = [], []
+    for path, reason in image_files.below(folder):
+        if reason is None and verify:
+            reason = _broken(path)
+        if reason is None:
+            paths.append(path)
+        else:
+            skipped.append((path, reason))
+    return sorted(paths), skipped
+
+
+def _broken(path: Path) -> str | None:
+    try:
+        image_files.read(path, None)
+    except ValueError as error:
+        return str(error)
+    return None

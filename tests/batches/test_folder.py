@@ -48,3 +48,24 @@ def test_refuses_a_folder_without_images_and_an_unknown_color(folder):
         FolderImages(folder / "empty", image_size=(2, 2))
     with pytest.raises(ValueError, match=r"color.*Expected one of: rgb, grayscale.*'red'"):
         FolderImages(folder, image_size=(2, 2), color="red")
+
+
+def test_a_damaged_file_is_named_or_left_out(folder):
+    whole = (folder / "owl" / "10.png").read_bytes()
+    (folder / "owl" / "torn.png").write_bytes(whole[: len(whole) // 2])
+    source = FolderImages(folder, image_size=(2, 2))
+    with pytest.raises(ValueError, match=r"torn.png is damaged"):
+        source[np.arange(len(source))]
+    verified = FolderImages(folder, image_size=(2, 2), verify=True)
+    assert len(verified) == len(source) - 1
+    assert {path.name for path, _ in verified.skipped} == {"torn.png", "notes.txt"}
+
+
+def test_pictures_stand_upright(tmp_path):
+    picture = Image.new("RGB", (4, 2))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn clockwise
+    picture.paste("white", (0, 0, 4, 1))
+    (tmp_path / "a").mkdir()
+    picture.save(tmp_path / "a" / "a.png", exif=exif)
+    np.testing.assert_array_equal(FolderImages(tmp_path, image_size=(4, 2))[0][0, :, 0], [0, 255])

@@ -1,7 +1,8 @@
 """The commands of `keras-metric`, one file each; the file's name is the command (`_` for `-`).
 
 The docstring of a command is its help. `arguments(parser)` adds its options, `run(options)` does
-the work and returns an `Answer`. Only `run` imports what costs time.
+the work and returns an `Answer`. Only `run` imports what costs time. `MUST_EXIST` names options
+that are paths: one where nothing is ends the command before Keras is imported.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import logging
 import os
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,6 +48,7 @@ def run(options: Namespace) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     module = command(options.command)
     try:
+        _check_paths(options, getattr(module, "MUST_EXIST", {}))
         if options.command not in WITHOUT_KERAS:
             _load_keras_quietly()
         if not options.json:
@@ -61,6 +64,17 @@ def run(options: Namespace) -> int:
         reason = error.args[0] if isinstance(error, KeyError) and error.args else error
         print(f"keras-metric: error: {reason}", file=sys.stderr)
         return 1
+
+
+def _check_paths(options: Namespace, paths: Mapping[str, str]) -> None:
+    """Raise FileNotFoundError for an option that names nothing; `paths` says what was expected."""
+    for name, expected in paths.items():
+        given = getattr(options, name)
+        if given is not None and not given.startswith("hf://") and not Path(given).exists():
+            raise FileNotFoundError(
+                f"There is nothing at {given}. Expected: {expected}. Received: no such file or "
+                "folder."
+            )
 
 
 def _print(text: str, code: int) -> int:

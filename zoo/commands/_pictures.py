@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+from keras_metric.image_files import SUFFIXES as IMAGES
+
 SKIPPED = 3
 
 

@@ -1,7 +1,10 @@
 """What the commands that search have in common."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import Any
+
+from zoo.commands._pictures import height_and_width
 
 TOLD = 20
 
@@ -15,13 +18,38 @@ def add_network(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--size", metavar="HxW", help="for a model that takes images of any size")
     parser.add_argument("--branch", metavar="NAME", help="which network, of a model of two")
+    parser.add_argument(
+        "--pixels",
+        default="0..255",
+        metavar="RANGE",
+        help="0..1 or -1..1 for a model trained on pixels scaled outside of it (default: 0..255)",
+    )
+    parser.add_argument(
+        "--layer", metavar="NAME", help="whose output is the embedding, of a classifier"
+    )
+
+
+def network_options(options: Namespace) -> dict[str, Any]:
+    """What `add_network` was given, as `zoo.inference` takes it."""
+    return {
+        "size": height_and_width(options.size, "--size"),
+        "branch": options.branch,
+        "pixels": options.pixels,
+        "layer": options.layer,
+    }
 
 
 def skipped_lines(found) -> list[str]:
     """What could not be read, a line each, and how many there were."""
     lines = [f"skipped {one['image']}: {one['reason']}" for one in found.skipped[:TOLD]]
     total = len(found.files) + len(found.skipped)
-    return [*lines, f"{len(found.skipped)} of {total:,} images skipped"] if lines else []
+    if lines:
+        lines.append(f"{len(found.skipped)} of {total:,} images skipped")
+    return [*lines, *others_lines(found.others)]
+
+
+def others_lines(count: int) -> list[str]:
+    return [f"{count:,} files are hidden or no images by their name"] if count else []
 
 
 def own_place(out: str, suffix: str, *taken: str) -> Path:

@@ -24,8 +24,13 @@ no threshold
 from argparse import ArgumentParser, Namespace
 
 from zoo.commands import Answer
-from zoo.commands._pictures import SKIPPED, height_and_width
-from zoo.commands._retrieval import add_network, skipped_lines
+from zoo.commands._pictures import SKIPPED
+from zoo.commands._retrieval import add_network, network_options, skipped_lines
+
+MUST_EXIST = {
+    "model": "a .keras file, a run or a SavedModel",
+    "source": "a folder or list of images, or shards of them",
+}
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -51,8 +56,7 @@ def run(options: Namespace) -> Answer:
     found = collect(
         options.model,
         options.source,
-        size=height_and_width(options.size, "--size"),
-        branch=options.branch,
+        **network_options(options),
     )
     rows, numbers, _ = found.labelled()
     calibration = calibrate(

@@ -26,8 +26,13 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from zoo.commands import Answer, add_data
-from zoo.commands._pictures import height_and_width
-from zoo.commands._retrieval import add_network
+from zoo.commands._retrieval import add_network, network_options
+
+MUST_EXIST = {
+    "model": "a .keras file or a run",
+    "index": "the folder of an index",
+    "data": "the folder of the real data sets",
+}
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -64,8 +69,7 @@ def _gallery(options: Namespace):
     from zoo.inference.bulk import networks
     from zoo.runs.runs import Run
 
-    size = height_and_width(options.size, "--size")
-    network = networks.load(networks.locate(options.model, size=size, branch=options.branch))
+    network = networks.load(networks.locate(options.model, **network_options(options)))
     if network.encoder is None:
         raise ValueError(
             "A SavedModel cannot be explained. Expected: the run or .keras file that it was "

@@ -19,6 +19,7 @@ EXTRAS = {
     "jax": ("jax", "the JAX backend"),
     "torch": ("torch", "the torch backend"),
     "plots": ("matplotlib", "pictures, and reading images"),
+    "heic": ("pillow_heif", "photographs in HEIC files"),
     "eval": ("sklearn", "the digits, projections, clustering metrics"),
     "search": ("faiss", "search in large collections"),
     "milvus": ("pymilvus", "an index on a Milvus server or in its file"),

@@ -1,12 +1,13 @@
 """embed a folder of images into Parquet shards, for an index or any other reader
 
+FOLDER may be a list, too: a line each with the path and, if there is one, the label (CSV or TSV).
 Every image below the folder is turned upright, stretched to the size of the model and embedded.
 The label of an image is the sub-folder it lies in. Memory stays the same however many there are.
 A run that was killed goes on with the same command; whole shards are never made again.
 
-DIR holds part-00000.parquet, ... (path, label, embedding), skipped.json (images that could not be
-read, and why) and manifest.json. The shards know the weights that made them: those of another model
-or another folder are refused.
+DIR holds part-00000.parquet, ... (path, label, embedding), skipped.json (every other file
+below the folder, and why) and manifest.json. The shards know the weights that made them: those of
+another model or another folder are refused.
 
 --engine ray embeds on a Ray cluster: the same shards, by the same command started again. Images,
 model and DIR lie at one path for all machines, keras-metric is installed on each.
@@ -25,17 +26,21 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from zoo.commands import Answer
-from zoo.commands._pictures import SKIPPED, height_and_width
+from zoo.commands._pictures import SKIPPED
+from zoo.commands._retrieval import add_network, network_options, others_lines
 
 TOLD = 20
 
+MUST_EXIST = {
+    "model": "a .keras file, a run or a SavedModel",
+    "folder": "a folder of images, or a list of them",
+}
+
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a .keras file, a run or a SavedModel")
-    parser.add_argument("folder", metavar="FOLDER", help="images, in sub-folders by label or not")
+    add_network(parser)
+    parser.add_argument("folder", metavar="FOLDER", help="images, or a list of them (CSV, TSV)")
     parser.add_argument("-o", "--out", required=True, metavar="DIR", help="folder of the shards")
-    parser.add_argument("--size", metavar="HxW", help="for a model that takes images of any size")
-    parser.add_argument("--branch", metavar="NAME", help="which network, of a model of two")
     parser.add_argument(
         "--batch", type=int, default=64, metavar="N", help="images at a time (default: 64)"
     )
@@ -70,8 +75,7 @@ def run(options: Namespace) -> Answer:
         engine=options.engine,
         address=options.address,
         workers=options.workers,
-        branch=options.branch,
-        size=height_and_width(options.size, "--size"),
+        **network_options(options),
         batch=options.batch,
         shard_size=options.shard,
         force=options.force,
@@ -88,4 +92,5 @@ def run(options: Namespace) -> Answer:
             f"{len(skipped)} of {manifest['rows'] + len(skipped):,} images skipped; all are in "
             f"{out / 'skipped.json'}"
         )
+    lines += others_lines(manifest["others"])
     return Answer({"out": str(out), **manifest}, "\n".join(lines), SKIPPED if skipped else 0)

@@ -28,6 +28,12 @@ from zoo.commands import Answer, add_data, columns, table
 PROTOCOLS = ("omniglot-oneshot",)
 DRAWN = {"alphabets": None, "draws": 20, "ways": 20, "seed": 0}
 
+MUST_EXIST = {
+    "path": "the folder of a run, or a model",
+    "runs": "the published runs, or their zip file",
+    "data": "the folder or file of the real data",
+}
+
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("path", metavar="RUN", nargs="?", help="folder of the run, or the model")

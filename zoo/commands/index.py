@@ -1,7 +1,8 @@
 """make a searchable index of a folder of images
 
-SOURCE is a folder of images, or the shards that `keras-metric embed` made of one. The label of an
-image is the sub-folder it lies in; its file is kept as the metadata `path`. The index knows the
+SOURCE is a folder of images, a list of them (CSV, TSV: path, label), or the shards that
+`keras-metric embed` made of one. The label of an image is the sub-folder it lies in, or what the
+list says; its file is kept as the metadata `path`, relative to the index. The index knows the
 weights of MODEL: searching with another model is refused.
 
 MODEL may be a network that somebody else trained, by its name: `efficientnet_lite0` takes its
@@ -26,16 +27,22 @@ exit codes: 0 all images are in the index, 3 some could not be read and were ski
 listed), 1 no index
 """
 
+import os
 from argparse import ArgumentParser, Namespace
 
 from zoo.commands import Answer
-from zoo.commands._pictures import SKIPPED, height_and_width
-from zoo.commands._retrieval import add_network, skipped_lines
+from zoo.commands._pictures import SKIPPED
+from zoo.commands._retrieval import add_network, network_options, skipped_lines
+
+MUST_EXIST = {
+    "model": "a .keras file, a run or a SavedModel",
+    "source": "a folder or list of images, or shards of them",
+}
 
 
 def arguments(parser: ArgumentParser) -> None:
     add_network(parser)
-    parser.add_argument("source", metavar="SOURCE", help="a folder of images, or of shards")
+    parser.add_argument("source", metavar="SOURCE", help="a folder or list of images, or shards")
     parser.add_argument(
         "-o", "--out", metavar="INDEX", help="folder of the index (default: in that of the run)"
     )
@@ -65,8 +72,7 @@ def run(options: Namespace) -> Answer:
     found = collect(
         options.model,
         options.source,
-        size=height_and_width(options.size, "--size"),
-        branch=options.branch,
+        **network_options(options),
     )
     index = Index(
         distance=options.distance or found.network.distance,
@@ -80,7 +86,8 @@ def run(options: Namespace) -> Answer:
             f"There is an index at {options.engine}. Expected a Milvus without the collection that "
             f"is to be made. Received: one of {len(index):,} records."
         )
-    index.add(found.embeddings, found.labels, {"path": found.files}, model=model)
+    paths = [os.path.relpath(file, place.resolve()) for file in found.files]
+    index.add(found.embeddings, found.labels, {"path": paths}, model=model)
     calibration = calibration_of(options.model, model, index.distance)
     index.calibration = calibration
     index.save(place)

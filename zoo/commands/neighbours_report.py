@@ -1,10 +1,11 @@
 """show how an embedding sees a folder of images, as one HTML page
 
 FOLDER holds images the model was not trained on, a sub-folder for each class (or shards that
-`keras-metric embed` made of them). Every image is searched among all others. The page shows the
-recall of each class, galleries of the best, the worst and the most confidently wrong searches, a
-projection of the embeddings and the distances of pairs. All pictures are in the file, which needs
-nothing beside it.
+`keras-metric embed` made of them), or is a list (CSV, TSV). Every image is searched among all
+others. The page shows the recall of each class, galleries of the best, the worst and the most
+confidently wrong searches, the files of the latter (--json has those of all mistakes), a projection
+of the embeddings and the distances of pairs. All pictures are in the file, which needs nothing
+beside it.
 
 examples:
   keras-metric neighbours-report out/digits-triplet photos/ -o report.html
@@ -17,8 +18,13 @@ listed), 1 no report
 from argparse import ArgumentParser, Namespace
 
 from zoo.commands import Answer
-from zoo.commands._pictures import SKIPPED, height_and_width
-from zoo.commands._retrieval import add_network, own_place, skipped_lines
+from zoo.commands._pictures import SKIPPED
+from zoo.commands._retrieval import add_network, network_options, own_place, skipped_lines
+
+MUST_EXIST = {
+    "model": "a .keras file, a run or a SavedModel",
+    "source": "a folder or list of images, or shards of them",
+}
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -44,11 +50,15 @@ def run(options: Namespace) -> Answer:
     found = collect(
         options.model,
         options.source,
-        size=height_and_width(options.size, "--size"),
-        branch=options.branch,
+        **network_options(options),
     )
     seen = Neighbours.of(found, k=options.k, distance=options.distance or found.network.distance)
     write_report(out, seen, rows=options.rows, model=str(options.model))
-    content = {"report": str(out), **seen.content(), "skipped": found.skipped}
+    content = {
+        "report": str(out),
+        **seen.content(),
+        "mistakes": seen.mistakes(len(seen.files)),
+        "skipped": found.skipped,
+    }
     lines = [str(seen), f"{out}: the page", *skipped_lines(found)]
     return Answer(content, "\n".join(lines), SKIPPED if found.skipped else 0)

@@ -13,6 +13,10 @@ from argparse import ArgumentParser, Namespace
 import zoo
 from zoo.commands import Answer
 
+MUST_EXIST = {
+    "path": "the folder of a run or preset",
+}
+
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("path", metavar="DIR", help="folder of the run or preset")

@@ -21,8 +21,14 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from zoo.commands import Answer, columns
-from zoo.commands._pictures import SKIPPED, height_and_width, sources
-from zoo.commands._retrieval import add_network, own_place
+from zoo.commands._pictures import SKIPPED, sources
+from zoo.commands._retrieval import add_network, network_options, own_place
+
+MUST_EXIST = {
+    "model": "a .keras file, a run or a SavedModel",
+    "path": "an image, or a folder of images",
+    "index": "the folder of an index",
+}
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -49,8 +55,7 @@ def run(options: Namespace) -> Answer:
         options.model,
         options.index,
         threshold=options.threshold,
-        size=height_and_width(options.size, "--size"),
-        branch=options.branch,
+        **network_options(options),
     )
     chosen = None if options.label is None else {"label": options.label}
     answers, skipped = search(photos, options.k, options.matcher, chosen)

@@ -22,6 +22,10 @@ from pathlib import Path
 import zoo
 from zoo.commands import Answer, add_data, table
 
+MUST_EXIST = {
+    "data": "the folder of the real data sets",
+}
+
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", help="the recipe; `keras-metric list` shows them")

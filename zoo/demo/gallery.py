@@ -10,7 +10,7 @@ from keras_metric.retrieval import Index
 from keras_metric.serve import Refusal
 from zoo.demo.picture import Picture, from_file
 from zoo.inference.bulk.networks import Network
-from zoo.inference.searching import Searcher
+from zoo.inference.searching import Searcher, file_of
 
 SAMPLES = 9
 COLUMNS, ROWS = 6, 4  # of a sheet
@@ -43,7 +43,7 @@ def of_index(network: Network, place: Path, threshold: float | None) -> Gallery:
         FileNotFoundError: no index there.
         ValueError: an index of other weights, a damaged one, or an empty one.
     """
-    searcher = Searcher(network, Index.load(place), threshold)
+    searcher = Searcher(network, Index.load(place), threshold, place)
     index = searcher.index
     if not len(index):
         raise ValueError(
@@ -51,13 +51,13 @@ def of_index(network: Network, place: Path, threshold: float | None) -> Gallery:
         )
 
     def record(number: int) -> Picture:
-        file = _files(index, [number]).get(number)
+        file = _files(searcher, [number]).get(number)
         if file is None:
             raise no_record(number)
         return from_file(file, network.shape)
 
     drawn = np.random.default_rng(0).permutation(index.ids)[: COLUMNS * ROWS]
-    found = list(_readable(_files(index, drawn.tolist()).values(), network))
+    found = list(_readable(_files(searcher, drawn.tolist()).values(), network))
     return Gallery(
         searcher,
         f"{len(index):,} pictures of the index {place}",
@@ -91,12 +91,14 @@ def sheet(pictures: list[np.ndarray]) -> Picture:
     return Picture.of(pixels)
 
 
-def _files(index: Index, ids: list[int]) -> dict[int, str]:
+def _files(searcher: Searcher, ids: list[int]) -> dict[int, str]:
     """The files of records, as far as they name one; what is near to nothing is not looked at."""
+    index = searcher.index
     nothing = np.zeros((1, index.width), np.float32)
     found = index.search(nothing, len(ids), {"id": set(ids)}, model=index.fingerprint)
     records = zip(found.ids[0].tolist(), found.metadata[0], strict=True)
-    return {number: record["path"] for number, record in records if record.get("path")}
+    files = {number: file_of(record.get("path"), searcher.folder) for number, record in records}
+    return {number: file for number, file in files.items() if file}
 
 
 def _readable(files, network: Network) -> Iterator[Titled]:

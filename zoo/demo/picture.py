@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_metric import image_files
 from keras_metric.serve import Refusal
-from zoo.datasets.reading.fitting import fit
 from zoo.datasets.reading.photos import decoded, reduced
 from zoo.inference.bulk.pipeline import Reader
 
@@ -52,7 +52,9 @@ def uploaded(content: bytes, shape: Shape) -> Picture:
         own = decoded(
             io.BytesIO(content), "that was sent", channels, most=MOST_PIXELS, formats=FORMATS
         )
-        fed = fit(io.BytesIO(content), (height, width), resize="stretch", grey=channels == 1)
+        fed = image_files.read(
+            io.BytesIO(content), (height, width), resize="stretch", grey=channels == 1
+        )
     except ValueError as error:
         raise Refusal("INVALID_ARGUMENT", str(error)) from error
     except Exception as error:  # the decoders of hostile bytes raise what they like

@@ -81,6 +81,22 @@ class Neighbours:
         """Pictures whose nearest neighbour is of another class, the nearest of them first."""
         return self._first(~self.hits[:, 0], self.apart[:, 0], rows)
 
+    def mistakes(self, rows: int) -> list[dict[str, Any]]:
+        """The `mistaken` pictures with their nearest neighbour: files, labels, distance."""
+        found = []
+        for query in self.mistaken(rows):
+            near = self.near[query, 0]
+            found.append(
+                {
+                    "image": self.files[query],
+                    "label": self.names[self.labels[query]],
+                    "nearest": self.files[near],
+                    "nearest label": self.names[self.labels[near]],
+                    "distance": float(self.apart[query, 0]),
+                }
+            )
+        return found
+
     def content(self) -> dict[str, Any]:
         k = self.hits.shape[1]
         classes = {

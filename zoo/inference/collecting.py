@@ -25,6 +25,7 @@ class Collected:
     labels: list[str | None]
     embeddings: np.ndarray
     skipped: list[dict[str, str]]
+    others: int = 0  # files of the folder that are no images by their name, or hidden
 
     def labelled(self) -> "tuple[np.ndarray, np.ndarray, list[str]]":
         """Rows that have a label, the numbers of their labels, and the names of these.
@@ -48,20 +49,25 @@ def collect(
     *,
     size: tuple[int, int] | None = None,
     branch: str | None = None,
+    pixels: str = "0..255",
+    layer: str | None = None,
 ) -> Collected:
-    """Embed a folder of pictures, or read the shards that `keras-metric embed` made of one.
+    """Embed a folder or list of pictures, or read the shards that `keras-metric embed` made of one.
 
     Raises:
         FileNotFoundError: no such model, folder or shards.
         ValueError: no picture that can be read, or shards of another model.
     """
-    network = networks.load(networks.locate(model, size=size, branch=branch))
-    place = Path(place)
+    source = networks.locate(model, size=size, branch=branch, pixels=pixels, layer=layer)
+    network = networks.load(source)
+    place, others = Path(place), 0
     if (place / MANIFEST).is_file():
         folder = Path(read_manifest(place)["folder"])
         parts = read_shards(place, model=network.fingerprint)
     else:
-        folder, parts = place.resolve(), _made(network, Listing.of(place))
+        listing = Listing.of(place)
+        folder, others = listing.folder.resolve(), len(listing.others)
+        parts = _made(network, listing)
     found = list(parts)
     skipped = [{"image": str(p), "reason": why} for part in found for p, why in part.skipped]
     if not any(len(part.paths) for part in found):
@@ -73,6 +79,7 @@ def collect(
         [label for part in found for label in part.labels],
         np.concatenate([part.embeddings for part in found]),
         skipped,
+        others,
     )
 
 

@@ -1,5 +1,6 @@
 """Photographs looked up in an index: what is nearest, what they show, and a picture of it."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -7,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from keras_metric import image_files
 from keras_metric.arguments import number
 from keras_metric.retrieval import Calibration, Filter, Index, matched, refuse_another
-from zoo.datasets.reading.fitting import fit
 from zoo.inference.bulk import networks
 from zoo.inference.bulk.networks import Network
 from zoo.inference.bulk.pipeline import Reader
@@ -32,15 +33,21 @@ class Answered:
 
 
 class Searcher:
-    """A network beside an index of its embeddings.
+    """A network beside an index of its embeddings; paths of records are relative to `folder`.
 
     Raises:
         ValueError: an index of another model, or a threshold below 0.
     """
 
-    def __init__(self, network: Network, index: Index, threshold: float | None = None):
+    def __init__(
+        self,
+        network: Network,
+        index: Index,
+        threshold: float | None = None,
+        folder: Path | None = None,
+    ):
         refuse_another(index.fingerprint, network.fingerprint, "The encoder")
-        self.network, self.index = network, index
+        self.network, self.index, self.folder = network, index, folder
         if threshold is not None:
             given = number("--threshold", threshold, least=0)
             self.index.calibration = _by_hand(given, self.index.distance)
@@ -67,7 +74,7 @@ class Searcher:
                     "id": int(found.ids[row, rank]),
                     "distance": float(found.distances[row, rank]),
                     "label": found.labels[row, rank],
-                    "path": found.metadata[row, rank].get("path"),
+                    "path": file_of(found.metadata[row, rank].get("path"), self.folder),
                 }
                 for rank in np.flatnonzero(found.ids[row] >= 0)
             ]
@@ -100,10 +107,13 @@ class PhotoSearch(Searcher):
         threshold: float | None = None,
         size: tuple[int, int] | None = None,
         branch: str | None = None,
+        pixels: str = "0..255",
+        layer: str | None = None,
     ):
-        loaded = Index.load(index_place(model, index))
-        network = networks.load(networks.locate(model, size=size, branch=branch))
-        super().__init__(network, loaded, threshold)
+        place = index_place(model, index)
+        loaded = Index.load(place)
+        source = networks.locate(model, size=size, branch=branch, pixels=pixels, layer=layer)
+        super().__init__(networks.load(source), loaded, threshold, place)
 
     def __call__(
         self, photos: list[Path], k: int, matcher: str, filter: dict[str, Any] | None
@@ -148,9 +158,14 @@ def _by_hand(threshold: float, distance: str) -> Calibration:
     return Calibration(threshold, distance, "threshold", threshold, {}, {}, 0.95, None, 0, 0)
 
 
+def file_of(path: str | None, folder: Path | None) -> str | None:
+    """The file that a record names, which an index has relative to its own folder."""
+    return path if path is None or folder is None else os.path.normpath(folder.resolve() / path)
+
+
 def thumbnail(file: str | None) -> np.ndarray:
     """The picture on white, `SIDE` pixels wide and high; a grey field where there is none."""
     try:
-        return fit(file or "", (SIDE, SIDE), resize="letterbox", fill=255)
+        return image_files.read(file or "", (SIDE, SIDE), resize="letterbox", fill=255)
     except ValueError:
         return np.full((SIDE, SIDE, 3), 200, np.uint8)

@@ -15,11 +15,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_metric import cam, plots
+from keras_metric import cam, image_files, plots
 from zoo.datasets.images import Images
 from zoo.datasets.reading._extras import need
-from zoo.datasets.reading.fitting import fit
-from zoo.datasets.reading.folders import SUFFIXES
 from zoo.encoders.applications import is_offline
 from zoo.encoders.layers import ImageNetScaling
 from zoo.recipe import Recipe
@@ -37,7 +35,7 @@ WARNING = (
 def data(settings, folder):
     files = _photos(folder)
     chosen = np.linspace(0, len(files) - 1, min(len(files), settings["photos"])).astype(int)
-    pixels = [fit(files[i], SIDES, resize="crop") for i in chosen]
+    pixels = [image_files.read(files[i], SIDES, resize="crop") for i in chosen]
     photos = Images(np.stack(pixels), np.zeros(len(pixels), int), ("photographs",))
     return Split(photos.where([]), photos.where([]), photos)
 
@@ -105,11 +103,11 @@ def _photos(folder) -> list[Path]:
         datasets = need("sklearn.datasets", extra="eval", purpose="The photographs")
         return sorted(Path(name) for name in datasets.load_sample_images().filenames)
     root = Path(given) / "clothing" if (Path(given) / "clothing").is_dir() else Path(given)
-    files = sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES)
+    files = sorted(found.path for found in image_files.below(root) if found.reason is None)
     if not files:
         raise FileNotFoundError(
             f"There are no photographs below {root}. Expected files that end in "
-            f"{', '.join(SUFFIXES)}. Received: none."
+            f"{', '.join(image_files.SUFFIXES)}. Received: none."
         )
     return files
 

@@ -6,9 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_metric import plots
+from keras_metric import image_files, plots
 from keras_metric.cam import CAM
-from zoo.datasets.reading.fitting import fit
 
 
 class MapPictures:
@@ -60,7 +59,7 @@ class MapPictures:
 
         Raises `ValueError` for a file that is not an image, or breaks off.
         """
-        return fit(file, self._sides, resize="stretch", grey=self._grey)
+        return image_files.read(file, self._sides, resize="stretch", grey=self._grey)
 
     def __call__(self, pixels: np.ndarray) -> tuple[Any, list[dict[str, Any]]]:
         """The picture (bytes `(H, W, 3)`, or a figure), and number and score of each class."""

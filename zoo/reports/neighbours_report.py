@@ -45,7 +45,8 @@ def write_report(path: Path, seen: Neighbours, *, rows: int, model: str) -> Path
         )
     title = f"Neighbours by {model}"
     return write(
-        path, lambda beside: plots.save_report(beside, pictures, title=title, above=_text(seen))
+        path,
+        lambda beside: plots.save_report(beside, pictures, title=title, above=_text(seen, rows)),
     )
 
 
@@ -55,27 +56,50 @@ def _gallery(seen: Neighbours, chosen: np.ndarray):
         np.stack([thumbnail(seen.files[query]) for query in chosen]),
         np.array(near),
         seen.hits[chosen],
-        captions=[f"{seen.names[seen.labels[q]]}\n{seen.apart[q, 0]:.3g}" for q in chosen],
+        captions=[
+            f"{seen.names[seen.labels[q]]}\n{seen.apart[q, 0]:.3g}\n{Path(seen.files[q]).name}"
+            for q in chosen
+        ],
     )
 
 
-def _text(seen: Neighbours) -> str:
+def _text(seen: Neighbours, rows: int) -> str:
     """What was measured, in words and as a table of the classes, the weakest first."""
     content = seen.content()
     names = [name for name in content if name.startswith("recall")]
-    rows = sorted(content["classes"].items(), key=lambda row: (row[1]["recall@1"] or 0, row[0]))
+    classes = sorted(content["classes"].items(), key=lambda row: (row[1]["recall@1"] or 0, row[0]))
     head = "".join(f"<th>{name}</th>" for name in ("class", "images", *names))
     body = "".join(
         f"<tr><td>{html.escape(name)}</td><td>{row['images']}</td>"
         + "".join(f"<td>{_number(row[recall])}</td>" for recall in names)
         + "</tr>"
-        for name, row in rows
+        for name, row in classes
     )
     alone = "A class of one picture has nothing to find, and no recall."
     return (
         f"<p>{html.escape(str(seen))}; distance: {seen.distance}. Every picture was searched among "
         f"all others. {alone}</p><table><tr>{head}</tr>{body}</table>"
+        f"{_mistakes(seen, rows)}"
     )
+
+
+def _mistakes(seen: Neighbours, rows: int) -> str:
+    """The most confident mistakes as a table of files."""
+    found = seen.mistakes(rows)
+    if not found:
+        return "<p>Every nearest neighbour is of the same class.</p>"
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in found[0])
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td>{html.escape(_cell(value))}</td>" for value in one.values())
+        + "</tr>"
+        for one in found
+    )
+    return f"<p>The most confident mistakes:</p><table><tr>{head}</tr>{body}</table>"
+
+
+def _cell(value: str | float) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def _number(value: float | None) -> str:

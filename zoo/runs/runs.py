@@ -199,7 +199,16 @@ def load(path: str | Path) -> "keras.Model":
             "a file that breaks off or is of another kind."
         )
     import_of_archive(file)
-    return keras.saving.load_model(file, compile=False)
+    try:
+        return keras.saving.load_model(file, compile=False)
+    except (TypeError, ValueError) as error:
+        if "safe_mode" not in str(error):
+            raise
+        raise ValueError(
+            f"{file} holds Python code (a Lambda layer), which is not run. Expected a model "
+            "without it: a layer of keras.layers, or a registered class of your own, does the "
+            "same. Received: a file that keras.saving.load_model opens with safe_mode=False only."
+        ) from error
 
 
 def _plan(recipe: str, settings: dict[str, Any]) -> dict[str, Any]:

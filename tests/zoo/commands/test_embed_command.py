@@ -90,8 +90,12 @@ def test_shards_hold_what_the_model_says(model, path, photos, tmp_path, capsys):
         pixels = keras.utils.img_to_array(keras.utils.load_img(photos / name))
         np.testing.assert_allclose(row, model.predict(pixels[None], verbose=0)[0], atol=1e-6)
     skipped = json.loads((out / "skipped.json").read_text())
-    assert [one["image"] for one in skipped] == ["owl/broken.jpg", "owl/torn.png"]
-    assert all("Expected an image" in one["reason"] for one in skipped)
+    images = [one for one in skipped if "image" in one]
+    assert [one["image"] for one in images] == ["owl/broken.jpg", "owl/torn.png"]
+    assert all("Expected an image" in one["reason"] for one in images)
+    assert [(one["file"], one["reason"]) for one in skipped if "file" in one] == [
+        (".hidden.png", "hidden"), ("notes.txt", "not an image by its name"),
+    ]  # fmt: skip
     manifest = read_manifest(out)
     assert manifest["model"] == fingerprint(model)
     assert manifest["distance"] == "euclidean"
@@ -155,7 +159,7 @@ def test_shards_of_another_model_or_folder_are_refused(path, photos, tmp_path, c
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("nowhere", ["cannot be embedded", "Received: nothing at that path"]),
+        ("nowhere", ["There is nothing at", "Received: no such file"]),
         ("empty", ["nothing to embed", "Received: none"]),
         ("broken", ["No image could be read", "skipped.json"]),
     ],
@@ -199,7 +203,23 @@ def test_one_process_writes_at_a_time(path, photos, tmp_path, capsys):
 
 def test_class_scores_are_no_embeddings(classifier, photos, tmp_path, capsys):
     assert embed(classifier, photos, "-o", tmp_path / "shards") == 1
-    assert "Received: a model of the kind 'classifier'" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "Received: a model of the kind 'classifier'" in error
+    assert "--layer with global_average_pooling2d" in error
+    given = error.split("--layer with ")[1].split(".")[0]
+    assert embed(classifier, photos, "-o", tmp_path / "shards", "--layer", given) == 3
+    assert read_manifest(tmp_path / "shards")["dimensions"] == 4
+    assert embed(classifier, photos, "-o", tmp_path / "others", "--layer", "dense") == 1
+    assert "no layer to embed with" in capsys.readouterr().err
+
+
+def test_python_code_in_a_file_is_not_run(photos, tmp_path, capsys):
+    model = keras.Sequential([keras.Input((SIDE, SIDE, 3)), layers.Lambda(lambda x: x * 2)])
+    model.save(tmp_path / "code.keras")
+    assert embed(tmp_path / "code.keras", photos, "-o", tmp_path / "shards") == 1
+    error = capsys.readouterr().err
+    assert "a Lambda layer), which is not run. Expected" in error
+    assert error.count("\n") == 1
 
 
 def test_any_picture_is_brought_to_the_model(model, path, tmp_path):
@@ -230,6 +250,54 @@ def test_any_picture_is_brought_to_the_model(model, path, tmp_path):
     np.testing.assert_allclose(rows["turned.png"], rows["upright.png"], atol=1e-5)
     grey = np.full((1, SIDE, SIDE, 3), 100.0)
     np.testing.assert_allclose(rows["deep.png"], model.predict(grey, verbose=0)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", ["heic", "avif", "tiff"])
+def test_a_picture_that_cannot_be_decoded_is_named(path, photos, tmp_path, suffix):
+    Image = pytest.importorskip("PIL.Image")
+    nan = np.full((SIDE, SIDE), 100, np.float32)
+    nan[0, 0] = np.nan
+    Image.fromarray(nan).save(photos / "x.tiff")
+    for name in ("x.heic", "x.avif"):
+        (photos / name).write_bytes(b"no decoder, or broken")
+    assert embed(path, photos, "-o", tmp_path / "shards") == 3
+    skipped = json.loads((tmp_path / "shards" / "skipped.json").read_text())
+    (reason,) = [one["reason"] for one in skipped if one.get("image") == f"x.{suffix}"]
+    word = {"heic": "keras-metric[heic]", "avif": "AVIF needs", "tiff": "pixels out of range"}
+    assert word[suffix] in reason
+
+
+@pytest.mark.parametrize(("name", "apart"), [("list.csv", ","), ("list.tsv", "\t")])
+def test_a_list_of_paths_and_labels(path, photos, tmp_path, name, apart):
+    rows = [("path", "label"), ("photos/f.png", "corvid"), (str(photos / "g.png"), "raptor")]
+    (tmp_path / name).write_text("".join(apart.join(row) + "\n" for row in rows))
+    assert embed(path, tmp_path / name, "-o", tmp_path / "shards") == 0
+    labels = {key: label for key, (label, _) in table(tmp_path / "shards").items()}
+    assert labels == {"photos/f.png": "corvid", str(photos / "g.png"): "raptor"}
+
+
+def test_pixels_that_were_scaled_outside_of_the_model(photos, tmp_path, capsys):
+    """Ranges that the model's statistics contradict are warned of; --pixels gives what it wants."""
+    model = keras.Sequential(
+        [
+            keras.Input((SIDE, SIDE, 3)),
+            layers.Conv2D(8, 3),
+            layers.BatchNormalization(momentum=0),
+            layers.GlobalAveragePooling2D(),
+        ]
+    )
+    read = [keras.utils.load_img(photos / name) for name in ("f.png", "g.png")]
+    pixels = np.stack([keras.utils.img_to_array(image) for image in read]) / 255
+    model(pixels, training=True)
+    model.save(tmp_path / "unscaled.keras")
+    assert embed(tmp_path / "unscaled.keras", photos, "-o", tmp_path / "wrong") == 3
+    assert "seems to be trained on" in capsys.readouterr().err
+    out = tmp_path / "right"
+    assert embed(tmp_path / "unscaled.keras", photos, "-o", out, "--pixels", "0..1") == 3
+    assert "warning" not in capsys.readouterr().err
+    expected = model.predict(pixels[:1], verbose=0)[0]
+    np.testing.assert_allclose(table(out)["f.png"][1], expected, atol=1e-5)
+    assert read_manifest(out)["model"] != read_manifest(tmp_path / "wrong")["model"]
 
 
 def test_a_listing_knows_its_pictures(photos):

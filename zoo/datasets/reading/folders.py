@@ -1,17 +1,17 @@
-"""Image folders: a sub-folder a class, or a tab-separated list of path and class."""
+"""Image folders: a sub-folder a class, or a list (TSV, CSV) of path and class."""
 
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from keras_metric import image_files
+from keras_metric.image_files import HIDDEN, SUFFIXES
 from zoo.datasets.images import Images
-from zoo.datasets.reading._extras import need
-from zoo.datasets.reading.fitting import fit
+from zoo.datasets.reading.lists import read_list
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+MISSING = "not there"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +36,12 @@ class Files:
         return f"Files({len(self):,} in {len(self.names)} classes, {len(self.skipped)} skipped)"
 
 
-def scan(path: str | Path) -> Files:
+def scan(path: str | Path, *, skip_missing: bool = False) -> Files:
     """The pictures of a folder `path/CLASS/.../image`, or of a list with lines `image<TAB>class`.
 
-    Paths of a list are relative to its folder. Every file is opened as far as its header; what is
-    hidden (a name that begins with a dot), not an image or unreadable is in `skipped`.
+    A list that ends in `.csv` has commas for tabs; its paths are relative to its folder. Every file
+    is opened as far as its header; what is hidden (a name that begins with a dot), not an image or
+    unreadable is in `skipped`, and with `skip_missing` what a list names and is not there.
 
     Raises `FileNotFoundError` when `path`, or a file of the list, is not there; `ValueError` for a
     folder without classes, a class without pictures, or a line of another form.
@@ -49,7 +50,7 @@ def scan(path: str | Path) -> Files:
     if path.is_dir():
         names, found, skipped = _from_folder(path)
     elif path.is_file():
-        names, found, skipped = _from_list(path)
+        names, found, skipped = _from_list(path, skip_missing)
     else:
         raise FileNotFoundError(
             f"There are no images at {path}. Expected a folder with one sub-folder a class, or a "
@@ -58,7 +59,7 @@ def scan(path: str | Path) -> Files:
         )
     kept = []
     for file, name in found:
-        reason = _unreadable(file)
+        reason = image_files.header_fault(file)
         if reason is None:
             kept.append((file, name))
         else:
@@ -77,6 +78,7 @@ def load(
     fill: int = 0,
     grey: bool = False,
     largest: float = 4.0,
+    skip_missing: bool = False,
 ) -> Images:
     """The pictures of `scan(path)` in memory, RGB or grey, upright as their EXIF data says.
 
@@ -86,37 +88,48 @@ def load(
       shape and fills the frame from the middle. A model that learns of one and is asked about
       another is wrong more often.
     - `largest`: GiB that the array may take; more is an error before anything is read.
+    - `skip_missing`: leave out what a list names and is not there, as unreadable files are.
 
-    Unreadable files are left out with a warning that names them. Raises what `scan` raises;
-    `MemoryError` above `largest`; `ValueError` for a bad size or a picture that breaks off in the
-    middle.
+    Files that cannot be decoded to their end are left out with a warning that names them. Raises
+    what `scan` raises; `MemoryError` above `largest`; `ValueError` for a bad size.
     """
     sides = (size, size) if isinstance(size, int) else tuple(size)
     if len(sides) != 2 or min(sides) < 1:
         raise ValueError(
             f"The size is wrong. Expected a side, or height and width. Received: {size!r}."
         )
-    files = path if isinstance(path, Files) else scan(path)
-    _report(files)
+    files = path if isinstance(path, Files) else scan(path, skip_missing=skip_missing)
     shape = (len(files), *sides, 1 if grey else 3)
     _check_memory(shape, largest)
-    images = np.empty(shape, np.uint8)
+    images, kept, broken = np.empty(shape, np.uint8), [], []
     for position, file in enumerate(files.paths):
-        images[position] = fit(file, sides, resize=resize, fill=fill, grey=grey)
-    return Images(images, files.labels, files.names)
+        try:
+            images[len(kept)] = image_files.read(file, sides, resize=resize, fill=fill, grey=grey)
+        except image_files.Unreadable as error:
+            broken.append((file, str(error)))
+        else:
+            kept.append(position)
+    _report([*_unread(files), *broken])
+    labels = files.labels[kept]
+    if broken:
+        _check_classes(files.paths[0].parent, files.names, {files.names[k] for k in labels})
+    return Images(images[: len(kept)], labels, files.names)
+
+
+def _unread(files: Files) -> list[tuple[Path, str]]:
+    return [pair for pair in files.skipped if pair[1].startswith(("unreadable", MISSING))]
 
 
 def _from_folder(folder: Path) -> tuple[tuple[str, ...], list, list]:
     names, found, skipped = [], [], []
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith("."):
-            skipped.append((entry, "hidden"))
+            skipped.append((entry, HIDDEN))
         elif not entry.is_dir():
             skipped.append((entry, "not in the folder of a class"))
         else:
             names.append(entry.name)
-            for file in _files_below(entry):
-                reason = _no_image(file, entry)
+            for file, reason in image_files.below(entry):
                 if reason is None:
                     found.append((file, entry.name))
                 else:
@@ -124,45 +137,20 @@ def _from_folder(folder: Path) -> tuple[tuple[str, ...], list, list]:
     return tuple(names), found, skipped
 
 
-def _files_below(folder: Path) -> list[Path]:
-    return sorted(Path(here, name) for here, _, names in os.walk(folder) for name in names)
-
-
-def _no_image(file: Path, folder: Path) -> str | None:
-    if any(part.startswith(".") for part in file.relative_to(folder).parts):
-        return "hidden"
-    return None if file.suffix.lower() in SUFFIXES else "not an image by its name"
-
-
-def _from_list(path: Path) -> tuple[tuple[str, ...], list, list]:
-    found = []
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        parts = [part.strip() for part in line.split("\t")]
-        if len(parts) != 2 or not all(parts):
-            raise ValueError(
-                f"Line {number} of {path} cannot be read. Expected a path, a tab and a class. "
-                f"Received: {line!r}."
-            )
-        file = path.parent / parts[0]
-        if not file.is_file():
+def _from_list(path: Path, skip_missing: bool) -> tuple[tuple[str, ...], list, list]:
+    found, skipped = [], []
+    for line in read_list(path, classes=True):
+        file = path.parent / line.path
+        if file.is_file():
+            found.append((file, line.label))
+        elif skip_missing:
+            skipped.append((file, MISSING))
+        else:
             raise FileNotFoundError(
-                f"Line {number} of {path} names no file. Expected one at {file}. Received: "
-                f"{line!r}."
+                f"Line {line.number} of {path} names no file. Expected one at {file}, or "
+                f"skip_missing=True. Received: {line.path!r}."
             )
-        found.append((file, parts[1]))
-    return tuple(sorted({name for _, name in found})), found, []
-
-
-def _unreadable(file: Path) -> str | None:
-    image_module = need("PIL.Image", extra="plots", purpose="Reading image files")
-    try:
-        with image_module.open(file):
-            return None
-    except (OSError, SyntaxError, ValueError, image_module.DecompressionBombError) as error:
-        return f"unreadable: {type(error).__name__}"
+    return tuple(sorted({name for _, name in found})), found, skipped
 
 
 def _check_classes(path: Path, names: tuple[str, ...], filled: set[str]) -> None:
@@ -176,14 +164,12 @@ def _check_classes(path: Path, names: tuple[str, ...], filled: set[str]) -> None
         )
 
 
-def _report(files: Files) -> None:
-    broken = [path for path, reason in files.skipped if reason.startswith("unreadable")]
+def _report(broken: list[tuple[Path, str]]) -> None:
     if broken:
         more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        named = ", ".join(str(path) for path, _ in broken[:3])
         warnings.warn(
-            f"{len(broken)} of {len(files) + len(broken)} files cannot be read and are left out: "
-            f"{', '.join(map(str, broken[:3]))}{more}.",
-            stacklevel=3,
+            f"{len(broken)} pictures cannot be read and are left out: {named}{more}.", stacklevel=3
         )
 
 

@@ -7,8 +7,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from keras_metric.image_files import ERRORS, upright
 from zoo.datasets.reading._extras import need
-from zoo.datasets.reading.fitting import upright
 
 MOST = 400_000_000  # pixels
 
@@ -52,7 +52,7 @@ def decoded(
             size = image.width, image.height
             small = size[0] * size[1] <= most
             picture = np.asarray(upright(image, 0, channels == 1)) if small else None
-    except (OSError, SyntaxError, ValueError) as error:
+    except ERRORS as error:
         told = str(error).replace(repr(source), str(name))
         raise ValueError(
             f"The picture {name} is damaged. Expected an image that can be read to its end. "

@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from keras_metric import image_files
 from zoo.datasets.images import Images
 from zoo.datasets.reading.archives import files_below, read_members
 from zoo.datasets.reading.downloads import cache_folder, fetch_checked
-from zoo.datasets.reading.fitting import fit
 
 SPLITS = ("train", "validation")
 NAMES = (
@@ -122,4 +122,4 @@ def _digest(names: Iterable[str]) -> str:
 
 
 def _pixels(name: str, content: bytes, sides: tuple[int, ...], resize: str) -> np.ndarray:
-    return fit(_Named(name, content), sides, resize=resize, fill=255)
+    return image_files.read(_Named(name, content), sides, resize=resize, fill=255)

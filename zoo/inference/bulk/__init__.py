@@ -29,14 +29,17 @@ def embed(
     workers: int | None = None,
     branch: str | None = None,
     size: tuple[int, int] | None = None,
+    pixels: str = "0..255",
+    layer: str | None = None,
     batch: int = 64,
     shard_size: int = 1024,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Embed every image below `folder` into shards in `out`; returns the manifest.
+    """Embed every image of `folder` into shards in `out`; returns the manifest.
 
-    In it `skipped` lists the images that could not be read, each with its reason. Called again
-    after a kill it goes on with the shards that are missing.
+    In it `skipped` lists the images that could not be read, each with its reason, and `others`
+    counts the files that are no images by their name; `skipped.json` accounts for both. Called
+    again after a kill it goes on with the shards that are missing.
 
     Args:
         model: a `.keras` file, the folder of a run, or a SavedModel.
@@ -45,6 +48,10 @@ def embed(
         workers: decoding threads of "plain", actors of "ray"; one for each core when left out.
         branch: which network, of a model of two.
         size: height and width, for a model that takes any.
+        pixels: the range that the model was trained on, when pixels were scaled outside of it:
+            "0..1", "-1..1" or "0..255".
+        layer: whose output is the embedding, of a classifier.
+        folder: of images, or a list (CSV, TSV) of paths and labels.
         batch: images in one call of the network.
         shard_size: images of a shard.
         force: remove the shards that are in `out` and begin anew.
@@ -63,7 +70,7 @@ def embed(
             f"Unknown engine. Expected one of: {', '.join(ENGINES)}. Received: {engine!r}."
         )
     listing, out = Listing.of(folder), Path(out)
-    source = networks.locate(model, branch=branch, size=size)
+    source = networks.locate(model, branch=branch, size=size, pixels=pixels, layer=layer)
     if engine == "ray":
         from zoo.inference.bulk import on_ray
 
@@ -84,7 +91,7 @@ def embed(
             on_ray.embed(source, plan, todo, out, address=address, workers=workers)
         else:
             write_parts(network, plan, todo, out, threads=workers, progress=_bar)
-        return place.finish(out, plan, len(parts), listing.unnamed)
+        return place.finish(out, plan, len(parts), listing.unnamed, listing.others)
 
 
 def _bar(chunks):

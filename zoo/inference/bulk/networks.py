@@ -1,11 +1,15 @@
 """Embedding networks from where they lie: a `.keras` file, the folder of a run, a SavedModel."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from zoo.inference.bulk import pixels
+from zoo.progress import warn
 
 
 @dataclass(frozen=True)
@@ -16,12 +20,16 @@ class Source:
     - `branch`: which network, where there are two.
     - `size`: height and width, for a model that takes any.
     - `threads`: of a SavedModel; the library's own choice when None.
+    - `pixels`: the range it was trained on, a key of `pixels.RANGES`.
+    - `layer`: whose output is the embedding, where it is not the last one.
     """
 
     path: Path
     branch: str | None = None
     size: tuple[int, int] | None = None
     threads: int | None = None
+    pixels: str = pixels.BYTES
+    layer: str | None = None
 
     @property
     def exported(self) -> bool:
@@ -61,6 +69,7 @@ def locate(path: str | Path, **options: Any) -> Source:
     """
     from keras_metric.export import latest, versions
 
+    pixels.known(options.get("pixels", pixels.BYTES))
     path = Path(path)
     kept_by_keras = path.is_file() or (path / "model.keras").is_file()
     if not kept_by_keras and ((path / "saved_model.pb").is_file() or versions(path)):
@@ -73,7 +82,8 @@ def load(source: Source) -> Network:
 
     Raises:
         FileNotFoundError: no model there.
-        ValueError: not an embedding network, a branch it does not have, or no size of image.
+        ValueError: not an embedding network, a branch or layer it does not have, or no size of
+            image.
     """
     return _exported(source) if source.exported else _keras(source)
 
@@ -84,36 +94,85 @@ def _keras(source: Source) -> Network:
     from keras_metric.retrieval import fingerprint
 
     model = zoo.load(source.path)
+    if source.layer is not None:
+        model = _up_to(model, source.layer)
     parts = take_apart(model)
-    if parts.kind != "embedding":
+    if parts.kind != "embedding" and source.layer is None:
         raise ValueError(
             f"{source.path} gives no embeddings. Expected: a model whose answer is (B, D), not a "
-            f"softmax. Received: a model of the kind {parts.kind!r}."
+            f"softmax; of a classifier, --layer with {_told(_vectors(model)[-3:])}. "
+            f"Received: a model of the kind {parts.kind!r}."
         )
     networks = {branch.model.name: branch for branch in parts.branches}
     branch = networks[_branch(list(networks), source.branch)]
     shape = _shape((None, *branch.shape), source.size)
     distance = getattr(parts.distance, "__name__", parts.distance)
+    doubt = pixels.warning(branch.model, source.pixels)
+    if doubt is not None:
+        warn(f"{source.path}: {doubt}")
     return Network(
-        _of_bytes(branch.model, shape, branch.dtype).predict_on_batch,
+        _of_bytes(branch.model, shape, branch.dtype, source.pixels).predict_on_batch,
         shape,
-        fingerprint(model),
+        _mark(fingerprint(model), source.pixels),
         distance,
         branch.model,
     )
 
 
-def _of_bytes(model, shape: tuple[int, int, int], dtype: str):
+def _of_bytes(model, shape: tuple[int, int, int], dtype: str, chosen: str):
     """The model with the cast of its images inside: a batch moves as bytes, not as floats."""
     import keras
 
+    low, high = pixels.known(chosen)
     images = keras.Input(shape, dtype="uint8")
-    return keras.Model(images, model(keras.ops.cast(images, dtype), training=False))
+    fed = keras.ops.cast(images, dtype)
+    if chosen != pixels.BYTES:
+        fed = low + fed * ((high - low) / 255)
+    return keras.Model(images, model(fed, training=False))
+
+
+def _mark(fingerprint: str, chosen: str) -> str:
+    """The fingerprint of the weights and of the pixels they get: of other pixels, another one."""
+    if chosen == pixels.BYTES:
+        return fingerprint
+    return hashlib.sha256(f"{fingerprint} {chosen}".encode()).hexdigest()
+
+
+def _vectors(model) -> list[str]:
+    """The layers whose output is (B, D), but for the last one."""
+    import keras
+
+    def is_vector(layer) -> bool:
+        shape = getattr(getattr(layer, "output", None), "shape", ())
+        return len(shape) == 2 and not isinstance(layer, keras.layers.InputLayer)
+
+    return [layer.name for layer in model.layers[:-1] if is_vector(layer)]
+
+
+def _told(names: list[str]) -> str:
+    return " or ".join(names) or "the name of a layer whose output is (B, D); this model has none"
+
+
+def _up_to(model, name: str):
+    """The model as far as a layer."""
+    import keras
+
+    if name not in _vectors(model):
+        raise ValueError(
+            f"{name!r} is no layer to embed with. Expected a layer whose output is (B, D): "
+            f"{_told(_vectors(model))}. Received: --layer {name}."
+        )
+    return keras.Model(model.inputs[0], model.get_layer(name).output)
 
 
 def _exported(source: Source) -> Network:
     from keras_metric.export import Runtime, read_metadata
 
+    if source.layer is not None or source.pixels != pixels.BYTES:
+        raise ValueError(
+            "A SavedModel is as it was exported. Expected --layer and --pixels for a .keras file "
+            f"or a run only. Received: {source.path}."
+        )
     facts = read_metadata(source.path)
     if facts["kind"] != "embedding" or "fingerprint" not in facts:
         kind = facts["kind"] if "fingerprint" in facts else "one without a fingerprint: export anew"
@@ -129,8 +188,8 @@ def _exported(source: Source) -> Network:
     plain = (low, high) == (0, 255)
 
     def run(images):
-        pixels = images if plain else low + images.astype("float32") * ((high - low) / 255)
-        return served(signature, images=pixels)["embeddings"]
+        fed = images if plain else low + images.astype("float32") * ((high - low) / 255)
+        return served(signature, images=fed)["embeddings"]
 
     shape = _shape((None, *facts["image_shapes"][place]), source.size)
     return Network(run, shape, facts["fingerprint"], facts["distance"])

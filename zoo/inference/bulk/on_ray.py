@@ -34,7 +34,7 @@ class Worker:
         self.plan, self.out = plan, Path(out)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        part = Part(int(row["number"]), tuple(row["paths"]))
+        part = Part(int(row["number"]), tuple(row["paths"]), tuple(row["labels"]))
         write_parts(self.network, self.plan, [part], self.out, threads=1)
         return {"number": part.number}
 
@@ -76,7 +76,10 @@ def embed(
     if own:
         _connect(ray, address, workers)
     try:
-        rows = [{"number": part.number, "paths": list(part.paths)} for part in parts]
+        rows = [
+            {"number": part.number, "paths": list(part.paths), "labels": list(part.labels)}
+            for part in parts
+        ]
         source = replace(source, path=source.path.resolve(), threads=1)
         done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             Worker,

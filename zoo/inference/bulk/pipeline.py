@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_metric import image_files
 from keras_metric.retrieval import Shard, shard_name, write_shard
-from zoo.datasets.reading.fitting import fit
-from zoo.inference.bulk.listing import Part, label
+from zoo.inference.bulk.listing import Part
 from zoo.inference.bulk.networks import Network
 
 
@@ -39,7 +39,9 @@ class Reader:
         """The pixels `(H, W, C)` uint8, or why there are none."""
         height, width, channels = self.shape
         try:
-            return fit(self.folder / path, (height, width), resize="stretch", grey=channels == 1)
+            return image_files.read(
+                self.folder / path, (height, width), resize="stretch", grey=channels == 1
+            )
         except (ValueError, MemoryError) as error:
             return str(error) or type(error).__name__
 
@@ -99,6 +101,7 @@ def embedded(
     files are damaged, nor on who works on the part, nor on what was done before.
     """
     chunks = [chunk for part in parts for chunk in _chunks(part, batch)]
+    label = {path: one for part in parts for path, one in zip(part.paths, part.labels, strict=True)}
     paths, rows, skipped = [], [], []
     read = reader.ahead(chunks, batch)
     for chunk, (images, reasons) in zip(progress(chunks), read, strict=True):
@@ -107,7 +110,7 @@ def embedded(
         paths += [chunk.paths[i] for i in valid]
         skipped += [pair for pair in zip(chunk.paths, reasons, strict=True) if pair[1] is not None]
         if chunk.last:
-            shard = Shard(paths, [label(path) for path in paths], np.concatenate(rows), skipped)
+            shard = Shard(paths, [label[path] for path in paths], np.concatenate(rows), skipped)
             yield chunk.number, shard
             paths, rows, skipped = [], [], []
 

@@ -69,11 +69,16 @@ def missing(out: Path, model: str, numbers: range) -> list[int]:
 
 
 def finish(
-    out: Path, plan: dict[str, Any], count: int, unnamed: Sequence[tuple[str, str]] = ()
+    out: Path,
+    plan: dict[str, Any],
+    count: int,
+    unnamed: Sequence[tuple[str, str]] = (),
+    others: Sequence[tuple[str, str]] = (),
 ) -> dict[str, Any]:
     """Write what could not be read, and the manifest with every shard in it; returns that.
 
-    unnamed: further images that are left out, each with its reason.
+    unnamed: further images that are left out, each with its reason. others: files that are no
+    images, each with its reason; `skipped.json` lists them, too.
 
     Raises:
         ValueError: not one image could be read.
@@ -81,7 +86,8 @@ def finish(
     facts = [shard_facts(out / shard_name(k), model=plan["model"]) for k in range(count)]
     reasons = [*unnamed, *(pair for one in facts for pair in one["skipped"])]
     skipped = [{"image": path, "reason": reason} for path, reason in reasons]
-    write_json(out / SKIPPED, skipped)
+    ignored = [{"file": path, "reason": reason} for path, reason in others]
+    write_json(out / SKIPPED, [*skipped, *ignored])
     if not any(one["rows"] for one in facts):
         raise ValueError(
             f"No image could be read. Expected one at least; {out / SKIPPED} says why of each. "
@@ -91,6 +97,7 @@ def finish(
         **plan,
         "rows": sum(one["rows"] for one in facts),
         "skipped": len(skipped),
+        "others": len(ignored),
         "shards": [{"name": shard_name(k), "rows": one["rows"]} for k, one in enumerate(facts)],
     }
     write_json(out / MANIFEST, manifest)

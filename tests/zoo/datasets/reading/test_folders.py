@@ -45,7 +45,7 @@ def test_unreadable_files_are_left_out_with_a_warning(folder):
     assert (folder / "red" / "broken.png", "unreadable: UnidentifiedImageError") in scan(
         folder
     ).skipped
-    with pytest.warns(UserWarning, match=r"1 of 4 files cannot be read .*broken.png"):
+    with pytest.warns(UserWarning, match=r"1 pictures cannot be read .*broken.png"):
         assert len(load(folder, 4)) == 3
 
 
@@ -164,8 +164,25 @@ def test_a_picture_that_breaks_off_is_named(tmp_path, rng):
     path = tmp_path / "p" / "a" / "a.png"
     Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(ValueError, match=r"a.png is damaged. Expected an image .* to its end"):
+    with (
+        pytest.warns(UserWarning, match=r"1 pictures cannot be read .*a.png"),
+        pytest.raises(ValueError, match="a class without pictures"),
+    ):
         load(tmp_path / "p", 8)
+    Image.new("RGB", (5, 5)).save(tmp_path / "p" / "a" / "b.png")
+    with pytest.warns(UserWarning, match=r"1 pictures cannot be read .*a.png"):
+        images = load(tmp_path / "p", 8)
+    assert len(images) == len(images.labels) == 1
+
+
+def test_what_a_list_names_and_is_not_there_can_be_left_out(folder):
+    path = folder / "list.csv"
+    path.write_text("file,class\nred/b.png,warm\nred/none.png,warm\n")
+    with pytest.raises(FileNotFoundError, match="Line 3 of .*skip_missing=True"):
+        scan(path)
+    assert scan(path, skip_missing=True).skipped == ((folder / "red" / "none.png", "not there"),)
+    with pytest.warns(UserWarning, match="none.png"):
+        assert len(load(path, 4, skip_missing=True)) == 1
 
 
 def test_an_unknown_resize_is_refused(folder):
