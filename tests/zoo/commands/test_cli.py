@@ -28,6 +28,28 @@ def test_every_command_teaches(command, capsys):
     )
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["embed", "nowhere", ".", "-o", "out"],
+        ["index", ".", "nowhere"],
+        ["search", ".", "nowhere"],
+        ["calibrate", "nowhere", "."],
+        ["neighbours-report", ".", "nowhere", "-o", "a.html"],
+        ["demo", "nowhere"],
+        ["publish", "nowhere", "hf://me/it"],
+        ["evaluate", "nowhere"],
+        ["train", "digits-triplet", "--data", "nowhere"],
+    ],
+)
+def test_a_missing_path_is_said_before_keras_is_imported(arguments, capsys, monkeypatch):
+    monkeypatch.setattr(commands, "_load_keras_quietly", lambda: pytest.fail("Keras is loaded"))
+    code, error = failing(arguments, capsys)
+    assert code == 1
+    assert "There is nothing at nowhere. Expected: " in error
+    assert "Received: no such file or folder." in error
+
+
 def test_list(capsys):
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shutil
 
 import keras
 import numpy as np
@@ -63,6 +64,13 @@ def test_an_index_lies_beside_its_model(place, capsys):
     found = index.search(digits.load().images[:5], k=1)
     assert set(found.labels.ravel()) <= set(digits.load().names)
     assert index.fingerprint == answer["fingerprint"]
+
+
+def test_an_index_moves_with_its_pictures(indexed, tmp_path, capsys):
+    shutil.copytree(indexed, tmp_path / "moved")
+    photo = tmp_path / "moved" / "photos" / "3" / "3-0.png"
+    assert main(["search", str(tmp_path / "moved" / "run"), str(photo), "-k", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[-1] == str(photo.resolve())
 
 
 def test_what_is_near_is_told_and_drawn(indexed, tmp_path, capsys):
@@ -173,7 +181,10 @@ def test_the_report_is_one_page_with_everything_in_it(place, tmp_path, capsys):
     assert len(pictures) == 5
     assert all(base64.b64decode(picture).startswith(b"\x89PNG") for picture in pictures)
     assert not re.search(r'src="(?!data:)|href=', page), "nothing lies outside"
-    assert page.count("<tr>") == 11
+    assert page.count("<tr>") == 11 + 5, "classes, and four mistakes below their heading"
+    mistakes = answer["mistakes"]
+    assert all(one["label"] != one["nearest label"] for one in mistakes)
+    assert all(one["image"] in page for one in mistakes[:4])
     assert len(answer["classes"]) == 10
     assert 0.7 < answer["recall@1"] <= answer["recall@3"] <= 1
     for name in digits.load().names:
