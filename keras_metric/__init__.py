@@ -18,6 +18,7 @@ _SUBMODULES = (
     "distances",
     "export",
     "heads",
+    "image_files",
     "location",
     "losses",
     "memory",

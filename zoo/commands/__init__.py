@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from zoo.pretrained import is_backbone
+
 ORDER = ("list", "train", "evaluate", "export", "doctor")
 WITHOUT_KERAS = ("list", "publish", "serve")
 FAILURES = (ValueError, TypeError, KeyError, OSError, ImportError, RuntimeError, MemoryError)
@@ -70,7 +72,8 @@ def _check_paths(options: Namespace, paths: Mapping[str, str]) -> None:
     """Raise FileNotFoundError for an option that names nothing; `paths` says what was expected."""
     for name, expected in paths.items():
         given = getattr(options, name)
-        if given is not None and not given.startswith("hf://") and not Path(given).exists():
+        elsewhere = given is None or given.startswith("hf://") or is_backbone(given)
+        if not elsewhere and not Path(given).exists():
             raise FileNotFoundError(
                 f"There is nothing at {given}. Expected: {expected}. Received: no such file or "
                 "folder."
