@@ -1,6 +1,7 @@
-"""Embeddings that can be added, searched and removed, and are never mixed with those of others."""
+"""Embeddings of one model that can be added, searched and removed, from several threads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ from keras_metric.retrieval.encoding import Encoder, made_by, refuse_another
 from keras_metric.retrieval.engines.local import Local
 from keras_metric.retrieval.engines.milvus import Milvus, is_file
 from keras_metric.retrieval.found import Found, nothing
+from keras_metric.retrieval.locking import ReadWriteLock
 from keras_metric.retrieval.metric import Metric
 from keras_metric.retrieval.options import checked_kind
 from keras_metric.retrieval.storage.table import Filter, checked_labels, checked_metadata
@@ -19,7 +21,10 @@ FAISS = "faiss"
 
 
 class Collection:
-    """What is in an index: vectors of one width and one distance, made by one set of weights."""
+    """Vectors of one width and one distance, made by one set of weights, with their records.
+
+    Threads may share it: searches run at the same time, `add` and `remove` run alone.
+    """
 
     def __init__(
         self,
@@ -39,7 +44,7 @@ class Collection:
                 "kind='exact', or the address of a server, or no engine for one in this process. "
                 f"Received: kind={kind!r} in {engine}."
             )
-        self._name = collection
+        self._name, self._lock = collection, ReadWriteLock()
         self._encoder = None if encoder is None else Encoder(encoder, distance)
         own = None if self._encoder is None else self._encoder.distance
         self._metric = Metric.named(distance or own or "cosine")
@@ -66,10 +71,12 @@ class Collection:
     @property
     def ids(self) -> np.ndarray:
         """The ids of all records, ascending."""
-        return np.empty(0, np.int64) if self._store is None else self._store.ids()
+        with self._lock.reading():
+            return np.empty(0, np.int64) if self._store is None else self._store.ids()
 
     def __len__(self) -> int:
-        return 0 if self._store is None else len(self._store)
+        with self._lock.reading():
+            return 0 if self._store is None else len(self._store)
 
     def __repr__(self) -> str:
         size = f"{len(self):,} x {self.width}" if self.width else "empty"
@@ -86,7 +93,7 @@ class Collection:
         """Add images or embeddings; returns their ids (N,) int64, which no other record ever gets.
 
         Args:
-            items: images (N, H, W, C), or embeddings (N, D).
+            items: inputs of the encoder, such as images (N, H, W, C), or embeddings (N, D).
             labels: for each an integer, a string, or None.
             metadata: a dictionary for each, or a dictionary of columns: strings, numbers,
                 booleans, None.
@@ -96,14 +103,18 @@ class Collection:
             ValueError: embeddings of another model or width, or that are not finite; labels or
                 metadata that do not fit. Nothing is added then.
         """
-        vectors = self._vectors(items, model, queries=False)
+        made = made_by(model)
+        vectors = self._vectors(items, made, queries=False)
+        self._metric.check_stored(vectors)
         labels = checked_labels(labels, len(vectors))
         metadata = checked_metadata(metadata, len(vectors))
-        if self._store is None or self._store.empty:
-            self.fingerprint = self.fingerprint or made_by(model)
-        if self._store is None:
-            self._store = self._new_store(vectors.shape[1])
-        return self._store.add(vectors, labels, metadata)
+        with self._lock.writing():
+            self._check_fit(vectors, made)
+            if self._store is None or self._store.empty:
+                self.fingerprint = self.fingerprint or made
+            if self._store is None:
+                self._store = self._new_store(vectors.shape[1])
+            return self._store.add(vectors, labels, metadata)
 
     def search(
         self,
@@ -113,10 +124,12 @@ class Collection:
         *,
         model: keras.Model | str | None = None,
     ) -> Found:
-        """The `k` nearest records of each query, nearest first.
+        """The `k` nearest records of each query, nearest first, and of equally near ones the older.
+
+        A distance depends on its query and its record alone.
 
         Args:
-            items: images (Q, H, W, C), or embeddings (Q, D).
+            items: inputs of the encoder, such as images (Q, H, W, C), or embeddings (Q, D).
             k: how many; where fewer are there, the rest is id -1 at distance infinity.
             filter: {name: value, or set of values} for "label", "id" and names of metadata; or a
                 function of a record, a dictionary of the same names. In an exact index the answer
@@ -128,13 +141,14 @@ class Collection:
             KeyError: a filter by a name that no record has.
         """
         k = whole("k", k)
-        queries = self._vectors(items, model, queries=True)
-        if self._store is None or self._store.empty:
-            return nothing(len(queries), k)
-        found, ids, *records = self._store.search(queries, k, filter)
-        distances = self._metric.distances(found).astype(np.float32, copy=False)
-        distances[ids < 0] = np.inf
-        return Found(ids, distances, *records)
+        made = made_by(model)
+        queries = self._vectors(items, made, queries=True)
+        with self._searching() as store:
+            self._check_fit(queries, made)
+            if store is None or store.empty:
+                return nothing(len(queries), k)
+            gaps, ids, *records = store.search(queries, k, filter)
+        return Found(ids, self._metric.distances(gaps), *records)
 
     def remove(self, ids) -> int:
         """Forget records by their ids; returns how many. No other record ever gets their ids.
@@ -147,20 +161,31 @@ class Collection:
         if ids.size and ids.dtype.kind not in "iu":
             raise ValueError(f"Ids are integers. Expected those of `add`. Received: {ids.dtype}.")
         ids = ids.astype(np.int64)
-        missing = ids if self._store is None else ids[~self._store.held(ids)]
-        if len(missing):
-            raise KeyError(
-                "No record has this id. Expected ids that `add` has returned and that were not "
-                f"removed since. Received: {missing[:5].tolist()}."
-            )
-        return self._store.remove(ids) if len(ids) else 0
+        with self._lock.writing():
+            missing = ids if self._store is None else ids[~self._store.held(ids)]
+            if len(missing):
+                raise KeyError(
+                    "No record has this id. Expected ids that `add` has returned and that were not "
+                    f"removed since. Received: {missing[:5].tolist()}."
+                )
+            return self._store.remove(ids) if len(ids) else 0
 
     def records(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All records: ids (N,), embeddings (N, D) as they are compared, labels (N,)."""
-        if self._store is None:
-            return self.ids, np.empty((0, 0), np.float32), np.empty(0, object)
-        ids = self.ids
-        return ids, np.asarray(self._store.of(ids), np.float32), self._store.labels()
+        with self._lock.reading():
+            if self._store is None:
+                return self.ids, np.empty((0, 0), np.float32), np.empty(0, object)
+            ids = self.ids
+            return ids, np.asarray(self._store.of(ids), np.float32), self._store.labels()
+
+    @contextmanager
+    def _searching(self) -> Iterator[Local | Milvus | None]:
+        """The store, which nobody changes meanwhile and which has learned what a search needs."""
+        if self._store is not None and not self._store.ready:
+            with self._lock.writing():
+                self._store.prepare()
+        with self._lock.reading():
+            yield self._store
 
     def _told(self) -> dict[str, Any]:
         """What the vectors of this collection have in common."""
@@ -185,20 +210,27 @@ class Collection:
         self.fingerprint = remote.facts["fingerprint"] or self.fingerprint
         self.options, self._store = remote.facts["options"], remote
 
-    def _vectors(self, items, model, *, queries: bool) -> np.ndarray:
-        """Items as the engine stores them; images through the encoder."""
-        refuse_another(self.fingerprint, made_by(model), "What made these embeddings")
-        if np.ndim(items) > 2:
-            if self._encoder is None:
-                raise ValueError(
-                    "There is no encoder for images. Expected Index(encoder), or embeddings "
-                    f"(N, D). Received: shape {np.shape(items)}."
-                )
+    def _vectors(self, items, made: str | None, *, queries: bool) -> np.ndarray:
+        """Items as the engine stores them; inputs of the encoder go through it."""
+        refuse_another(self.fingerprint, made, "What made these embeddings")
+        if self._encoder is None and np.ndim(items) > 2:
+            raise ValueError(
+                "There is no encoder for images. Expected Index(encoder), or embeddings "
+                f"(N, D). Received: shape {np.shape(items)}."
+            )
+        if self._encoder is not None and self._encoder.takes(
+            items, queries=queries, embedded=made is not None
+        ):
             items = self._encoder.embedded(items, queries=queries)
         vectors = self._metric.prepared(items)
+        self._check_fit(vectors, made)
+        return vectors
+
+    def _check_fit(self, vectors: np.ndarray, made: str | None) -> None:
+        """Again under the lock: another thread may have added the first vectors."""
+        refuse_another(self.fingerprint, made, "What made these embeddings")
         if self.width not in (None, vectors.shape[1]):
             raise ValueError(
                 f"Embeddings of another width. Expected (N, {self.width}), as those of the index. "
                 f"Received: {vectors.shape}."
             )
-        return vectors

@@ -1,5 +1,7 @@
 """The encoder of an index: embeddings of images, and which weights they come from."""
 
+import threading
+
 import keras
 import numpy as np
 
@@ -15,6 +17,7 @@ class Encoder:
 
     def __init__(self, model: keras.Model, distance: str | None = None, batch_size: int = 256):
         self.model, self.batch_size = model, batch_size
+        self._alone = threading.Lock()  # Keras's `predict` is for one thread at a time
         self.fingerprint = fingerprint(model)
         branches = hasattr(model, "branches")
         self._networks = list(model.branches().values()) if branches else [model]
@@ -26,6 +29,32 @@ class Encoder:
                 f"{self.distance!r}, that of {model.name!r}. Received: {distance!r}."
             )
 
+    def takes(self, items, *, queries: bool, embedded: bool) -> bool:
+        """Whether items are inputs of the network; else they are embeddings.
+
+        A matrix is what its width says; where the network's inputs and embeddings are matrices of
+        one width, `embedded` says that they are embeddings.
+
+        Raises:
+            ValueError: a matrix that is neither, or could be both.
+        """
+        if np.ndim(items) != 2 or embedded:
+            return np.ndim(items) > 2
+        network, width = self._networks[0 if queries else -1], np.shape(items)[1]
+        wide = _width(network, "output_shape")
+        narrow = _width(network, "input_shape") if _rank(network) == 2 else None
+        if wide is None or width == wide != narrow:
+            return False
+        if width == narrow != wide:
+            return True
+        expected = f"embeddings (N, {wide})" + (f", or inputs (N, {narrow})" if narrow else "")
+        if width == narrow:
+            expected = "model=..., the model that made the embeddings, or predict(inputs) with it"
+        raise ValueError(
+            f"It is not clear what these are to {network.name!r}. Expected {expected}. "
+            f"Received: shape {tuple(np.shape(items))}."
+        )
+
     def embedded(self, images, *, queries: bool) -> np.ndarray:
         """Embeddings (N, D) float32 of images (N, H, W, C)."""
         images, network = np.asarray(images), self._networks[0 if queries else -1]
@@ -34,13 +63,25 @@ class Encoder:
                 "There are no images. Expected a batch of one or more. "
                 f"Received: shape {images.shape}."
             )
-        found = np.asarray(network.predict(images, batch_size=self.batch_size, verbose=0))
+        with self._alone:
+            found = np.asarray(network.predict(images, batch_size=self.batch_size, verbose=0))
         if found.ndim != 2:
             raise ValueError(
                 f"Model {network.name!r} does not embed. Expected answers of shape (N, D). "
                 f"Received: {found.shape}."
             )
         return found.astype(np.float32)
+
+
+def _rank(network: keras.Model) -> int | None:
+    shape = getattr(network, "input_shape", None)
+    return len(shape) if isinstance(shape, tuple) and not isinstance(shape[0], tuple) else None
+
+
+def _width(network: keras.Model, which: str) -> int | None:
+    """The last size of a network's input or output shape, if it has one."""
+    shape = getattr(network, which, None)
+    return shape[-1] if isinstance(shape, tuple) and isinstance(shape[-1], int) else None
 
 
 def made_by(model: "keras.Model | str | None") -> str | None:

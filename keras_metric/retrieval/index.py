@@ -1,4 +1,4 @@
-"""The index: a collection that is saved whole, says how good it is, and names what it knows."""
+"""The index: a collection that is saved atomically, measures its recall, and matches queries."""
 
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,12 @@ class Index(Collection):
         index.save("birds.index")
         index = Index.load("birds.index", encoder)
 
-    Images (N, H, W, C) go through the encoder; a matrix (N, D) is taken for embeddings. Whose they
-    are, an array does not say: name the `model` that made them, and it is checked.
+    Images (N, H, W, C) go through the encoder; a matrix (N, D) is taken for embeddings, or for
+    inputs where the encoder takes matrices of that width. An array does not say which model made
+    it: name the `model`, and it is checked.
+
+    Threads may share an index: searches run at the same time, and `add`, `remove` and learning the
+    lists of "ivf" run alone.
 
     Args:
         encoder: the network that embeds images, or None for an index of embeddings. Of a
@@ -97,12 +101,14 @@ class Index(Collection):
         Raises:
             ValueError: not more than k records.
         """
-        if self._store is None:
-            raise ValueError(
-                "There is nothing to find. Expected an index with records. Received: an empty one."
-            )
-        found = measured(self._store, k, sample, seed)
-        self._recall = len(self), found
+        with self._searching() as store:
+            if store is None:
+                raise ValueError(
+                    "There is nothing to find. Expected an index with records. Received: an empty "
+                    "one."
+                )
+            found = measured(store, k, sample, seed)
+            self._recall = len(self), found
         return found
 
     def save(self, folder: str | Path) -> Path:
@@ -114,7 +120,8 @@ class Index(Collection):
         Raises:
             FileExistsError: the folder holds something else, or another process saves to it.
         """
-        return generations.save(folder, self._facts(), self._write)
+        with self._searching():
+            return generations.save(folder, self._facts(), self._write)
 
     @classmethod
     def load(

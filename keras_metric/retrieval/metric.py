@@ -8,7 +8,7 @@ from keras_metric.metrics.ranking import embedding_matrix, unit_rows
 
 NAMES = ("cosine", "euclidean", "squared_euclidean")
 ROWS = 4096  # brought to unit length at a time
-LARGEST = 1e15  # beyond it the squares leave the range of float32
+LARGEST = 1e15  # beyond it, and below its inverse, the squares leave the range of float32
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,21 @@ class Metric:
             )
         return np.ascontiguousarray(array, np.float32)
 
-    def distances(self, found: np.ndarray) -> np.ndarray:
-        """Distances of the inner products or squared differences that an engine found."""
-        if self.by_product:
-            return np.maximum(1 - found, 0)
-        squares = np.maximum(found, 0)
-        return np.sqrt(squares) if self.name == "euclidean" else squares
+    def check_stored(self, vectors: np.ndarray) -> None:
+        """Refuse rows so small that a Euclidean index could not tell them from zero.
+
+        Raises:
+            ValueError: the row's largest number is below 1e-15 and not 0.
+        """
+        peaks = np.abs(vectors).max(axis=1)
+        least = peaks[peaks > 0].min(initial=np.inf)
+        if not self.by_product and least < 1 / LARGEST:
+            raise ValueError(
+                "Embeddings are too small to be compared. Expected rows of zeros, or with a number "
+                f"of {1 / LARGEST:g} or more. Received: {least:g}."
+            )
+
+    def distances(self, gaps: np.ndarray) -> np.ndarray:
+        """float32 distances, from the gaps that an engine found (`engines.gaps`)."""
+        found = {"cosine": gaps / 2, "squared_euclidean": gaps}.get(self.name, np.sqrt(gaps))
+        return found.astype(np.float32)

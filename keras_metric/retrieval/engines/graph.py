@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_metric.retrieval.engines.exact import FILE
+from keras_metric.retrieval.engines.exact import FILE, rows_of, search_flat
 from keras_metric.retrieval.engines.faiss_library import counted, faiss, only
+from keras_metric.retrieval.engines.gaps import gaps, nearest_first, squared_lengths
 
 FEW = 0.1  # below this share of allowed ids the vectors themselves are searched
 
@@ -22,6 +23,7 @@ class Graph:
     """
 
     exact = False
+    ready = True
 
     def __init__(
         self,
@@ -36,12 +38,16 @@ class Graph:
         self.ef_search = ef_search
         self.links = faiss().IndexHNSWFlat(width, m, metric)
         self.links.hnsw.efConstruction = ef_construction
-        self.ids, self.live = np.empty(0, np.int64), np.empty(0, bool)
+        self.ids, self.live, self.longest = np.empty(0, np.int64), np.empty(0, bool), 0.0
+
+    def prepare(self) -> None:
+        """The graph grows as vectors are added."""
 
     def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
         self.links.add(vectors)
         self.ids = np.concatenate([self.ids, ids])
         self.live = np.concatenate([self.live, np.ones(len(ids), bool)])
+        self.longest = max(self.longest, squared_lengths(vectors).max(initial=0))
 
     def remove(self, ids: np.ndarray) -> None:
         self.live[np.searchsorted(self.ids, ids)] = False
@@ -60,8 +66,10 @@ class Graph:
         options = {"efSearch": max(self.ef_search, k)}
         if count < len(sought):
             options["sel"] = only(sought)
-        found, slots = self.links.search(queries, k, params=faiss().SearchParametersHNSW(**options))
+        _, slots = self.links.search(queries, k, params=faiss().SearchParametersHNSW(**options))
         short = counted(slots) < min(k, count)
+        apart = gaps(queries, rows_of(self._vectors()), slots, self.form[1])
+        found, slots = nearest_first(apart, slots, k)
         ids = self._ids(slots)
         if short.any():
             found[short], ids[short] = self.exactly(queries[short], k, allowed)
@@ -72,9 +80,8 @@ class Graph:
         return Graph(*self.form)
 
     def exactly(self, queries, k, allowed=None):
-        chosen = faiss().SearchParameters(sel=only(self._sought(allowed)))
-        found, slots = self._vectors().search(queries, k, params=chosen)
-        return found, self._ids(slots)
+        sought = self._sought(allowed)
+        return search_flat(self._vectors(), self.ids, queries, k, sought, self.longest)
 
     def of(self, ids: np.ndarray) -> np.ndarray:
         return self._vectors().reconstruct_batch(np.searchsorted(self.ids, ids))
@@ -87,6 +94,7 @@ class Graph:
         self.links = faiss().read_index(str(folder / FILE))
         slots = np.load(folder / "slots.npy", allow_pickle=False)
         self.ids, self.live = np.where(slots < 0, ~slots, slots), slots >= 0
+        self.longest = squared_lengths(rows_of(self._vectors())).max(initial=0)
 
     def _vectors(self):
         return faiss().downcast_index(self.links.storage)

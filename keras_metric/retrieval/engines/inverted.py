@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_metric.retrieval.engines.exact import FILE, Exact
 from keras_metric.retrieval.engines.faiss_library import counted, faiss, flat
+from keras_metric.retrieval.engines.gaps import gaps_of, nearest_first
 
 LEAST = 39  # vectors a list that faiss's k-means asks for
 FEW = 0.1  # below this share of allowed ids all lists are looked at
@@ -19,8 +20,8 @@ FEW = 0.1  # below this share of allowed ids all lists are looked at
 class Inverted:
     """Approximate search in `nlist` lists, of which `nprobe` are looked at.
 
-    The centres are learnt from all vectors that are there at the first search (before it the search
-    is exact), and again when there are four times as many.
+    `prepare` learns the centers from all vectors that are there before the first search, and again
+    when there are four times as many. A search itself changes nothing.
     """
 
     exact = False
@@ -42,39 +43,50 @@ class Inverted:
         if self.lists is None:
             self.waiting.remove(ids)
         else:
-            self.lists.remove_ids(faiss().IDSelectorBatch(ids))
+            self.lists.remove_ids(faiss().IDSelectorArray(ids))
+
+    @property
+    def ready(self) -> bool:
+        """Whether the centers are learned and not out of date."""
+        if self.lists is None:
+            return not len(self.waiting.ids)
+        return self.lists.ntotal < 4 * max(self.learnt_from, LEAST)
 
     def search(self, queries, k, allowed=None):
-        self._build()
+        if self.lists is None:
+            return self.waiting.search(queries, k, allowed)
         total = self.lists.ntotal
         sought = total if allowed is None else len(allowed)
         if sought < FEW * total:
             return self.exactly(queries, k, allowed)
-        found, ids = self._look(queries, k, allowed, self._probes)
+        apart, ids = self._look(queries, k, allowed, self._probes)
         short = counted(ids) < min(k, sought)
         if short.any():
-            found[short], ids[short] = self.exactly(queries[short], k, allowed)
-        return found, ids
+            apart[short], ids[short] = self.exactly(queries[short], k, allowed)
+        return apart, ids
 
     def empty(self) -> "Inverted":
         """One with as many lists, of which as many are looked at, and nothing in them."""
-        self._build()
+        if self.lists is None:
+            return Inverted(self.width, self.by_product, self.nlist, self.nprobe)
         return Inverted(self.width, self.by_product, self.lists.nlist, self._probes)
 
     def exactly(self, queries, k, allowed=None):
-        self._build()
+        if self.lists is None:
+            return self.waiting.search(queries, k, allowed)
         return self._look(queries, k, allowed, self.lists.nlist)
 
     def of(self, ids: np.ndarray) -> np.ndarray:
-        everything, vectors = self._contents()
-        return vectors[np.searchsorted(everything, ids)]
+        if self.lists is None:
+            return self.waiting.of(ids)
+        return self.lists.reconstruct_batch(ids)
 
     def write(self, folder: Path) -> None:
-        self._build()
+        self.prepare()
         faiss().write_index(self.lists, str(folder / FILE))
 
     def read(self, folder: Path) -> None:
-        self.lists = faiss().read_index(str(folder / FILE))
+        self.lists = _findable(faiss().read_index(str(folder / FILE)))
         self.learnt_from, self.waiting = self.lists.ntotal, None
 
     @property
@@ -85,22 +97,28 @@ class Inverted:
         options = {"nprobe": probes}
         if allowed is not None:
             options["sel"] = faiss().IDSelectorBatch(allowed)
-        return self.lists.search(queries, k, params=faiss().SearchParametersIVF(**options))
+        params = faiss().SearchParametersIVF(**options)
+        _, ids = self.lists.search(queries, k, params=params)
+        vectors = np.zeros((*ids.shape, self.width), np.float32)
+        vectors[ids >= 0] = self.lists.reconstruct_batch(ids[ids >= 0])
+        apart = gaps_of(queries, vectors, self.by_product)
+        apart[ids < 0] = np.inf
+        return nearest_first(apart, ids, k)
 
-    def _build(self) -> None:
-        if self.lists is not None and self.lists.ntotal < 4 * max(self.learnt_from, LEAST):
+    def prepare(self) -> None:
+        """Learn the centers, if it is time to."""
+        if self.ready:
             return
         ids, vectors = self._contents()
         most = max(1, len(ids) // LEAST)
         nlist = self.nlist or min(most, round(4 * math.sqrt(len(ids))) or 1)
         metric = faiss().METRIC_INNER_PRODUCT if self.by_product else faiss().METRIC_L2
-        centres = flat(self.width, self.by_product)
-        lists = faiss().IndexIVFFlat(centres, self.width, min(nlist, max(1, len(ids))), metric)
+        centers = flat(self.width, self.by_product)
+        lists = faiss().IndexIVFFlat(centers, self.width, min(nlist, len(ids)), metric)
         lists.cp.min_points_per_centroid = 1  # else faiss warns on standard error
-        if len(ids):
-            lists.train(vectors)
-            lists.add_with_ids(vectors, ids)
-        self.lists, self.learnt_from, self.waiting = lists, len(ids), None
+        lists.train(vectors)
+        lists.add_with_ids(vectors, ids)
+        self.lists, self.learnt_from, self.waiting = _findable(lists), len(ids), None
 
     def _contents(self) -> tuple[np.ndarray, np.ndarray]:
         """All ids in order, and their vectors."""
@@ -118,3 +136,10 @@ class Inverted:
         vectors = np.concatenate([*codes, np.empty(0, np.float32)]).reshape(-1, self.width)
         order = np.argsort(ids)
         return ids[order], vectors[order]
+
+
+def _findable(lists):
+    """The lists, with a map from ids to the vectors in them."""
+    if lists.direct_map.type != faiss().DirectMap.Hashtable:
+        lists.set_direct_map_type(faiss().DirectMap.Hashtable)
+    return lists

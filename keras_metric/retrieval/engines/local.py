@@ -28,6 +28,14 @@ class Local:
     def empty(self) -> bool:
         return not len(self.table)
 
+    @property
+    def ready(self) -> bool:
+        """Whether a search finds everything learned that it needs; else `prepare` learns it."""
+        return self.vectors.ready
+
+    def prepare(self) -> None:
+        self.vectors.prepare()
+
     def __len__(self) -> int:
         return len(self.table)
 
@@ -46,10 +54,10 @@ class Local:
         return int(gone.sum())
 
     def search(self, queries: np.ndarray, k: int, filter: Filter | None = None):
-        """What faiss found, the ids, labels and metadata, (Q, k) each; id -1 for none."""
+        """Gaps, ids, labels and metadata, (Q, k) each; id -1 for none."""
         allowed = () if filter is None else (self.table.ids[self.table.chosen(filter)],)
-        found, ids = self.vectors.search(queries, k, *allowed)
-        return found, ids, *self._records(ids)
+        apart, ids = self.vectors.search(queries, k, *allowed)
+        return apart, ids, *self._records(ids)
 
     def exactly(self, queries: np.ndarray, k: int):
         return self.vectors.exactly(queries, k)
@@ -72,6 +80,7 @@ class Local:
         """The vectors but for some, made anew in the same way."""
         kept, twin = np.setdiff1d(self.table.ids, ids), self.vectors.empty()
         twin.add(kept, np.ascontiguousarray(self.of(kept)))
+        twin.prepare()
         return twin
 
     def write(self, folder: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_metric.retrieval.engines.gaps import gaps_of
 from keras_metric.retrieval.storage.table import Filter, as_objects, conditions
 
 FACTS = "keras_metric"
@@ -38,6 +39,11 @@ class Milvus:
     @property
     def exact(self) -> bool:
         return self.facts["kind"] == "exact"
+
+    ready = True
+
+    def prepare(self) -> None:
+        """Milvus learns by itself."""
 
     @property
     def width(self) -> int:
@@ -77,6 +83,7 @@ class Milvus:
         return int(counted[0]["count(*)"])
 
     def add(self, vectors: np.ndarray, labels: list, metadata: list[dict[str, Any]]) -> np.ndarray:
+        _refuse_no_utf8(labels, metadata)
         start = self._read_facts()["next"]
         ids = np.arange(start, start + len(vectors), dtype=np.int64)
         names = dict.fromkeys([*self.facts["names"], *(n for m in metadata for n in m)])
@@ -118,19 +125,25 @@ class Milvus:
         return np.array([vectors[i] for i in ids.tolist()], np.float32)
 
     def search(self, queries: np.ndarray, k: int, filter: Filter | None = None):
-        """What Milvus found, the ids, labels and metadata, (Q, k) each; id -1 for none."""
-        found = np.zeros((len(queries), k), np.float32)
-        ids = np.full(found.shape, -1, np.int64)
-        labels, metadata = np.full(found.shape, None), as_objects([{} for _ in range(found.size)])
-        metadata = metadata.reshape(found.shape)
+        """Gaps, ids, labels and metadata, (Q, k) each; id -1 for none."""
+        apart, by_product = np.full((len(queries), k), np.inf), self.facts["distance"] == "cosine"
+        ids = np.full(apart.shape, -1, np.int64)
+        labels, metadata = np.full(apart.shape, None), as_objects([{} for _ in range(apart.size)])
+        metadata = metadata.reshape(apart.shape)
         condition = self._condition(filter)
         for row, hits in enumerate(self._hits(queries, k, condition)):
-            for column, hit in enumerate(hits):
+            if not hits:
+                continue
+            vectors = np.array([[hit["entity"]["vector"] for hit in hits]], np.float32)
+            found = gaps_of(queries[row : row + 1], vectors, by_product)[0]
+            order = np.lexsort(([hit["id"] for hit in hits], found))
+            for column, place in enumerate(order):
+                hit = hits[place]
                 record = hit["entity"]["record"] or {}
-                found[row, column], ids[row, column] = hit["distance"], hit["id"]
+                apart[row, column], ids[row, column] = found[place], hit["id"]
                 labels[row, column] = record.get("label")
                 metadata[row, column] = record.get("metadata", {})
-        return found, ids, labels, metadata
+        return apart, ids, labels, metadata
 
     def exactly(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The true nearest, compared here with every vector, page by page."""
@@ -165,7 +178,7 @@ class Milvus:
                 data=list(queries[first : first + PAGE]),
                 limit=k,
                 filter=condition,
-                output_fields=["record"],
+                output_fields=["record", "vector"],
                 search_params={"params": params},
                 **STRONG,
             )
@@ -217,6 +230,20 @@ def _told(row: dict[str, Any]) -> dict[str, Any]:
     """A row as the record that a filter function takes."""
     record = row["record"] or {}
     return {"id": row["id"], "label": record.get("label"), **record.get("metadata", {})}
+
+
+def _refuse_no_utf8(labels: list, metadata: list[dict[str, Any]]) -> None:
+    texts = [*labels, *(part for told in metadata for pair in told.items() for part in pair)]
+    for text in texts:
+        if (
+            isinstance(text, str)
+            and not text.isascii()
+            and text.encode("utf-8", "ignore") != (text.encode("utf-8", "surrogatepass"))
+        ):
+            raise ValueError(
+                "Milvus keeps text as UTF-8. Expected labels and metadata that are valid text, as "
+                f"not every name of a file is. Received: {text!r}."
+            )
 
 
 def _without_none(metadata: dict[str, Any]) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class Table:
             "labels": self.labels.tolist(),
             "metadata": {name: column.tolist() for name, column in self.columns.items()},
         }
-        text = json.dumps(content, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(content, allow_nan=False)  # in ASCII: names of files may not be UTF-8
         (folder / "records.json").write_text(text, encoding="utf-8")
 
     @classmethod

@@ -15,7 +15,8 @@ pytest.importorskip("faiss")
 
 SAVES_TWICE = """
 import sys, numpy as np
-from keras_metric.retrieval import Index, generations
+from keras_metric.retrieval import Index
+from keras_metric.retrieval.storage import generations
 index = Index(distance="euclidean")
 rng = np.random.default_rng(0)
 index.add(rng.normal(size=(100_000, 128)).astype("float32"), np.arange(100_000))
