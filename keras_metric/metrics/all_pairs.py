@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from keras import ops
 
-from keras_metric import distances
 from keras_metric.batches.classes import integer_labels
+from keras_metric.metrics.exact import between
 from keras_metric.metrics.neighbours import BLOCK, check_gallery
 from keras_metric.metrics.ranking import check_pairing, embedding_matrix
 from keras_metric.metrics.verification_scores import report
@@ -34,18 +33,19 @@ def verification_of_embeddings(
         ValueError: as `retrieval`, or all pairs are of one kind.
     """
     check_gallery(gallery, gallery_labels)
-    itself, function = gallery is None, distances.get(distance)
+    itself = gallery is None
     queries, labels = embedding_matrix(embeddings), integer_labels(labels)
     check_pairing(queries, labels)
     candidates = queries if itself else embedding_matrix(gallery)
     candidate_labels = labels if itself else integer_labels(gallery_labels)
     check_pairing(candidates, candidate_labels)
-    scale = float(_apart(function, queries[:256], candidates[:256]).mean()) or 1.0
+    apart_in = between(queries, candidates, distance)
+    scale = float(between(queries[:256], candidates[:256], distance)(slice(None)).mean()) or 1.0
     counts = np.zeros((2, bins))
     height = max(1, block // len(candidates))
     for start in range(0, len(queries), height):
         rows = slice(start, start + height)
-        apart = _apart(function, queries[rows], candidates)
+        apart = apart_in(rows)
         place = np.minimum(apart / (apart + scale) * bins, bins - 1).astype(np.int32)
         same = labels[rows, None] == candidate_labels[None]
         counts[1] += np.bincount(place[~same], minlength=bins)
@@ -60,7 +60,3 @@ def verification_of_embeddings(
         )
     share = np.minimum(held + 1, bins - 0.5) / bins
     return report(scale * share / (1 - share), counts[0, held], counts[1, held], far)
-
-
-def _apart(function: Callable, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    return np.asarray(ops.convert_to_numpy(function(queries, candidates)))

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import numpy as np
-from keras import ops
 
 from keras_metric import distances
 from keras_metric.batches.classes import integer_labels
+from keras_metric.metrics.exact import between
 from keras_metric.metrics.neighbours import Scores
 from keras_metric.metrics.ranking import check_pairing, embedding_matrix
 
@@ -28,7 +28,7 @@ def one_shot_accuracy(
             f"Expected two rows or more, and answers from 0 to {len(support) - 1}. "
             f"Received: answers from {answers.min()} to {answers.max()}."
         )
-    return float(_right(support, queries, answers, distances.get(distance)).mean())
+    return float(_right(support, queries, answers, distance).mean())
 
 
 def one_shot(
@@ -79,20 +79,20 @@ def one_shot(
             f"Received: ways={ways}, runs={runs}, {len(np.unique(labels))} classes in "
             f"{len(np.unique(groups))} groups, none large enough."
         )
-    rng, function = np.random.default_rng(seed), distances.get(distance)
+    rng, distance = np.random.default_rng(seed), distances.get(distance)
     accuracy = np.empty(runs)
     for run in range(runs):
         choices = plans[rng.integers(len(plans))]
         first, second = _draw(choices[rng.integers(len(choices))], ways, rng)
-        right = _right(embeddings[first], embeddings[second], np.arange(ways), function)
+        right = _right(embeddings[first], embeddings[second], np.arange(ways), distance)
         accuracy[run] = right.mean()
     return Scores({"one_shot": accuracy}, np.arange(runs))
 
 
-def _right(support, queries, answers, distance: Callable) -> np.ndarray:
+def _right(support, queries, answers, distance: str | Callable) -> np.ndarray:
     """(Q,) whether the right support row is strictly nearer than all others."""
-    apart = np.array(ops.convert_to_numpy(distance(queries, support)))
-    rows = np.arange(len(apart))
+    rows = np.arange(len(queries))
+    apart = np.array(between(queries, support, distance)(rows))
     own = apart[rows, answers]
     apart[rows, answers] = np.inf
     return own < apart.min(axis=1)

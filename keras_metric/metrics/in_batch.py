@@ -17,6 +17,7 @@ from keras import ops
 from keras_metric import distances, pairs
 from keras_metric.arguments import whole
 from keras_metric.metrics import measures
+from keras_metric.metrics.exact_batch import within
 from keras_metric.numerics.operations import at_least_one
 
 
@@ -70,7 +71,7 @@ def in_batch_ranks(labels, embeddings, distance: Callable):
 
     Two stable sorts, the first by relevance: at equal distance the irrelevant come first.
     """
-    apart = distance(embeddings, embeddings)
+    apart = within(embeddings, distance)
     _, positives, negatives = pairs.from_labels(apart, labels)
     others = ops.logical_and(
         ops.logical_or(positives, negatives), ops.logical_not(ops.isnan(apart))

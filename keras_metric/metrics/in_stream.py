@@ -19,6 +19,7 @@ from keras import ops
 from keras_metric import distances, pairs
 from keras_metric.arguments import number, whole
 from keras_metric.metrics import rates
+from keras_metric.metrics.exact_batch import within
 from keras_metric.numerics.operations import at_least_one
 
 
@@ -45,7 +46,7 @@ class InStream(keras.metrics.Metric):
         weights = _weights(sample_weight, y_pred)
         if len(y_pred.shape) == 2 and y_pred.shape[1] != 1:
             y_pred, y_true, weights, _ = at_least_one(y_pred, y_true, weights)
-            apart = self.distance(y_pred, y_pred)
+            apart = within(y_pred, self.distance)
             _, same, different = pairs.from_labels(apart, y_true)
             weights = weights[:, None] * weights[None]
         else:

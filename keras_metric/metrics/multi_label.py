@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from keras_metric.metrics.exact import between, ranking
 from keras_metric.metrics.ranking import (
     Ranked,
     check_pairing,
     check_widths,
     embedding_matrix,
-    nearness,
 )
 
 
@@ -46,12 +46,10 @@ def ranked_by_overlap(
     check_widths(queries, gallery.embeddings)
     check_widths(labels, gallery.labels)
     height = max(1, block // len(gallery))
-    dtype = np.result_type(queries, gallery.embeddings)
-    space = np.empty((height, len(gallery)), dtype)
-    apart_in = nearness(queries, gallery.embeddings, distance, space)
+    apart_in = between(queries, gallery.embeddings, ranking(distance))
     for start in range(0, len(queries), height):
         rows = np.arange(start, min(start + height, len(queries)))
-        apart, shared = apart_in(queries[rows]), labels[rows] @ gallery.labels.T
+        apart, shared = apart_in(rows), labels[rows] @ gallery.labels.T
         if itself:
             apart[rows - start, rows] = np.inf
             shared[rows - start, rows] = 0

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_metric import distances
 from keras_metric.batches.classes import integer_labels
+from keras_metric.metrics.exact import between, ranking
 
 
 class Ranked(NamedTuple):
@@ -71,12 +71,10 @@ def ranked_queries(
     rows = rows[relevant[rows] > 0]
     columns = np.argsort(gallery.order) if itself else None
     height = min(max(1, block // len(gallery)), max(1, len(rows)))
-    dtype = np.result_type(queries, gallery.embeddings)
-    candidates = gallery.embeddings[gallery.order]
-    apart_in = nearness(queries, candidates, distance, np.empty((height, len(gallery)), dtype))
+    apart_in = between(queries, gallery.embeddings[gallery.order], ranking(distance))
     for start in range(0, len(rows), height):
         part = rows[start : start + height]
-        apart = apart_in(queries[part])
+        apart = apart_in(part)
         if itself:
             apart[np.arange(len(part)), columns[part]] = np.inf
         reach = max(depth, int(relevant[part].max())) if to_r else depth
@@ -108,36 +106,6 @@ def _ranks(apart, classes, gallery: Gallery, reach: int) -> tuple[np.ndarray, np
     for row in np.flatnonzero(~hits.any(axis=1)):
         first[row] = 1 + np.count_nonzero(apart[row] <= found[row, 0])
     return hits.astype(np.float64), first
-
-
-def nearness(
-    queries: np.ndarray, candidates: np.ndarray, distance: str | Callable, block: np.ndarray
-) -> Callable:
-    """A function queries (A, D) -> (A, C) that ranks the candidates (C, D) as the distance does.
-
-    The result may lie in `block`, and is then overwritten by the next. Distances that are monotone
-    in a dot product take one matrix product: |q - g|^2 = |g|^2 - 2 q·g + |q|^2, whose last term
-    ranks nothing.
-    """
-    function = distances.get(distance)
-    if function in (distances.cosine, distances.angular):
-        candidates = np.ascontiguousarray(-unit_rows(candidates).T)
-        return lambda queries: np.matmul(unit_rows(queries), candidates, out=block[: len(queries)])
-    if function in (distances.euclidean, distances.squared_euclidean):
-        centre = candidates.mean(axis=0, dtype=np.float64).astype(candidates.dtype)
-        candidates = candidates - centre
-        scale = max(np.abs(candidates).max(), np.abs(queries - centre).max()) or 1
-        candidates /= scale
-        lengths = (candidates**2).sum(axis=1)
-        candidates = np.ascontiguousarray(np.vstack([-2 * candidates.T, lengths]))
-
-        def squared(queries):
-            queries = (queries - centre) / scale
-            queries = np.hstack([queries, np.ones_like(queries[:, :1])])
-            return np.matmul(queries, candidates, out=block[: len(queries)])
-
-        return squared
-    return lambda queries: np.array(ops.convert_to_numpy(function(queries, candidates)))
 
 
 def unit_rows(x: np.ndarray) -> np.ndarray:

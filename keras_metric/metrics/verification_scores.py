@@ -21,7 +21,7 @@ def verification(
         roc_auc   eer  eer_threshold   tar@FAR for each FAR   accuracy  threshold
 
     `accuracy` is the best any threshold reaches, at `threshold`, in the unit of the distances and
-    halfway between two of them; measured on the pairs it was chosen on, it flatters.
+    between two of them: `distances <= threshold` has that accuracy. On other pairs it is lower.
 
     Raises:
         ValueError: not one distance and one of 0 and 1 a pair, or only one kind of pair.
@@ -49,7 +49,7 @@ def best_threshold(distances, same, *, weights=None) -> tuple[float, float]:
     values, *counts = steps(distances, same, weights)
     accuracy = rates.accuracies(*counts, np)
     best = int(accuracy.argmax())
-    return between(values, best), float(accuracy[best])
+    return threshold_after(values, best), float(accuracy[best])
 
 
 def report(values, same, different, far: Sequence[float]) -> dict[str, float]:
@@ -64,13 +64,15 @@ def report(values, same, different, far: Sequence[float]) -> dict[str, float]:
         "eer_threshold": float(values[step - 1]),
         **{f"tar@{f:g}": _true_accept(counts, f) for f in far},
         "accuracy": float(accuracy[best]),
-        "threshold": between(values, best),
+        "threshold": threshold_after(values, best),
     }
 
 
 def steps(distances, same, weights=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distinct distances in growing order, and how many same and different pairs have each."""
     distances = np.asarray(ops.convert_to_numpy(distances))
+    if distances.dtype.kind != "f":
+        distances = distances.astype(np.float64)
     same = np.asarray(ops.convert_to_numpy(same))
     weights = np.ones(len(distances)) if weights is None else np.asarray(weights, np.float64)
     if distances.ndim != 1 or not distances.shape == same.shape == weights.shape:
@@ -105,8 +107,16 @@ def _true_accept(counts, far: float) -> float:
     return float(rates.true_accept_at(*counts, far, np))
 
 
-def between(values: np.ndarray, step: int) -> float:
-    """A threshold that accepts the `step` least values and no more."""
+def threshold_after(values: np.ndarray, step: int) -> float:
+    """A threshold that accepts the `step` least of the growing values and no more.
+
+    It is a number that the type of the values holds, so comparing them with it is exact: halfway
+    to the next value, or the last one accepted where there is no number in between.
+    """
     if step == 0:
-        return float(np.nextafter(values[0], -np.inf))
-    return float(values[step - 1] if step == len(values) else (values[step - 1] + values[step]) / 2)
+        return float(np.nextafter(values[0], values.dtype.type(-np.inf)))
+    last = values[step - 1]
+    if step == len(values):
+        return float(last)
+    middle = last / 2 + values[step] / 2
+    return float(middle if last <= middle < values[step] else last)

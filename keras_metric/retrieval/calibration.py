@@ -15,7 +15,7 @@ from keras_metric.batches.classes import integer_labels
 from keras_metric.metrics import rates
 from keras_metric.metrics.intervals import draws, percentiles
 from keras_metric.metrics.ranking import check_pairing, embedding_matrix
-from keras_metric.metrics.verification_scores import between, steps
+from keras_metric.metrics.verification_scores import steps, threshold_after
 from keras_metric.retrieval.encoding import made_by
 
 MOST = 3000  # embeddings whose pairs are all looked at
@@ -216,7 +216,11 @@ def chosen(
     table = _rates(alike, others)
     counts = int(alike.sum()), int(others.sum())
     step = _step(table, target, asked, counts)
-    return between(values, step), {name: float(v[step]) for name, v in table.items()}, counts
+    return (
+        threshold_after(values, step),
+        {name: float(v[step]) for name, v in table.items()},
+        counts,
+    )
 
 
 def _rates(alike, others) -> dict[str, np.ndarray]:

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-from keras import ops
 
-from keras_metric import distances
 from keras_metric.batches.classes import integer_labels
+from keras_metric.metrics.exact import between
 from keras_metric.metrics.neighbours import BLOCK
 from keras_metric.metrics.ranking import check_pairing, check_widths, embedding_matrix
-from keras_metric.metrics.verification_scores import between
+from keras_metric.metrics.verification_scores import threshold_after
 
 
 def open_set(
@@ -67,16 +66,16 @@ def _threshold(unknown: np.ndarray, allowed: int) -> float:
     if allowed >= len(unknown):
         return float(unknown[-1])
     values, counts = np.unique(unknown, return_counts=True)
-    return between(values, int(np.searchsorted(np.cumsum(counts), allowed, side="right")))
+    return threshold_after(values, int(np.searchsorted(np.cumsum(counts), allowed, side="right")))
 
 
 def _nearest(queries, labels, gallery, gallery_labels, distance: str):
     """Distances to the nearest record of the query's label (infinity: none), and of another."""
-    function, height = distances.get(distance), max(1, BLOCK // len(gallery))
-    own, other = np.empty(len(queries)), np.empty(len(queries))
+    apart_in, height = between(queries, gallery, distance), max(1, BLOCK // len(gallery))
+    own, other = (np.empty(len(queries), np.result_type(queries, gallery)) for _ in range(2))
     for start in range(0, len(queries), height):
         rows = slice(start, start + height)
-        apart = np.asarray(ops.convert_to_numpy(function(queries[rows], gallery)))
+        apart = apart_in(rows)
         same = labels[rows, None] == gallery_labels
         own[rows] = np.where(same, apart, np.inf).min(axis=1)
         other[rows] = np.where(same, np.inf, apart).min(axis=1)
