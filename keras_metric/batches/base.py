@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_metric.arguments import whole
+from keras_metric.batches.ahead import Ahead
 
 CLASSES, MEMBERS, PAIRS, AUGMENT = range(4)  # separate streams of random numbers
 
@@ -17,6 +18,10 @@ class Batches(keras.utils.PyDataset):
     `fit(initial_epoch=k)` and the batches are those of epoch k. Keras calls `on_epoch_end` once
     before the first epoch (after a trial batch, when it still has to build the model), which does
     not count. In a loop of your own, set `epoch` yourself.
+
+    With `workers` above 1 the batches that follow the one asked for, `max_queue_size` at most, are
+    computed ahead in threads, or in processes with `use_multiprocessing`. Use `fit(shuffle=False)`
+    then: batches in a random order are not the ones computed ahead.
     """
 
     def __init__(
@@ -33,7 +38,10 @@ class Batches(keras.utils.PyDataset):
         use_multiprocessing: bool,
         max_queue_size: int,
     ):
-        super().__init__(workers, use_multiprocessing, max_queue_size)
+        super().__init__()  # one worker of Keras's, which asks for one batch after the other
+        several = whole("workers", workers, least=0) > 1 or (workers and use_multiprocessing)
+        depth = whole("max_queue_size", max_queue_size)
+        self._ahead = Ahead(self._at, workers, depth, use_multiprocessing) if several else None
         self.shard = checked_shard(shard)
         if batches_per_epoch is None:
             batches_per_epoch = max(1, images_per_epoch // (images_per_batch * self.shard[1]))
@@ -74,9 +82,14 @@ class Batches(keras.utils.PyDataset):
                 "There is no such batch. "
                 f"Expected an index from 0 to {len(self) - 1}. Received: {index}."
             )
-        mine, count = self.shard
         epoch = 0 if self.fixed else self._epoch
-        return self.batch(epoch, int(index) * count + mine)
+        if self._ahead is not None:
+            return self._ahead(epoch, int(index), len(self))
+        return self._at(epoch, int(index))
+
+    def _at(self, epoch: int, index: int):
+        mine, count = self.shard
+        return self.batch(epoch, index * count + mine)
 
     def batch(self, epoch: int, number: int):
         """Batch `number` of an epoch, counted over all shards."""

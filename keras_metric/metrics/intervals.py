@@ -59,8 +59,10 @@ def draws(count: int, resamples: int, seed: int):
 
 
 def percentiles(values, confidence: float) -> tuple[float, float]:
-    """The middle `confidence` of resampled values, NaN left out."""
+    """The middle `confidence` of resampled values, NaN left out; NaN if all are."""
     outside = (1 - confidence) / 2
+    if np.isnan(values).all():
+        return float("nan"), float("nan")
     low, high = np.nanquantile(values, [outside, 1 - outside])
     return float(low), float(high)
 

@@ -1,24 +1,26 @@
-"""From which distance on two things are no longer the same: a threshold, chosen and kept."""
+"""A threshold: the distance up to which two embeddings count as the same, chosen and saved."""
 
 import json
+import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_metric import distances
 from keras_metric.arguments import number
 from keras_metric.batches.classes import integer_labels
-from keras_metric.metrics import rates
+from keras_metric.metrics.exact import between
 from keras_metric.metrics.intervals import draws, percentiles
 from keras_metric.metrics.ranking import check_pairing, embedding_matrix
 from keras_metric.metrics.verification_scores import steps, threshold_after
 from keras_metric.retrieval.encoding import made_by
 
 MOST = 3000  # embeddings whose pairs are all looked at
+FEW = 20  # identities whose intervals are too narrow
+SPREAD = 1e-6  # of the largest coordinate: embeddings that differ by less have collapsed
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ class Calibration:
     fingerprint: str | None = None
 
     def decide(self, distances) -> np.ndarray:
-        """Whether each distance is that of a match: at most the threshold."""
-        return np.asarray(distances) <= self.threshold
+        """Whether each distance is that of a match: at most the threshold, compared in float64."""
+        return np.asarray(distances, np.float64) <= self.threshold
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -78,6 +80,8 @@ class Calibration:
             lines.append(f"{name:10}{value:.4f}{sure}")
         who = "" if self.identities is None else f" of {self.identities:,} identities"
         lines.append(f"on {self.same:,} same and {self.different:,} different pairs{who}")
+        if self.identities is not None and self.identities < FEW:
+            lines.append(f"fewer than {FEW} identities: do not rely on the intervals")
         return "\n".join(lines)
 
 
@@ -115,16 +119,21 @@ def calibrate(
     Of more than 3,000 embeddings, 3,000 are drawn at random.
 
     Raises:
-        ValueError: two targets, one that no threshold reaches or that so few pairs cannot show, or
-            pairs of one kind only.
+        ValueError: two targets, one that no threshold reaches or that so few pairs cannot show,
+            pairs of one kind only, or embeddings that are all equal.
     """
     found, labels = embedding_matrix(embeddings), integer_labels(labels)
     check_pairing(found, labels)
+    if np.ptp(found, axis=0).max() <= SPREAD * np.abs(found).max():
+        raise ValueError(
+            "The embeddings have collapsed: no threshold tells them apart. Expected embeddings "
+            f"that differ. Received: {len(found):,} that are equal up to rounding."
+        )
     if len(found) > MOST:
         drawn = np.random.default_rng(seed).permutation(len(found))[:MOST]
         found, labels = found[drawn], labels[drawn]
     name = getattr(distance, "__name__", distance)
-    apart = np.asarray(keras.ops.convert_to_numpy(distances.get(distance)(found, found)))
+    apart = between(found, found, distance)(slice(None))
     left, right = np.triu_indices(len(found), 1)
     return calibrate_pairs(
         apart[left, right],
@@ -157,23 +166,59 @@ def calibrate_pairs(
 ) -> Calibration:
     """`calibrate` from pairs: distances (M,), same (M,) of 0 and 1, identities (M, 2) integers.
 
-    Without identities there are no intervals.
+    Without identities there are no intervals. The rates are those of `distances <= threshold`.
+
+    Raises:
+        ValueError: as `calibrate`; or `same` is not of 0 and 1.
     """
     target, asked = check_target(far=far, precision=precision, recall=recall)
-    distances, same = np.asarray(distances), np.asarray(same).astype(int)
-    threshold, rates, counts = chosen(distances, same, target, asked)
-    sure, who = {}, None
-    if identities is not None:
-        who, sure = intervals(distances <= threshold, same, identities, confidence, resamples, seed)
-    return Calibration(
-        threshold, distance, target, asked, rates, sure, confidence, who, *counts, made_by(model)
-    )
+    distances, same = np.asarray(distances), np.asarray(same)
+    threshold = chosen(distances, same, target, asked)
+    same = same.astype(bool)
+    found = Calibration(
+        threshold, distance, target, asked, {}, {}, confidence, None, int(same.sum()),
+        int((~same).sum()), made_by(model),
+    )  # fmt: skip
+    accepted = found.decide(distances)
+    counts = [[(accepted & same).sum()], [(accepted & ~same).sum()]]
+    stated = rates_of(*counts, found.same, found.different)
+    found = replace(found, rates={name: float(value[0]) for name, value in stated.items()})
+    if identities is None:
+        return found
+    who, sure = intervals(accepted, same, identities, confidence, resamples, seed)
+    return replace(found, identities=who, intervals=_around(found.rates, sure))
+
+
+def rates_of(right, wrong, alike, others) -> dict[str, np.ndarray]:
+    """The rates where `right` pairs of one class and `wrong` pairs of two are accepted."""
+    right, wrong = np.asarray(right, np.float64), np.asarray(wrong, np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "far": wrong / others,
+            "recall": right / alike,
+            "precision": np.where(right + wrong > 0, right / (right + wrong), 0),
+            "f1": 2 * right / (right + wrong + alike),
+        }
+
+
+def _around(rates: Mapping[str, float], drawn: Mapping[str, tuple[float, float]]) -> dict:
+    """The intervals that are defined, each wide enough for its own estimate."""
+    return {
+        name: (min(low, rates[name]), max(high, rates[name]))
+        for name, (low, high) in drawn.items()
+        if np.isfinite(low) and np.isfinite(high)
+    }
 
 
 def save_calibration(calibration: Calibration, path: str | Path) -> None:
-    """Write a calibration as JSON."""
+    """Write a calibration as JSON, atomically."""
     text = json.dumps(calibration.as_json(), indent=2, allow_nan=False)
-    Path(path).write_text(text + "\n", encoding="utf-8")
+    partial = Path(path).with_name(f".{Path(path).name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text + "\n", encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load_calibration(path: str | Path) -> Calibration:
@@ -208,28 +253,21 @@ def check_target(**targets: float | None) -> tuple[str, float | None]:
     return "f1", None
 
 
-def chosen(
-    distances: np.ndarray, same: np.ndarray, target: str, asked: float | None
-) -> tuple[float, dict[str, float], tuple[int, int]]:
-    """The threshold, its rates, and how many pairs are of each kind."""
+def chosen(distances: np.ndarray, same: np.ndarray, target: str, asked: float | None) -> float:
+    """The threshold that reaches a target on these pairs.
+
+    Raises:
+        ValueError: no threshold does, or all distances are equal.
+    """
     values, alike, others = steps(distances, same)
-    table = _rates(alike, others)
+    if len(values) == 1:
+        raise ValueError(
+            "All distances are equal: no threshold tells the pairs apart. Expected at least two "
+            f"distances. Received: {len(distances):,} pairs at {values[0]:g}."
+        )
     counts = int(alike.sum()), int(others.sum())
-    step = _step(table, target, asked, counts)
-    return (
-        threshold_after(values, step),
-        {name: float(v[step]) for name, v in table.items()},
-        counts,
-    )
-
-
-def _rates(alike, others) -> dict[str, np.ndarray]:
-    """The four rates of each threshold (T + 1,), beginning with "accept nothing"."""
-    far, recall = rates.accept_rates(alike, others, np)
-    right, wrong = recall * alike.sum(), far * others.sum()
-    precision = right / np.maximum(right + wrong, 1)
-    f1 = 2 * right / (right + wrong + alike.sum())
-    return {"far": far, "recall": recall, "precision": precision, "f1": f1}
+    accepted = (np.concatenate([[0], np.cumsum(kind)]) for kind in (alike, others))
+    return threshold_after(values, _step(rates_of(*accepted, *counts), target, asked, counts))
 
 
 def _step(table: dict, target: str, asked: float | None, counts: tuple[int, int]) -> int:
@@ -263,11 +301,13 @@ def intervals(
 
     Identities are redrawn with replacement, never pairs: pairs that share an identity are not
     independent. A pair of two identities counts as often as both were drawn (the product), a pair
-    of one identity as often as it was drawn; two draws of one identity are no pair of two. Bolle,
-    Ratha, Pankanti, "Error analysis of pattern recognition systems: the subsets bootstrap",
-    Computer Vision and Image Understanding 93, 2004, in its form over persons.
+    of one identity as often as it was drawn; two draws of one of n identities are no pair of two,
+    which leaves (n - 1) / n of those pairs on average: they count n / (n - 1) times, so that
+    precision and f1 are drawn around their estimates. Bolle, Ratha, Pankanti, "Error analysis of
+    pattern recognition systems: the subsets bootstrap", Computer Vision and Image Understanding
+    93, 2004, in its form over persons.
 
-    accepted, same: (M,) of 0 and 1. identities: (M, 2).
+    accepted, same: booleans (M,). identities: (M, 2).
 
     Raises:
         ValueError: identities that do not pair up with the rest, or contradict it.
@@ -279,26 +319,21 @@ def intervals(
     place = numbers[:, 0] * size + numbers[:, 1]
     pairs = [
         np.bincount(place[kind], accepted[kind] if only else None, size**2).reshape(size, size)
-        for kind in (same == 0, same == 1)
+        for kind in (~same, same)
         for only in (True, False)
     ]
     times = np.stack(list(draws(size, resamples, seed))).astype(np.float64)
-    wrong, different = (((times @ x) * times).sum(axis=1) for x in pairs[:2])
+    whole = size / max(size - 1, 1)
+    wrong, different = (((times @ x) * times).sum(axis=1) * whole for x in pairs[:2])
     right, alike = (times @ np.diag(x) for x in pairs[2:])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        drawn = {
-            "far": wrong / different,
-            "recall": right / alike,
-            "precision": right / (right + wrong),
-            "f1": 2 * right / (right + wrong + alike),
-        }
+    drawn = rates_of(right, wrong, alike, different)
     return size, {name: percentiles(values, confidence) for name, values in drawn.items()}
 
 
 def _check(same, identities, confidence: float, resamples: int) -> None:
     agree = identities.shape == (len(same), 2)
     if agree:
-        agree = np.array_equal(identities[:, 0] == identities[:, 1], same == 1)
+        agree = np.array_equal(identities[:, 0] == identities[:, 1], same)
     if not agree:
         raise ValueError(
             f"The identities do not fit the pairs. Expected shape ({len(same)}, 2), two equal ones "

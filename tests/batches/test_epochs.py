@@ -197,3 +197,40 @@ class TestEveryKind:
             batches.epoch = -1
         with pytest.raises(IndexError, match=r"Expected an index from 0 to .*Received: 100"):
             batches[100]
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_the_number_of_workers_changes_no_weight(built):
+    weights = []
+    for workers in (1, 3):
+        keras.utils.set_random_seed(4)
+        net, batches = model(built), pk(workers=workers, batches_per_epoch=5)
+        net.compile(keras.optimizers.SGD(1e-4), "mse")
+        net.fit(batches, epochs=3, shuffle=False, verbose=0)
+        assert batches.epoch == 3
+        weights.append(np.concatenate([w.ravel() for w in net.get_weights()]))
+    np.testing.assert_array_equal(*weights)
+
+
+@pytest.mark.parametrize("options", [{"workers": 3}, {"workers": 2, "use_multiprocessing": True}])
+def test_batches_computed_ahead_are_those_asked_for(options):
+    plain, ahead = pk(batches_per_epoch=6), pk(batches_per_epoch=6, max_queue_size=2, **options)
+    for epoch, index in [(0, 1), (0, 0), (0, 5), (0, 2), (1, 3), (0, 3), (2, 0), (2, 0), (2, 5)]:
+        plain.epoch = ahead.epoch = epoch
+        for expected, found in zip(plain[index], ahead[index], strict=True):
+            np.testing.assert_array_equal(found, expected)
+    assert len(ahead._ahead._waiting) <= 3
+
+
+def test_what_fails_in_a_worker_is_raised_where_the_batch_is_asked_for():
+    def broken(rng, images):
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        pk(workers=2, augment=broken)[0]
+
+
+@pytest.mark.parametrize("options", [{"workers": -1}, {"workers": 1.5}, {"max_queue_size": 0}])
+def test_workers_and_queue_are_whole_numbers(options):
+    with pytest.raises(ValueError, match=r"out of range. Expected.*Received"):
+        pk(**options)

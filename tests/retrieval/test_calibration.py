@@ -7,7 +7,7 @@ from keras import layers
 
 from keras_metric.batches import PKBatches
 from keras_metric.losses import SupConLoss
-from keras_metric.metrics import retrieval
+from keras_metric.metrics import best_threshold, retrieval, verification
 from keras_metric.retrieval import Calibration, Index, calibrate, calibrate_pairs
 from keras_metric.retrieval import calibration as files
 from zoo.datasets.sources import omniglot
@@ -76,6 +76,7 @@ def test_intervals_are_those_of_redrawing_identities():
                     apart = apart[np.triu_indices(3, 1)]
                 if a <= b:
                     counts[int(a == b)] += [(apart <= found.threshold).sum(), apart.size]
+        counts[0] *= 6 / 5  # one draw in six is of the same identity
         (wrong, different), (right, alike) = counts
         drawn["far"].append(wrong / different)
         drawn["recall"].append(right / alike)
@@ -231,10 +232,72 @@ def test_refusals(options, words):
 
 def test_pairs_that_cannot_be_judged_are_refused():
     with pytest.raises(ValueError, match="No threshold reaches.*at most 0.5000.*precision=0.9"):
-        calibrate_pairs([0.1, 0.1], [1, 0], precision=0.9)
+        calibrate_pairs([0.1, 0.1, 0.3], [1, 0, 0], precision=0.9)
     with pytest.raises(ValueError, match="identities do not fit"):
         calibrate_pairs([0.1, 0.2], [1, 0], [[1, 1], [2, 2]])
     with pytest.raises(ValueError, match="nothing to tell apart"):
         calibrate(np.eye(3), [1, 1, 1])
     with pytest.raises(ValueError, match="no calibration. Expected the keys"):
         Calibration.from_json({"threshold": 1})
+
+
+@pytest.mark.parametrize("same", [[1, 0.5, 0], [2, 1, 0], ["1", "0", "0"]])
+def test_same_is_0_or_1(same):
+    with pytest.raises(ValueError, match="cannot be judged. Expected.*0 or 1"):
+        calibrate_pairs([0.1, 0.2, 0.3], same)
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+def test_embeddings_that_have_collapsed_get_no_threshold(distance, rng):
+    labels = np.arange(40) % 4
+    for noise in (0, 1e-8):
+        points = (np.ones((40, 16)) + noise * rng.normal(size=(40, 16))).astype("float32")
+        with pytest.raises(ValueError, match="have collapsed.*Expected.*Received: 40"):
+            calibrate(points, labels, distance=distance)
+    with pytest.raises(ValueError, match="All distances are equal.*Expected.*4 pairs at 0.5"):
+        calibrate_pairs([0.5] * 4, [1, 0, 1, 0])
+
+
+def test_the_rates_are_those_of_the_threshold_as_it_is_stored(rng, tmp_path):
+    """Neighbours in float32 and float16: their middle is one of them."""
+    for dtype in ("float16", "float32", "float64"):
+        low = np.array(0.3, dtype)
+        high = np.nextafter(low, np.array(1, dtype))
+        pairs = np.array([low, low, high, high]), np.array([1, 1, 0, 0])
+        assert pairs[0].dtype == dtype
+        threshold, accuracy = best_threshold(*pairs)
+        assert accuracy == ((pairs[0] <= threshold) == pairs[1]).mean() == 1
+        report = verification(*pairs)
+        assert report["threshold"] == threshold
+        found = calibrate_pairs(*pairs, far=0.5)
+        save_calibration(found, tmp_path / "calibration.json")
+        accepted = load_calibration(tmp_path / "calibration.json").decide(pairs[0])
+        np.testing.assert_array_equal(accepted, pairs[0] <= found.threshold)
+        assert found.rates["far"] == accepted[2:].mean()
+        assert found.rates["recall"] == accepted[:2].mean() == 1
+
+
+def test_a_threshold_is_between_the_last_accepted_distance_and_infinity():
+    threshold, accuracy = best_threshold([1.0, np.inf], [1, 0])
+    assert (threshold, accuracy) == (1, 1)
+    assert best_threshold([1, 2, 5], [1, 1, 0])[0] == 3.5
+
+
+@pytest.mark.parametrize("target", [{}, {"precision": 0.3}, {"recall": 0.5}])
+@pytest.mark.parametrize("seed", range(4))
+def test_an_interval_holds_its_own_estimate(target, seed):
+    """Few identities that hardly differ: redrawn, they leave fewer pairs of two."""
+    points, labels = population(10, 4, seed=seed, width=2)
+    found = calibrate(points, labels, distance="euclidean", resamples=200, **target)
+    for name, (low, high) in found.intervals.items():
+        assert low <= found.rates[name] <= high
+    assert "fewer than 20 identities" in str(found)
+
+
+def test_redrawn_rates_lie_around_their_estimate():
+    """Not beside it: the mean of both ends, for identities that are all alike."""
+    labels = np.repeat(np.arange(10), 4)
+    points = np.tile([[0.0], [1.0], [2.0], [3.0]], (10, 1)) + 1e-3 * labels[:, None]
+    found = calibrate(points, labels, distance="euclidean", recall=0.4, resamples=400)
+    low, high = found.intervals["precision"]
+    assert (low + high) / 2 == pytest.approx(found.rates["precision"], rel=0.05)
