@@ -270,8 +270,8 @@ def test_the_rates_are_those_of_the_threshold_as_it_is_stored(rng, tmp_path):
         report = verification(*pairs)
         assert report["threshold"] == threshold
         found = calibrate_pairs(*pairs, far=0.5)
-        save_calibration(found, tmp_path / "calibration.json")
-        accepted = load_calibration(tmp_path / "calibration.json").decide(pairs[0])
+        files.save_calibration(found, tmp_path / "calibration.json")
+        accepted = files.load_calibration(tmp_path / "calibration.json").decide(pairs[0])
         np.testing.assert_array_equal(accepted, pairs[0] <= found.threshold)
         assert found.rates["far"] == accepted[2:].mean()
         assert found.rates["recall"] == accepted[:2].mean() == 1
