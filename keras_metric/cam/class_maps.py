@@ -12,14 +12,14 @@ from keras_metric.cam import rendering
 from keras_metric.cam.methods import smoothing
 from keras_metric.cam.methods import table as methods
 from keras_metric.cam.methods.completeness import Completeness, completeness
-from keras_metric.cam.methods.evidence import plan
+from keras_metric.cam.network.cache import Cache
 from keras_metric.cam.network.examples import check_fits, check_model, example_inputs, signature
-from keras_metric.cam.network.kept import Kept
+from keras_metric.cam.plan import plan
 from keras_metric.cam.runs import EVERYTHING, MAPS, RAW, Result, Runner
 from keras_metric.cam.targets import classes as class_choice
 from keras_metric.cam.targets.logits import look_through_softmax
 
-_KEPT_SIZES = 8
+_SIZES_HELD = 8
 
 
 class Explanation(NamedTuple):
@@ -96,7 +96,7 @@ class CAM:
         self._render = partial(rendering.rendered, relu=relu, normalize=normalize)
         self._smooth = smooth
         self._versions = {"samples": samples, "noise": noise, "seed": seed}
-        self._runners = Kept(_KEPT_SIZES)
+        self._runners = Cache(_SIZES_HELD)
         examples = example_inputs(model)
         if examples is not None:
             self._runner(examples)

@@ -9,21 +9,21 @@ import numpy as np
 from keras import ops
 
 from keras_metric.cam.methods import fullgrad, perturbation
-from keras_metric.cam.methods.evidence import (
+from keras_metric.cam.methods.table import Evidence, Method
+from keras_metric.cam.network.cache import Cache
+from keras_metric.cam.network.gradients import compiled
+from keras_metric.cam.plan import (
     Plan,
     activations_and_answer,
     flattened,
     gradient_evidence,
     scores_of,
 )
-from keras_metric.cam.methods.table import Evidence, Method
-from keras_metric.cam.network.gradients import compiled
-from keras_metric.cam.network.kept import Kept
 from keras_metric.cam.targets import heads
 from keras_metric.cam.targets.classes import class_score, resolved, score_against_rivals
 from keras_metric.cam.targets.logits import class_scores
 
-_KEPT_FUNCTIONS = 16
+_FUNCTIONS_HELD = 16
 
 
 class Result(NamedTuple):
@@ -50,7 +50,7 @@ class Runner:
         self.plan = plan
         self.method = method
         self._render = render
-        self._functions = Kept(_KEPT_FUNCTIONS)
+        self._functions = Cache(_FUNCTIONS_HELD)
         if method.needs == "weights" and isinstance(plan.head, heads.Refusal):
             raise ValueError(
                 f"The scores of {plan.model.name!r} are not linear over the positions of layer "

@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 from keras_metric.cam.methods import fullgrad
-from keras_metric.cam.methods.evidence import activations_and_answer
+from keras_metric.cam.plan import activations_and_answer
 from keras_metric.cam.runs import RAW, Runner
 from keras_metric.cam.targets.classes import class_score
 

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_metric.cam.methods.evidence import Plan
 from keras_metric.cam.network.gradients import backward
 from keras_metric.cam.network.hooks import Patch, forward, on_call, operations
 from keras_metric.cam.network.positions import positions_of, spatial_inputs
+from keras_metric.cam.plan import Plan
 from keras_metric.cam.rendering import EPSILON, resized
 
 

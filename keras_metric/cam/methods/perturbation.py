@@ -10,9 +10,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_metric.cam.methods.evidence import Plan, answer_of
 from keras_metric.cam.network.hooks import forward, replacing
 from keras_metric.cam.network.positions import spatial_inputs
+from keras_metric.cam.plan import Plan, answer_of
 from keras_metric.cam.rendering import EPSILON, resized
 from keras_metric.cam.targets.classes import class_score
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_metric.cam.network.kept import Kept
+from keras_metric.cam.network.cache import Cache
 
-_KEPT_SHAPES = 64
+_SHAPES_HELD = 64
 
 
 class Backward(NamedTuple):
@@ -69,7 +69,7 @@ def _compiled_tensorflow(function, model):
 
     graph = tf.function(on_tensors, autograph=False, reduce_retracing=True)
     graph._omit_frequent_tracing_warning = True  # it counts by id(function), which Python reuses
-    concrete = Kept(_KEPT_SHAPES)
+    concrete = Cache(_SHAPES_HELD)
 
     def call(*inputs):
         shapes = tuple((tuple(x.shape), x.dtype) for x in keras.tree.flatten(inputs))

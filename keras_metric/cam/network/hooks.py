@@ -67,15 +67,15 @@ def patched(patches: list[Patch]) -> Iterator[None]:
 @contextmanager
 def _one(patch: Patch) -> Iterator[None]:
     attributes = vars(patch.owner)
-    kept = attributes.get(patch.name, _ABSENT)
+    before = attributes.get(patch.name, _ABSENT)
     attributes[patch.name] = _in_this_thread(getattr(patch.owner, patch.name), patch.replacement)
     try:
         yield
     finally:
-        if kept is _ABSENT:
+        if before is _ABSENT:
             del attributes[patch.name]
         else:
-            attributes[patch.name] = kept
+            attributes[patch.name] = before
 
 
 def _in_this_thread(original: Callable, replacement: Callable) -> Callable:

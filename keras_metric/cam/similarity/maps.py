@@ -9,10 +9,10 @@ import numpy as np
 from keras import ops
 
 from keras_metric.cam import rendering
-from keras_metric.cam.methods.evidence import Plan, plan
+from keras_metric.cam.network.cache import Cache
 from keras_metric.cam.network.examples import check_fits, check_model, example_inputs, signature
 from keras_metric.cam.network.gradients import compiled
-from keras_metric.cam.network.kept import Kept
+from keras_metric.cam.plan import Plan, plan
 from keras_metric.cam.similarity.measures import (
     SIMILARITIES,
     Measure,
@@ -24,7 +24,7 @@ from keras_metric.cam.similarity.shares import embedded
 from keras_metric.cam.targets.heads import LinearHead
 from keras_metric.cam.targets.logits import look_through_unit_length
 
-_KEPT = 16
+_HELD = 16
 
 
 class SimilarityMaps(NamedTuple):
@@ -97,8 +97,8 @@ class SimilarityCAM:
         self.encoder = encoder
         self.similarity = similarity
         self._layer, self._output, self._steps = layer, output, steps
-        self._plans = Kept(_KEPT)
-        self._functions = Kept(_KEPT)
+        self._plans = Cache(_HELD)
+        self._functions = Cache(_HELD)
         examples = example_inputs(encoder)
         if examples is not None:
             self._plan(examples)

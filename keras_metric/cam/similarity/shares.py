@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_metric.cam.methods.evidence import Plan, activations_and_answer, flattened
 from keras_metric.cam.network.gradients import backward
+from keras_metric.cam.plan import Plan, activations_and_answer, flattened
 from keras_metric.cam.targets.heads import LinearHead
 
 

@@ -5,7 +5,7 @@ from threading import RLock
 from typing import Any
 
 
-class Kept:
+class Cache:
     """Builds what a key asks for the first time; when full, the oldest makes room."""
 
     def __init__(self, limit: int):
