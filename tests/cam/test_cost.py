@@ -6,8 +6,7 @@ import pytest
 from keras import layers
 
 from keras_metric.cam import CAM, SimilarityCAM
-from keras_metric.cam.similarity.measures import Measure, pair, pairs_of_positions
-from keras_metric.cam.similarity.shares import embedded
+from keras_metric.cam.similarity.shares import Measure, embedded, pair, pairs_of_positions
 
 pytestmark = pytest.mark.tensorflow
 SIZE = (20, 18, 1)

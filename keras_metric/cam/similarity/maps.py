@@ -13,14 +13,14 @@ from keras_metric.cam.network.cache import Cache
 from keras_metric.cam.network.examples import check_fits, check_model, example_inputs, signature
 from keras_metric.cam.network.gradients import compiled
 from keras_metric.cam.plan import Plan, plan
-from keras_metric.cam.similarity.measures import (
+from keras_metric.cam.similarity.shares import (
     SIMILARITIES,
     Measure,
+    embedded,
     pair,
     pairs_of_positions,
     triplet,
 )
-from keras_metric.cam.similarity.shares import embedded
 from keras_metric.cam.targets.heads import LinearHead
 from keras_metric.cam.targets.logits import look_through_unit_length
 
