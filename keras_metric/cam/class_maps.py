@@ -1,6 +1,5 @@
 """`CAM`: maps of where a model sees a class, built once and called on batches."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -8,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_metric.arguments import whole
 from keras_metric.cam import rendering
 from keras_metric.cam.methods import smoothing
 from keras_metric.cam.methods import table as methods
@@ -15,11 +15,13 @@ from keras_metric.cam.methods.completeness import Completeness, completeness
 from keras_metric.cam.network.cache import Cache
 from keras_metric.cam.network.examples import check_fits, check_model, example_inputs, signature
 from keras_metric.cam.plan import plan
-from keras_metric.cam.runs import EVERYTHING, MAPS, RAW, Result, Runner
+from keras_metric.cam.runs import EVERYTHING, MAPS, RAW, Options, Result, Runner
 from keras_metric.cam.targets import classes as class_choice
-from keras_metric.cam.targets.logits import look_through_softmax
+from keras_metric.cam.targets.logits import kind_of_scores, look_through
+from keras_metric.cam.targets.targets import Target, as_target
 
 _SIZES_HELD = 8
+SAMPLES = 8  # noisy copies
 
 
 class Explanation(NamedTuple):
@@ -27,8 +29,9 @@ class Explanation(NamedTuple):
 
     maps: `(B, H, W)` in the image's size; with several classes `(B, M, H, W)`.
     raw: `(B, h, w)` or `(B, M, h, w)`: the layer's own resolution, before ReLU and normalisation.
-    classes, scores: `(B,)` or `(B, M)`; scores are before softmax.
-    layer: the name of the layer mapped.
+    classes, scores: `(B,)` or `(B, M)`; scores are before softmax. With a target, the scores are
+        its own and the classes each image's best.
+    layer: the name of the layer mapped; "input" for methods that map the image itself.
 
     When the layer runs several times in one pass (siamese nets), maps and raw are tuples, one for
     each run.
@@ -48,8 +51,9 @@ class CAM:
 
     `method="cam"` is that sum, exact behind global average pooling and as cheap as a forward pass.
     The other methods, `keras_metric.cam.METHODS`, take any differentiable head. Scores are taken
-    before a final softmax or sigmoid; the model is never changed. Everything is compiled once for a
-    shape of input; calls are thread-safe.
+    before a final softmax, sigmoid or scaling to unit length; the model is never changed. Which
+    axes are height and width is measured. Everything is compiled once for a shape of input; calls
+    are thread-safe. An image that holds NaN has a map of NaN, and the others of its batch theirs.
 
     Args:
         model: any Keras model: functional, sequential, subclassed, nested, siamese.
@@ -60,10 +64,13 @@ class CAM:
         relu: keep only evidence for the class.
         normalize: "minmax" (each map from 0 to 1), "max" (signs kept), or "none" (magnitudes that
             can be compared between images).
-        smooth: None, "noise" (mean over `samples` noisy copies) or "flips".
-        samples: the number of noisy copies.
+        smooth: None (the method's own way), "noise" (mean over `samples` noisy copies) or "flips".
+        samples: the number of noisy copies (default: 8), or of random masks (512).
         noise: the noise's standard deviation as a share of each image's range.
-        seed: of the noise.
+        steps: points of the path of integrated gradients.
+        window: side of the windows of occlusion in pixels; an eighth of each side of the image by
+            default. Windows overlap by half.
+        seed: of noise and random masks.
 
     Raises:
         ValueError: unknown option; no layer to map; or the head is not linear over positions and
@@ -82,20 +89,25 @@ class CAM:
         relu: bool = True,
         normalize: str = "minmax",
         smooth: str | None = None,
-        samples: int = 8,
+        samples: int | None = None,
         noise: float = 0.1,
+        steps: int = 32,
+        window: int | None = None,
         seed: int = 0,
     ):
         check_model(model)
         rendering.check(normalize)
-        smoothing.check(smooth, samples, noise)
+        smoothing.check(smooth, 1 if samples is None else samples, noise)
+        whole("steps", steps)
+        whole("window", 1 if window is None else window)
         self.model = model
         self.method = methods.find(method)
         self._layer = layer
         self._output = output
         self._render = partial(rendering.rendered, relu=relu, normalize=normalize)
-        self._smooth = smooth
-        self._versions = {"samples": samples, "noise": noise, "seed": seed}
+        self._smooth = smooth or self.method.smooth
+        self._versions = {"samples": samples or SAMPLES, "noise": noise, "seed": seed}
+        self._options = Options(steps, samples, window, seed)
         self._runners = Cache(_SIZES_HELD)
         examples = example_inputs(model)
         if examples is not None:
@@ -107,8 +119,9 @@ class CAM:
         Args:
             images: what the model takes: `(B, H, W, C)`, or a list or dict of inputs.
             classes: None (each image's best class), an int, B ints (one an image), `(B, M)` ints,
-                "all", "top3" and the like, or a function `answer -> (B,)` of the model's answer
-                before softmax. `(B, M)`, "all" and "top" give `(B, M, H, W)`.
+                "all", "top3" and the like, an object of `keras_metric.cam.targets`, or a function
+                `answer -> (B,)` of the model's answer before softmax. `(B, M)`, "all" and "top"
+                give `(B, M, H, W)`.
             raw: maps of the layer's own resolution, before ReLU and normalisation.
         """
         result, several = self._run(images, classes, RAW if raw else MAPS)
@@ -133,8 +146,9 @@ class CAM:
         """
         inputs = rendering.standard_inputs(images)
         runner = self._runner(inputs)
-        numbers, _ = self._numbers(runner, inputs, classes)
-        return completeness(runner, inputs, numbers)
+        target = as_target(classes)
+        numbers, _ = self._numbers(runner, inputs, None if target else classes)
+        return completeness(runner, inputs, numbers, target)
 
     def tensors(self, images, classes):
         """Maps `(B, M, H, W)` as tensors, for use inside a graph, as in an exported signature.
@@ -147,37 +161,46 @@ class CAM:
         return maps[0] if len(maps) == 1 else tuple(maps)
 
     @property
-    def layer(self) -> keras.Layer:
-        """The layer mapped; known from the start when the model's input shape is."""
+    def layer(self) -> keras.Layer | None:
+        """The layer mapped, None for methods that map the image itself.
+
+        Known from the start when the model's input shape is.
+        """
+        return self._known().plan.mapped.layer
+
+    @property
+    def layer_name(self) -> str:
+        return self.layer.name if self.layer is not None else "input"
+
+    @property
+    def kind(self) -> str:
+        """What the numbers of the answer are: "class" behind softmax or sigmoid, "dimension" of
+        an embedding scaled to unit length, else "output".
+        """
+        return kind_of_scores(self._known().plan.patches)
+
+    def _known(self) -> Runner:
         runner = self._runners.oldest()
         if runner is None:
             raise ValueError(
                 f"Model {self.model.name!r} has no fixed input shape. Expected a call on images "
-                "before its layer is asked for. Received none yet."
+                "before its layer is asked for. Received: none yet."
             )
-        return runner.plan.target.layer
-
-    @property
-    def layer_name(self) -> str:
-        return self.layer.name
+        return runner
 
     def _runner(self, inputs) -> Runner:
         def build():
             check_fits(self.model, inputs)
-            found = plan(self.model, inputs, self._layer, self._output, look_through_softmax)
-            return Runner(found, self.method, self._render)
+            of_image = self.method.needs in methods.OF_THE_IMAGE
+            found = plan(self.model, inputs, self._layer, self._output, look_through, of_image)
+            return Runner(found, self.method, self._render, self._options, inputs)
 
         return self._runners.get(signature(inputs), build)
 
     def _run(self, images, classes, wanted) -> tuple[Result, bool]:
         inputs = rendering.standard_inputs(images)
         runner = self._runner(inputs)
-        target: Callable | None = classes if callable(classes) else None
-        if target is not None and self.method.needs == "weights":
-            raise ValueError(
-                "method='cam' explains classes. Expected class numbers. Received a function; use "
-                "'gradcam' for a function of the answer."
-            )
+        target = as_target(classes)
         numbers, several = self._numbers(runner, inputs, None if target else classes)
         if self._smooth is None:
             return runner.run(inputs, numbers, target=target, wanted=wanted), several
@@ -188,17 +211,18 @@ class CAM:
         scores = partial(runner.scores, inputs)
         return class_choice.wanted(classes, batch, runner.plan.classes, scores)
 
-    def _smoothed(self, runner: Runner, inputs, numbers, target) -> Result:
+    def _smoothed(self, runner: Runner, inputs, numbers, target: Target | None) -> Result:
         clean = runner.run(inputs, numbers, target=target, wanted=RAW)
         mean = smoothing.smoothed(
             lambda x: runner.run(x, clean.classes, target=target, wanted=RAW).raw,
             inputs,
+            runner.plan.mapped.images,
             self._smooth,
             **self._versions,
         )
         maps = [
             ops.convert_to_numpy(self._render(ops.convert_to_tensor(m), size))
-            for m, size in zip(mean, runner.sizes, strict=True)
+            for m, size in zip(mean, runner.plan.sizes, strict=True)
         ]
         return clean._replace(raw=mean, maps=maps)
 

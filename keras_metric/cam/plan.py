@@ -1,40 +1,54 @@
-"""Run a model and bring back what a map method asks for."""
+"""What is known about a model before its maps are drawn, and its passes with a layer watched."""
 
 import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_metric.cam.methods.table import Evidence
 from keras_metric.cam.network import layers
+from keras_metric.cam.network.axes import changes, layout_over
 from keras_metric.cam.network.gradients import backward
 from keras_metric.cam.network.hooks import Patch, forward, record, replacing
-from keras_metric.cam.network.positions import image_size, spatial_inputs
+from keras_metric.cam.network.positions import Positions
 from keras_metric.cam.targets import heads, logits
 
 
 class Plan(NamedTuple):
-    """What was found out about a model from one pass over example inputs; holds no image."""
+    """What was found out about a model from a few passes over example inputs; holds no image.
+
+    layout: the grid of the answer over the image, for answers that are maps.
+    """
 
     model: keras.Model
     output: int | str | None
-    target: layers.Target
+    mapped: layers.MappedLayer
     patches: list[Patch]
     head: heads.LinearHead | heads.Refusal
     classes: int
-    sizes: tuple[tuple[int, ...], ...]
+    layout: Positions | None
+
+    @property
+    def sizes(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(image.size for image in self.mapped.images)
 
     def answer(self, outputs):
-        return pick(outputs, self.output)
+        """The tensor explained, `(B, C)` or `(B, places..., C)`, in the model's own precision."""
+        return logits.channels_last(pick(outputs, self.output), self.layout)
 
 
-def plan(model: keras.Model, inputs, layer, output, find_patches) -> Plan:
+def plan(
+    model: keras.Model, inputs, layer, output, find_patches: Callable, of_image: bool = False
+) -> Plan:
     """Find the final activation to look through, the layer to map and the head behind it.
 
-    `find_patches(calls, answer)` says which final layers to look through.
+    `find_patches(calls, answer)` says which final layers to look through; with `of_image` the
+    image itself is mapped.
     """
-    examples = keras.tree.map_structure(lambda x: ops.convert_to_tensor(x[:2]), inputs)
+    examples = keras.tree.map_structure(_example, inputs)
 
     def answer(outputs):
         return pick(outputs, output)
@@ -48,18 +62,42 @@ def plan(model: keras.Model, inputs, layer, output, find_patches) -> Plan:
             "activation ends the model: maps explain the probabilities, which saturate.",
             stacklevel=4,
         )
-    target = layers.find_target(found, layer)
-    activations = [call.output for call in found.calls if call.layer is target.layer]
-    chosen = [activations[i] for i in target.which]
-    if len(chosen) == 1:
-        head = heads.linear_head(found.calls, chosen[0], target.positions[0], found.scores, patches)
+    mapped = layers.image_itself(found, layer) if of_image else layers.find_layer(found, layer)
+    layout = _layout_of_answer(found, mapped)
+    activations = [call.output for call in found.calls if call.layer is mapped.layer]
+    chosen = [activations[i] for i in mapped.which]
+    if of_image:
+        head = heads.Refusal("the image itself is mapped")
+    elif len(chosen) == 1:
+        head = heads.linear_head(
+            found.calls, chosen[0], mapped.positions[0], found.scores, patches, layout
+        )
     else:
-        head = heads.Refusal(f"{target.layer.name!r} runs {len(chosen)} times in one pass")
-    flat = keras.tree.flatten(inputs)
-    sizes = [image_size(flat[i]) for i in spatial_inputs(inputs)]
-    sizes = sizes if len(sizes) == len(chosen) else sizes[:1] * len(chosen)
-    classes = logits.class_scores(found.scores).shape[-1]
-    return Plan(model, output, target, patches, head, classes, tuple(sizes))
+        head = heads.Refusal(f"{mapped.layer.name!r} runs {len(chosen)} times in one pass")
+    scores = logits.class_scores(logits.channels_last(found.scores, layout))
+    return Plan(model, output, mapped, patches, head, scores.shape[-1], layout)
+
+
+def _example(x):
+    """Two of the inputs; what is not finite there becomes noise: examples tell about models."""
+    x = ops.convert_to_tensor(x[:2])
+    if "float" not in keras.backend.standardize_dtype(x.dtype):
+        return x
+    noise = np.random.default_rng(0).normal(size=tuple(x.shape)).astype("float32")
+    return ops.where(ops.isfinite(x), x, ops.cast(ops.convert_to_tensor(noise), x.dtype))
+
+
+def _layout_of_answer(found: layers.Search, mapped: layers.MappedLayer) -> Positions | None:
+    if len(found.scores.shape) < 3:
+        return None
+
+    def run(inputs):
+        return [found.answer(forward(found.model, inputs, found.patches))]
+
+    image = mapped.images[0]
+    moved = changes(run, found.inputs, image.number)[0]
+    same_rank = len(found.scores.shape) == len(image.axes) + 2
+    return layout_over(moved, image, found.scores, sure=not same_rank)
 
 
 def pick(outputs, output: int | str | None):
@@ -80,23 +118,18 @@ def pick(outputs, output: int | str | None):
         return next(iter(outputs.values()))
     else:
         known = ", ".join(repr(name) for name in outputs)
-    raise ValueError(f"Which output to explain? Expected: {known}. Received output={output!r}.")
-
-
-def answer_of(plan: Plan, inputs):
-    """The tensor explained, before softmax, in the model's own precision."""
-    return plan.answer(forward(plan.model, inputs, plan.patches))
+    raise ValueError(f"Which output to explain? Expected: {known}. Received: output={output!r}.")
 
 
 def scores_of(plan: Plan, inputs):
     """`(B, C)` before softmax, float32."""
-    return logits.class_scores(answer_of(plan, inputs))
+    return logits.class_scores(plan.answer(forward(plan.model, inputs, plan.patches)))
 
 
-def activations_and_answer(plan: Plan, inputs, seize=None):
-    """Activations `(B, N, K)`, the model's own, and the answer, in one pass.
+def watched(plan: Plan, inputs, seize: Callable | None = None) -> tuple[list, Any]:
+    """The mapped layer's activations and the model's outputs, in one pass.
 
-    `seize` may replace each activation on its way.
+    `seize(activation, number)` may replace each activation on its way.
     """
     met: list[Any] = []
 
@@ -104,22 +137,25 @@ def activations_and_answer(plan: Plan, inputs, seize=None):
         met.append(activation if seize is None else seize(activation, number))
         return met[-1]
 
-    hooks = replacing(plan.target.layer, take, plan.target.which)
-    return met, plan.answer(forward(plan.model, inputs, [*plan.patches, *hooks]))
+    if plan.mapped.layer is None:
+        return [], forward(plan.model, inputs, plan.patches)
+    hooks = replacing(plan.mapped.layer, take, plan.mapped.which)
+    return met, forward(plan.model, inputs, [*plan.patches, *hooks])
 
 
 def flattened(plan: Plan, activations: list) -> list:
-    return [p.flatten(a) for p, a in zip(plan.target.positions, activations, strict=True)]
+    """`(B, N, K)` each, float32."""
+    return [p.flatten(a) for p, a in zip(plan.mapped.positions, activations, strict=True)]
 
 
-def gradient_evidence(plan: Plan, inputs, score, *, curvature: bool = False):
-    """The model's answer and one Evidence for each call of the layer; `score(answer) -> (B,)`."""
+def gradient_evidence(plan: Plan, inputs, score: Callable, *, curvature: bool = False):
+    """The model's outputs and one Evidence for each call of the layer; `score(outputs) -> (B,)`."""
 
     def run(seize):
-        activations, answer = activations_and_answer(plan, inputs, lambda a, _: seize(a))
-        return answer, activations
+        activations, outputs = watched(plan, inputs, lambda a, _: seize(a))
+        return outputs, activations
 
-    found = backward(run, lambda answer: ops.sum(score(answer)), curvature=curvature)
+    found = backward(run, lambda outputs: ops.sum(score(outputs)), curvature=curvature)
     parts = [flattened(plan, found.activations), flattened(plan, found.gradients)]
     parts.append(flattened(plan, found.curvatures) if curvature else [None] * len(parts[0]))
     explained = score(found.outputs)

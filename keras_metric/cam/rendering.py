@@ -78,8 +78,32 @@ def _extremes(old: int, new: int) -> np.ndarray:
     return interpolation(old, new)[:, first | last]
 
 
+def overlap(old: int, new: int) -> np.ndarray:
+    """`(old, new)` weights: each new cell is the mean of the old ones, by how much they overlap."""
+    edges = np.arange(new + 1) * old / new
+    begin, end = edges[None, :-1], edges[None, 1:]
+    cells = np.arange(old)[:, None]
+    inside = np.minimum(end, cells + 1) - np.maximum(begin, cells)
+    return (np.maximum(inside, 0) * new / old).astype("float32")
+
+
+def spreading(old: int, new: int) -> np.ndarray:
+    """`(old, new)` weights that keep the sum: each old cell's row adds up to 1, at any sizes.
+
+    Interpolation, where there are pixels enough; else each cell is shared out by overlap.
+    """
+    if new < old:
+        weights = overlap(new, old).T.astype("float64")
+    else:
+        weights = interpolation(old, new).astype("float64")
+    return (weights / weights.sum(axis=1, keepdims=True)).astype("float32")
+
+
 def resized(maps, size: tuple[int, ...], weights: Callable = interpolation):
-    """Linear interpolation between pixel centres over the last axes, 1 to 3 of them."""
+    """Linear interpolation between pixel centres over the last axes, 1 to 3 of them.
+
+    `weights(old, new)` may be another `(old, new)` matrix than that of the interpolation.
+    """
     for axis in range(-len(size), 0):
         if maps.shape[axis] != size[axis]:
             maps = _along(axis, maps, weights(maps.shape[axis], size[axis]))
@@ -100,7 +124,7 @@ def check(normalize: str) -> None:
     if normalize not in NORMALIZATIONS:
         raise ValueError(
             f"Unknown normalisation. Expected one of: {', '.join(NORMALIZATIONS)}. "
-            f"Received normalize={normalize!r}."
+            f"Received: normalize={normalize!r}."
         )
 
 

@@ -8,20 +8,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_metric.cam.methods import fullgrad, perturbation
-from keras_metric.cam.methods.table import Evidence, Method
+from keras_metric.cam.methods import attribution, fullgrad, perturbation
+from keras_metric.cam.methods.table import OF_MANY_PASSES, OF_THE_IMAGE, Evidence, Method
 from keras_metric.cam.network.cache import Cache
-from keras_metric.cam.network.gradients import compiled
-from keras_metric.cam.plan import (
-    Plan,
-    activations_and_answer,
-    flattened,
-    gradient_evidence,
-    scores_of,
-)
+from keras_metric.cam.network.gradients import backward, compiled
+from keras_metric.cam.network.hooks import forward
+from keras_metric.cam.plan import Plan, flattened, gradient_evidence, scores_of, watched
 from keras_metric.cam.targets import heads
 from keras_metric.cam.targets.classes import class_score, resolved, score_against_rivals
 from keras_metric.cam.targets.logits import class_scores
+from keras_metric.cam.targets.targets import Answer, Function, Target
 
 _FUNCTIONS_HELD = 16
 
@@ -43,23 +39,57 @@ RAW = ("raw", "scores", "classes")
 EVERYTHING = Result._fields
 
 
-class Runner:
-    """Runs a method by a plan; every function is compiled once and kept."""
+class Options(NamedTuple):
+    """How thoroughly a method of many passes looks; None is the method's own way."""
 
-    def __init__(self, plan: Plan, method: Method, render: Callable):
+    steps: int
+    samples: int | None
+    window: int | None
+    seed: int
+
+
+class Score(NamedTuple):
+    """What is explained: `function(outputs, arrays) -> (B,)`; scores of one key share a graph.
+
+    The function also takes `values=`, an answer to use instead of that in the outputs, and `at=`,
+    outputs whose length counts, where one does (`holds_length`).
+    """
+
+    key: Any
+    function: Callable
+    arrays: tuple = ()
+    holds_length: bool = False
+
+    def at_other_inputs(self, plan: Plan, inputs, arrays) -> Callable:
+        """`outputs of other inputs -> (B,)`, with the length that the answer has at these."""
+        if not self.holds_length:
+            return lambda outputs: self.function(outputs, arrays)
+        here = forward(plan.model, inputs, plan.patches)
+        return lambda outputs: self.function(outputs, arrays, at=here)
+
+
+class Runner:
+    """Runs a method by a plan; every function is compiled once and held.
+
+    `inputs` are examples to measure by; none of them is held.
+    """
+
+    def __init__(self, plan: Plan, method: Method, render: Callable, options: Options, inputs):
         self.plan = plan
         self.method = method
+        self.options = options
         self._render = render
         self._functions = Cache(_FUNCTIONS_HELD)
         if method.needs == "weights" and isinstance(plan.head, heads.Refusal):
             raise ValueError(
                 f"The scores of {plan.model.name!r} are not linear over the positions of layer "
-                f"{plan.target.layer.name!r}: {plan.head.reason}. Expected global average pooling "
-                "and then linear layers. Received method='cam'; use method='hirescam', which is "
+                f"{plan.mapped.layer.name!r}: {plan.head.reason}. Expected global average pooling "
+                "and then linear layers. Received: method='cam'; use method='hirescam', which is "
                 "exact for every linear head, or 'gradcam'."
             )
         if method.needs == "biases":
             fullgrad.check(plan)
+            self.layouts = fullgrad.measured_layouts(plan, inputs)
 
     def compiled(self, key, function: Callable) -> Callable:
         return self._functions.get(key, lambda: compiled(function, self.plan.model))
@@ -67,14 +97,61 @@ class Runner:
     def scores(self, inputs):
         return self.compiled("scores", partial(scores_of, self.plan))(inputs)
 
-    def run(self, inputs, classes, *, target: Callable | None = None, wanted=EVERYTHING) -> Result:
-        """Maps of classes `(B, M)`, or of `target(answer) -> (B,)`; only what is wanted of them."""
+    def run(self, inputs, classes, *, target: Target | None = None, wanted=EVERYTHING) -> Result:
+        """Maps of classes `(B, M)`, or of a target; only what is wanted of them."""
+        classes = np.asarray(classes)
+        if target is not None:
+            score = self.score_of_target(target, len(classes))
+            if self.method.needs == "weights":
+                return self._linear_target(inputs, classes, target, score, wanted)
+            return self._one(inputs, classes, score, wanted)
         if self.method.needs == "weights":
             return self._linear(inputs, classes, wanted)
-        columns = [self._one(inputs, c[:, None], target, wanted) for c in np.asarray(classes).T]
-        if len(columns) == 1:
-            return columns[0]
-        return _joined(columns)
+        columns = [np.ascontiguousarray(c[:, None]) for c in classes.T]
+        found = [self._one(inputs, c, self.score_of_class(c), wanted) for c in columns]
+        return found[0] if len(found) == 1 else _joined(found)
+
+    def score_of_class(self, column) -> Score:
+        of = score_against_rivals if self.method.target == "rivals" else class_score
+
+        def function(outputs, arrays):
+            return of(self.plan.answer(outputs), arrays[0])
+
+        return Score("class", function, (column,))
+
+    def score_of_target(self, target: Target, batch: int) -> Score:
+        target.check(self.plan.classes, self.plan.sizes[0])
+
+        def function(outputs, arrays, values=None, at=None):
+            known = None if at is None else self._answer(at)
+            return target.score(self._answer(outputs, values), arrays, known)
+
+        arrays = target.arrays(batch, self.plan.sizes[0])
+        return Score(target.key(), function, arrays, target.holds_length)
+
+    def _answer(self, outputs, values=None) -> Answer:
+        values = self.plan.answer(outputs) if values is None else values
+        return Answer(values, outputs, self.plan.layout, self.plan.sizes[0])
+
+    def tensors(self, inputs, classes) -> list:
+        """The maps as tensors, uncompiled: for use inside a graph of the caller's own."""
+        if self.method.needs in OF_MANY_PASSES:
+            raise ValueError(
+                "This method runs the model many times in a loop. Expected a method of one pass. "
+                f"Received: method={self.method.name!r}."
+            )
+        if self.method.needs == "weights":
+            return self.finished(*self.linear_maps(inputs, classes), MAPS)[0]
+        score = self.score_of_class(classes)
+        return self.finished(*self.one_map(inputs, classes, score, classes), MAPS)[0]
+
+    def finished(self, raws: list, scores, classes, wanted) -> list:
+        """The fields of a Result that are wanted: what no field needs is left out of the graph."""
+        found = Result(raws, None, scores, classes)
+        if "maps" in wanted:
+            maps = [self._render(m, s) for m, s in zip(raws, self.plan.sizes, strict=True)]
+            found = found._replace(maps=maps)
+        return [getattr(found, name) for name in wanted]
 
     def _linear(self, inputs, classes, wanted) -> Result:
         every = classes.shape[1] == self.plan.classes > 1
@@ -88,38 +165,6 @@ class Runner:
             ("linear", wanted), lambda x, c: self.finished(*self.linear_maps(x, c), wanted)
         )
         return _numbers(function(inputs, classes), wanted)
-
-    def _one(self, inputs, classes, target, wanted) -> Result:
-        if self.method.needs in ("masks", "ablations"):
-            return self._perturbed(inputs, classes, target, wanted)
-        function = self.compiled(
-            ("one", target, wanted),
-            lambda x, c: self.finished(*self.one_map(x, c, target), wanted),
-        )
-        return _numbers(function(inputs, classes), wanted)
-
-    def tensors(self, inputs, classes) -> list:
-        """The maps as tensors, uncompiled: for use inside a graph of the caller's own."""
-        if self.method.needs in ("masks", "ablations"):
-            raise ValueError(
-                "This method runs the model many times in a loop. Expected a method of one pass. "
-                f"Received method={self.method.name!r}."
-            )
-        if self.method.needs == "weights":
-            return self.finished(*self.linear_maps(inputs, classes), MAPS)[0]
-        return self.finished(*self.one_map(inputs, classes, None), MAPS)[0]
-
-    def finished(self, raws: list, scores, classes, wanted) -> list:
-        """The fields of a Result that are wanted: what no field needs is left out of the graph."""
-        found = Result(raws, None, scores, classes)
-        if "maps" in wanted:
-            maps = [self._render(m, s) for m, s in zip(raws, self.sizes, strict=True)]
-            found = found._replace(maps=maps)
-        return [getattr(found, name) for name in wanted]
-
-    @property
-    def sizes(self):
-        return self.plan.sizes
 
     def linear_maps(self, inputs, classes):
         activation, scores, weights = self._linear_parts(inputs)
@@ -136,76 +181,216 @@ class Runner:
 
     def _linear_parts(self, inputs):
         """Activations `(B, N, K)`, scores `(B, C)` and the head's weights `(K, C)`."""
-        activations, answer = activations_and_answer(self.plan, inputs)
+        activations, outputs = watched(self.plan, inputs)
         flat = flattened(self.plan, activations)[0]
-        return flat, class_scores(answer), self.plan.head.weights(flat.shape[-1])[0]
+        scores = class_scores(self.plan.answer(outputs))
+        return flat, scores, self.plan.head.weights(flat.shape[-1])[0]
 
     def _weighted(self, activation, weights) -> list:
         raw = self.method.function(Evidence(activation, None, weights=weights))
-        return [self.plan.target.positions[0].maps(raw)]
+        return [self.plan.mapped.positions[0].maps(raw)]
 
-    def one_map(self, inputs, classes, target: Callable | None):
-        score = self.score(classes, target)
+    def _linear_target(self, inputs, classes, target: Target, score: Score, wanted) -> Result:
+        key = ("linear?", score.key)
+        if not self._functions.get(key, lambda: self._is_linear(inputs, target, score)):
+            raise ValueError(
+                "'cam' explains sums of scores. Expected a class, or a target that is linear in "
+                f"the answer. Received: {target}; use 'gradcam' for it."
+            )
+        if not target.whole and self.plan.layout is not None and not self._is_local():
+            raise ValueError(
+                "'cam' cannot tell places of the answer apart here. Expected a layer on the "
+                "answer's own grid, and behind it layers that read one position. "
+                f"Received: {target} and layer {self.plan.mapped.layer.name!r}; use 'hirescam', "
+                "which is exact for every linear head."
+            )
+        function = self.compiled(
+            ("target", score.key, wanted),
+            lambda x, c, *arrays: self.finished(
+                *self.linear_target_map(x, c, target.whole, score, arrays), wanted
+            ),
+        )
+        return _numbers(function(inputs, classes, *score.arrays), wanted)
+
+    def _is_linear(self, inputs, target: Target, score: Score) -> bool:
+        """A function of the answer says so by its numbers: f(a + r) - f(r) = f(a) - f(0)."""
+        if not isinstance(target, Function):
+            return target.linear
+
+        def deviation(x, *arrays):
+            outputs = forward(self.plan.model, x, self.plan.patches)
+            answer = ops.cast(self.plan.answer(outputs), "float32")
+            f = partial(score.function, outputs, arrays)
+            zero, rng = ops.zeros_like(answer), np.random.default_rng(0)
+            sizes, errors = [ops.abs(f(values=answer))], []
+            for _ in range(3):
+                noise = rng.normal(size=(1, *answer.shape[1:])).astype("float32")
+                moved = zero + ops.convert_to_tensor(noise) * (1 + ops.max(ops.abs(answer)))
+                whole = f(values=answer + moved)
+                errors.append(whole - f(values=moved) - f(values=answer) + f(values=zero))
+                sizes.append(ops.abs(whole))
+            return ops.max(ops.abs(ops.stack(errors))), ops.max(ops.stack(sizes))
+
+        error, size = self.compiled(("deviation", score.key), deviation)(inputs, *score.arrays)
+        return float(error) <= 1e-4 * (float(size) + 1e-6)
+
+    def _is_local(self) -> bool:
+        grid = self.plan.mapped.positions[0].grid
+        return self.plan.head.local and grid == self.plan.layout.grid
+
+    def linear_target_map(self, inputs, classes, whole: bool, score: Score, arrays):
+        """The map of a score that is linear in the answer: its gradient there is its weights."""
+        activations, outputs = watched(self.plan, inputs)
+        flat = flattened(self.plan, activations)[0]
+        explained, gradient = self.answer_gradient(outputs, score, arrays)
+        weights = self.plan.head.weights(flat.shape[-1])[0]
+        if not whole and self.plan.layout is not None:
+            every = ops.matmul(flat, weights)
+            raw = ops.sum(every * gradient, axis=-1) * flat.shape[1]
+            raws = [self.plan.mapped.positions[0].maps(raw[:, None])]
+        else:
+            along = ops.matmul(ops.sum(gradient, axis=1), ops.transpose(weights))
+            raws = self._weighted(flat, along[..., None])
+        found = class_scores(self.plan.answer(outputs))
+        return raws, explained[:, None], resolved(found, classes)
+
+    def answer_gradient(self, outputs, score: Score, arrays):
+        """The score `(B,)`, and its gradient `(B, places, C)` at the answer."""
+        answer = self.plan.answer(outputs)
+
+        def run(seize):
+            here = seize(answer)
+            return here, [here]
+
+        def value(here):
+            return score.function(outputs, arrays, values=here)
+
+        found = backward(run, lambda here: ops.sum(value(here)))
+        gradient = ops.cast(found.gradients[0], "float32")
+        shape = (ops.shape(gradient)[0], -1, gradient.shape[-1] if len(gradient.shape) > 1 else 1)
+        return value(found.outputs), ops.reshape(gradient, shape)
+
+    def _one(self, inputs, classes, score: Score, wanted) -> Result:
+        if self.method.needs in OF_MANY_PASSES:
+            return self._in_many_passes(inputs, classes, score, wanted)
+        function = self.compiled(
+            ("one", score.key, wanted),
+            lambda x, c, *arrays: self.finished(*self.one_map(x, c, score, *arrays), wanted),
+        )
+        return _numbers(function(inputs, classes, *score.arrays), wanted)
+
+    def one_map(self, inputs, classes, score: Score, *arrays):
+        """Raw maps, the score explained `(B, 1)` and the class `(B, 1)`, in one pass."""
+
+        def bound(outputs):
+            return score.function(outputs, arrays)
+
         if self.method.needs == "biases":
-            found = fullgrad.fullgrad(self.plan, inputs, score)
-            answer, raws = found.answer, [found.map[:, None]]
+            found = fullgrad.fullgrad(self.plan, self.layouts, inputs, bound)
+            outputs, raws = found.outputs, [found.map[:, None]]
+        elif self.method.needs == "pixels":
+            outputs, parts = attribution.pixel_evidence(self.plan, inputs, bound)
+            raws = self._grids([self.method.function(evidence) for evidence in parts])
         else:
             curvature = self.method.needs == "curvatures"
-            answer, parts = gradient_evidence(self.plan, inputs, score, curvature=curvature)
-            flat = [self.method.function(evidence) for evidence in parts]
-            raws = self._grids(flat)
-        explained = score(answer) if target else class_score(answer, classes)
-        return raws, explained[:, None], resolved(class_scores(answer), classes)
+            outputs, parts = gradient_evidence(self.plan, inputs, bound, curvature=curvature)
+            raws = self._grids([self.method.function(evidence) for evidence in parts])
+        return raws, *self._explained(outputs, classes, score, bound)
 
-    def score(self, classes, target: Callable | None) -> Callable:
-        if target is not None:
-            return partial(_targeted, target)
-        rivals = self.method.target == "rivals"
-        return lambda answer: (score_against_rivals if rivals else class_score)(answer, classes)
+    def _explained(self, outputs, classes, score: Score, bound: Callable):
+        answer = self.plan.answer(outputs)
+        value = class_score(answer, classes) if score.key == "class" else bound(outputs)
+        return value[:, None], resolved(class_scores(answer), classes)
 
     def _grids(self, flat: list) -> list:
-        layouts = self.plan.target.positions
+        if self.method.needs in OF_THE_IMAGE:
+            return [
+                ops.reshape(m, (-1, 1, *size))
+                for m, size in zip(flat, self.plan.sizes, strict=True)
+            ]
+        layouts = self.plan.mapped.positions
         return [p.maps(m[:, None]) for p, m in zip(layouts, flat, strict=True)]
 
-    def _perturbed(self, inputs, classes, target, wanted) -> Result:
-        if target is not None:
-            raise ValueError(
-                f"method={self.method.name!r} explains classes. Expected class numbers. Received "
-                f"classes={target!r}; use 'gradcam' for a function of the answer."
-            )
-        one_pass = self.compiled("activations", partial(activations_and_answer, self.plan))
-        activations, answer = one_pass(inputs)
-        classes = resolved(class_scores(answer), ops.convert_to_tensor(classes))
-        flat = flattened(self.plan, activations)
-        score = class_score(answer, classes)
-        maps = [
-            self.method.function(self._evidence(number, inputs, activations, flat, score, classes))
-            for number in range(len(flat))
-        ]
+    def _in_many_passes(self, inputs, classes, score: Score, wanted) -> Result:
+        def first_pass(x, c, *arrays):
+            met, outputs = watched(self.plan, x)
+            value, best = self._explained(outputs, c, score, partial(_bound, score, arrays))
+            return met, value, best
+
+        first = self.compiled(("first", score.key), first_pass)
+        met, value, best = first(inputs, classes, *score.arrays)
+        if score.key == "class":
+            score = score._replace(arrays=(best,))
+        collect = {
+            "masks": self._channel_masks,
+            "ablations": self._ablations,
+            "path": self._path,
+            "occlusions": self._masked_images,
+            "random masks": self._masked_images,
+        }[self.method.needs]
+        parts = collect(inputs, met, value[:, 0], score)
+        maps = self._grids([self.method.function(evidence) for evidence in parts])
         render = self.compiled(("finish", wanted), partial(self.finished, wanted=wanted))
-        return _numbers(render(self._grids(maps), score[:, None], classes), wanted)
+        return _numbers(render(maps, value, best), wanted)
 
-    def _evidence(self, number: int, inputs, activations, flat, score, classes) -> Evidence:
-        if self.method.needs == "masks":
-            masked = perturbation.masked_scores(self.plan, number)
-            function = self.compiled(("masks", number), masked)
-            found = perturbation.all_masked(function, inputs, flat[number], classes)
-            return Evidence(flat[number], score, masked_scores=ops.convert_to_tensor(found))
-        ablated = perturbation.ablated_scores(self.plan, number)
-        function = self.compiled(("ablations", number), ablated)
-        channels = flat[number].shape[-1]
-        found = perturbation.all_ablated(function, inputs, activations, channels, classes)
-        return Evidence(flat[number], score, ablated_scores=ops.convert_to_tensor(found))
+    def _channel_masks(self, inputs, met, value, score: Score):
+        for number, flat in enumerate(flattened(self.plan, met)):
+            function = self.compiled(
+                ("masks", number, score.key),
+                perturbation.masked_scores(self.plan, number, score.function),
+            )
+            found = perturbation.all_masked(function, inputs, flat, score.arrays)
+            yield Evidence(flat, value, masked_scores=ops.convert_to_tensor(found))
 
+    def _ablations(self, inputs, met, value, score: Score):
+        for number, flat in enumerate(flattened(self.plan, met)):
+            function = self.compiled(
+                ("ablations", number, score.key),
+                perturbation.ablated_scores(self.plan, number, score.function),
+            )
+            found = perturbation.all_ablated(function, inputs, met, flat.shape[-1], score.arrays)
+            yield Evidence(flat, value, ablated_scores=ops.convert_to_tensor(found))
 
-def _targeted(target: Callable, answer):
-    scores = ops.cast(target(answer), "float32")
-    if len(scores.shape) != 1:
-        raise ValueError(
-            "The function explains no score. Expected one number for each image, (B,). "
-            f"Received: {tuple(scores.shape)} of an answer {tuple(answer.shape)}."
+    def _path(self, inputs, met, value, score: Score):
+        def gradients(x, fraction, *arrays):
+            bound = score.at_other_inputs(self.plan, x, arrays)
+            parts = attribution.pixel_evidence(self.plan, x, bound, fraction)[1]
+            return [evidence.gradients for evidence in parts]
+
+        function = self.compiled(("path", score.key), gradients)
+        found = attribution.path_gradients(
+            lambda fraction: function(inputs, fraction, *score.arrays), self.options.steps
         )
-    return scores
+        tensors = keras.tree.map_structure(ops.convert_to_tensor, inputs)
+        for flat, mean in zip(attribution.flat_images(self.plan, tensors), found, strict=True):
+            yield Evidence(flat, value, gradients=ops.convert_to_tensor(mean))
+
+    def _masked_images(self, inputs, met, value, score: Score):
+        for number, size in enumerate(self.plan.sizes):
+            masks = self._masks(size)
+            shown = 1 - masks if self.method.needs == "occlusions" else masks
+            function = self.compiled(
+                ("shown", number, score.key),
+                attribution.scores_of_masked(self.plan, number, score.function),
+            )
+            found = attribution.all_scores(function, inputs, shown, score.arrays)
+            yield Evidence(
+                None,
+                value,
+                masked_scores=ops.convert_to_tensor(found),
+                masks=ops.convert_to_tensor(masks),
+            )
+
+    def _masks(self, size: tuple[int, ...]) -> np.ndarray:
+        if self.method.needs == "random masks":
+            count = self.options.samples or attribution.SAMPLES
+            return attribution.random_masks(size, count, self.options.seed)
+        sides = [self.options.window or -(-length // 8) for length in size]
+        return attribution.windows(size, tuple(sides), tuple(-(-side // 2) for side in sides))
+
+
+def _bound(score: Score, arrays, outputs):
+    return score.function(outputs, arrays)
 
 
 def _numbers(found: list, wanted) -> Result:

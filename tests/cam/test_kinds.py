@@ -225,3 +225,52 @@ def test_gradients_find_the_same_map(kind, rng):
     scale = max(np.abs(expected).max(), 1e-3)
     assert np.abs(found - expected).max() <= (3e-2 if low else 1e-4) * scale
     assert np.isfinite(CAM(model, "gradcam")(images, classes)).all()
+
+
+def channels_first(model, size):
+    """The model behind images with their channels first."""
+    x = keras.Input((3, *size))
+    photo = layers.Permute((2, 3, 1))(x)
+    return keras.Model(x, model({"photo": photo} if isinstance(model.input, dict) else photo))
+
+
+def framed():
+    quick = QUICK - {"volume"}
+    kinds = EXACT.keys() - {"signal", "volume"}
+    return [pytest.param(k, marks=[] if k in quick else [pytest.mark.slow]) for k in sorted(kinds)]
+
+
+@pytest.mark.parametrize("kind", framed())
+def test_channels_first_at_an_odd_size_gives_the_same_map(kind, rng, monkeypatch):
+    """Every kind of model behind a Permute, for images whose sides no stride divides."""
+    monkeypatch.setattr(f"{__name__}.SIZE", (13, 11))
+    model = EXACT[kind][0]()
+    photo = rng.normal(size=(3, 13, 11, 3)).astype("float32")
+    plain = CAM(model)
+    images = {"photo": photo} if kind == "dict inputs" else photo
+    expected = plain(images, 0, raw=True)
+    found = CAM(channels_first(model, (13, 11)))
+    raw = found(photo.transpose(0, 3, 1, 2), 0, raw=True)
+    scale = np.abs(expected).max() * (3e-2 if kind in ("float16", "bfloat16") else 1e-5)
+    np.testing.assert_allclose(raw, expected, atol=scale)
+    assert found(photo.transpose(0, 3, 1, 2), 0).shape == (3, 13, 11)
+    if kind in WITH_PLAIN_HEAD:
+        np.testing.assert_allclose(raw, by_hand(model, plain.layer, images), atol=scale)
+
+
+WITH_PLAIN_HEAD = {"functional", "nested", "separable", "residual", "segmentation", "bfloat16"}
+
+
+def by_hand(model, layer, images):
+    """w_0 . f(p) in float64, of the layer's last output as the model computes it."""
+    from keras_metric.cam.network.hooks import record
+
+    outputs = [call.output for call in record(model, images)[1] if call.layer is layer]
+    f = ops.convert_to_numpy(ops.cast(outputs[-1], "float32")).astype("float64")
+    kernel = model.layers[-1].kernel
+    w = ops.convert_to_numpy(kernel).astype("float64").reshape(-1, kernel.shape[-1])[:, 0]
+    found = np.zeros(f.shape[:3])
+    for y in range(f.shape[1]):
+        for x in range(f.shape[2]):
+            found[:, y, x] = f[:, y, x] @ w
+    return found

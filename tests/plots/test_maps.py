@@ -106,7 +106,7 @@ def test_bad_requests_are_refused(image, heat):
         plots.overlay(image, heat[1:])
     with pytest.raises(ValueError, match="alpha=2"):
         plots.overlay(image, heat, alpha=2)
-    with pytest.raises(ValueError, match="Received 'nocolour'"):
+    with pytest.raises(ValueError, match="Received: 'nocolour'"):
         plots.overlay(image, heat, colours="nocolour")
     with pytest.raises(ValueError, match="Not an image"):
         plots.overlay(np.zeros((8, 6, 4)), heat)

@@ -1,9 +1,12 @@
 """draw where in an image a model sees a class
 
 Takes an image, or a folder of them (every .jpg, .png, .bmp and .webp below it). The class is the
-model's best unless one is named by its number, or the best K are asked for. `cam` is exact for a
-model whose last step is global average pooling and a dense layer; for others it says so, and names
-a method that works.
+model's best unless one is named by its number, or the best K are asked for; of a model of
+embeddings it is a dimension. --target explains other things: a difference of two classes, the other
+side of a sigmoid unit, a class inside a box or a mask (of a model that answers with a map, or of a
+detector), the similarity to a vector. Boxes are in pixels of the picture as it is drawn. `cam` is
+exact for a model whose last step is global average pooling and a dense layer; for others it says
+so, and names a method that works.
 
 One method and one class give the map over the image; several give a grid, a row for each class and
 a column for each method. --signed draws what speaks against the class in blue. With --report all
@@ -15,6 +18,8 @@ examples:
   keras-metric cam classifier.keras photo.jpg -o grid.png --method cam,layercam,scorecam --top 3
   keras-metric cam classifier.keras photos/ --method gradcam -o maps/ --report maps.html
   keras-metric cam classifier.keras photos/ --report maps.html --signed --alpha 0.7
+  keras-metric cam classifier.h5 photo.jpg -o why.png --method hirescam --target difference:3,1
+  keras-metric cam segmenter.keras photo.jpg -o why.png --method hirescam --target box:8,4,40,30,2
 
 exit codes: 0 all images drawn, 3 some could not be read and were skipped (they are listed), 1 no
 map at all
@@ -27,10 +32,11 @@ from pathlib import Path
 from zoo.commands import Answer
 from zoo.commands._folder import Drawn, drawn, ingredients
 from zoo.commands._pictures import SKIPPED, sources, targets
+from zoo.commands._targets import FORMS, fingerprint, parsed
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a .keras file, or folder of a run")
+    parser.add_argument("model", metavar="MODEL", help="a .keras or .h5 file, or folder of a run")
     parser.add_argument("path", metavar="IMAGE", help="an image, or a folder of images")
     parser.add_argument("-o", "--out", metavar="PATH", help="the PNG to write, or a folder")
     parser.add_argument("--report", metavar="HTML", help="one HTML file with all pictures in it")
@@ -38,13 +44,15 @@ def arguments(parser: ArgumentParser) -> None:
         "--method",
         default="cam",
         metavar="M[,M...]",
-        help="cam, gradcam, layercam, ...; several give a grid (default: cam)",
+        help="cam, gradcam, saliency, occlusion, ...; several give a grid (default: cam)",
     )
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument(
         "--class", type=int, dest="number", metavar="N", help="the class to explain, by its number"
     )
     chosen.add_argument("--top", type=int, metavar="K", help="the K best classes of each image")
+    chosen.add_argument("--target", metavar="WHAT", help=f"one of: {'; '.join(FORMS)}")
+    parser.add_argument("--output", metavar="NAME", help="which of several outputs to explain")
     parser.add_argument("--layer", help="the layer to map (default: the last with positions)")
     parser.add_argument(
         "--alpha", type=float, default=0.5, help="share of colour, 0 to 1 (default: 0.5)"
@@ -61,15 +69,20 @@ def run(options: Namespace) -> Answer:
     import zoo
     from zoo.progress import shown
     from zoo.reports.drawing import MapPictures
+    from zoo.runs.exporting import known_labels
 
     images = sources(Path(options.path))
     places = _places(Path(options.path), images, options.out, options.report)
     model = zoo.load(options.model)
+    options.target_file = fingerprint(options.target)
+    output = options.output
     maps = MapPictures(
         model,
         options.method.split(","),
         layer=options.layer,
-        classes=f"top{options.top}" if options.top is not None else options.number,
+        classes=_explained_of(options, model),
+        output=int(output) if output and output.isdecimal() else output,
+        labels=known_labels(options.model, model),
         signed=options.signed,
         alpha=options.alpha,
         colours=options.colormap,
@@ -90,6 +103,13 @@ def run(options: Namespace) -> Answer:
         }
         _report(Path(options.report), pages)
     return _answer(options, maps.layer, found, skipped)
+
+
+def _explained_of(options: Namespace, model):
+    if options.target is None:
+        return f"top{options.top}" if options.top is not None else options.number
+    sides = tuple(model.input_shape[1:3])
+    return parsed(options.target, None if None in sides else sides)
 
 
 def _explained(maps, pixels):
@@ -125,7 +145,9 @@ def _answer(options: Namespace, layer: str, found: list[Drawn], skipped: list[di
 
 
 def _told(best: list[dict]) -> str:
-    return ", ".join(f"class {one['class']}, score {one['score']:.3f}" for one in best)
+    from zoo.reports.drawing import told
+
+    return ", ".join(f"{told(one)}, score {one['score']:.3f}" for one in best)
 
 
 def _places(

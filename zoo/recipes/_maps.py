@@ -12,8 +12,9 @@ from zoo.recipe import Settings
 from zoo.training import objectives
 from zoo.training.experiment import Experiment, Picture
 
-SAME = ("gradcam", "hirescam", "xgradcam", "shapleycam")  # as cam, behind global average pooling
-METHODS = "cam,gradcam++,layercam,finercam,eigencam,eigengradcam,scorecam,ablationcam,fullgrad"
+METHODS = (  # written out: settings are what a run is known by, and new methods change no old run
+    "cam,gradcam++,layercam,finercam,eigencam,eigengradcam,scorecam,ablationcam,fullgrad"
+)
 SHOWN = ("cam", "gradcam++", "layercam", "scorecam", "ablationcam", "eigencam", "fullgrad")
 EQUAL = (
     "Behind global average pooling gradcam, hirescam, xgradcam and shapleycam draw the map of cam, "

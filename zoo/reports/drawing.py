@@ -1,5 +1,6 @@
 """Maps of a model over pictures: one overlay, or a grid of classes and methods."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from keras_metric import image_files, plots
 from keras_metric.cam import CAM
+from keras_metric.cam.targets import Target
 
 
 class MapPictures:
@@ -17,7 +19,10 @@ class MapPictures:
         model: takes one image `(H, W, 1)` or `(H, W, 3)` of values 0..255.
         methods: names in `keras_metric.cam.METHODS`.
         layer: the layer to map, or its name.
-        classes: None (the best), a number, or "top3" and the like.
+        classes: None (the best), a number, "top3" and the like, or an object of
+            `keras_metric.cam.targets`.
+        output: which of several outputs to explain, by key or number.
+        labels: the names of the model's classes, where they are known.
         signed: also show evidence against a class.
         alpha, colours: as in `plots.overlay`.
 
@@ -30,7 +35,9 @@ class MapPictures:
         methods: list[str],
         *,
         layer: str | None = None,
-        classes: int | str | None = None,
+        classes: int | str | Target | None = None,
+        output: int | str | None = None,
+        labels: Sequence[str] | None = None,
         signed: bool = False,
         alpha: float = 0.5,
         colours: str | None = None,
@@ -41,11 +48,11 @@ class MapPictures:
                 "The model takes no picture alone. Expected one input (B, H, W, 1) or "
                 f"(B, H, W, 3). Received: {shape}."
             )
-        self._sides = None if None in shape[1:3] else shape[1:3]
+        self.sides = None if None in shape[1:3] else shape[1:3]
         self._grey = shape[3] == 1
         options = {"relu": False, "normalize": "max"} if signed else {}
-        self._maps = {name: CAM(model, name, layer, **options) for name in methods}
-        self._classes = classes
+        self._maps = {name: CAM(model, name, layer, output=output, **options) for name in methods}
+        self._classes, self._labels = classes, labels
         self._style = {"alpha": alpha, "colours": colours, "signed": signed}
         plots.overlay(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1)), **self._style)
 
@@ -59,24 +66,51 @@ class MapPictures:
 
         Raises `ValueError` for a file that is not an image, or breaks off.
         """
-        return image_files.read(file, self._sides, resize="stretch", grey=self._grey)
+        return image_files.read(file, self.sides, resize="stretch", grey=self._grey)
 
     def __call__(self, pixels: np.ndarray) -> tuple[Any, list[dict[str, Any]]]:
-        """The picture (bytes `(H, W, 3)`, or a figure), and number and score of each class."""
+        """The picture (bytes `(H, W, 3)`, or a figure), and what each map explains, and its score.
+
+        What it explains is named by its kind: `{"class": 3, "score": ...}`, with a "label" where
+        labels are known; `{"dimension": 27, ...}` of an embedding; `{"output": 0, ...}` where
+        nothing tells the two apart; `{"target": "class 3 minus class 1", ...}` for a target.
+        """
         batch = pixels[None].astype("float32")
-        first = next(iter(self._maps.values())).explain(batch, self._classes)
-        numbers, scores = np.ravel(first.classes), np.ravel(first.scores)
+        first = next(iter(self._maps.values()))
+        explained = first.explain(batch, self._classes)
+        numbers, scores = np.ravel(explained.classes), np.ravel(explained.scores)
         found = [
-            {"class": int(number), "score": float(score)}
+            {**self._named(first.kind, int(number)), "score": float(score)}
             for number, score in zip(numbers, scores, strict=True)
         ]
         if len(self._maps) == len(numbers) == 1:
-            return plots.overlay(pixels, first.maps.reshape(pixels.shape[:2]), **self._style), found
-        maps = {name: cam(batch, numbers[None])[0] for name, cam in self._maps.items()}
+            heat = explained.maps.reshape(pixels.shape[:2])
+            return plots.overlay(pixels, heat, **self._style), found
+        which = self._classes if isinstance(self._classes, Target) else numbers[None]
+        maps = {
+            name: cam(batch, which).reshape(len(numbers), *pixels.shape[:2])
+            for name, cam in self._maps.items()
+        }
         grid = plots.comparison(
             np.broadcast_to(pixels, (len(numbers), *pixels.shape)),
             maps,
-            titles=[f"class {one['class']}\n{one['score']:.2f}" for one in found],
+            titles=[f"{told(one)}\n{one['score']:.2f}" for one in found],
             **self._style,
         )
         return grid, found
+
+    def _named(self, kind: str, number: int) -> dict[str, Any]:
+        if isinstance(self._classes, Target):
+            return {"target": str(self._classes)}
+        if self._labels is not None and number < len(self._labels):
+            return {"class": number, "label": self._labels[number]}
+        return {kind: number}
+
+
+def told(one: dict[str, Any]) -> str:
+    """What a map explains, in words."""
+    if "target" in one:
+        return one["target"]
+    kind = next(kind for kind in ("class", "dimension", "output") if kind in one)
+    label = f" ({one['label']})" if "label" in one else ""
+    return f"{kind} {one[kind]}{label}"

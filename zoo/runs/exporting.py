@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from zoo.recipe import get
+from zoo.recipe import get, names
 from zoo.runs import hub
 from zoo.runs.runs import Run, load
 
@@ -59,3 +59,15 @@ def _as_served(path: Path, run: Run, model) -> tuple[Any, dict[str, Any], dict[s
     if "threshold" not in options:
         options |= served_threshold(path, model)
     return model, facts or {"model": path.name}, options
+
+
+def known_labels(path: str | Path, model) -> list[str] | None:
+    """The names of the classes of a run's or preset's model; None where nothing tells them."""
+    run = Run(Path(path))
+    if hub.is_name(path) or not run.folder.is_dir():
+        return None
+    labels = run.kept()["labels"]
+    if labels is None and run.finished and run.report()["recipe"] in names():
+        served = get(run.report()["recipe"]).served
+        labels = served(run.report()["settings"], model)[1].get("labels") if served else None
+    return labels

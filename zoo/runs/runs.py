@@ -167,9 +167,11 @@ class Run:
 
 
 def load(path: str | Path) -> "keras.Model":
-    """The model of a run's or preset's folder, of a `.keras` file, of a hub, or by its name.
+    """The model of a run's or preset's folder, of a file, of a hub, or by its name.
 
-    Code that a file brings along (`Lambda` layers) is refused, not run.
+    Files are read as `keras_metric.convert.load` reads them: `.keras` and `.h5` of Keras 3, `.h5`
+    and `.hdf5` of older versions. Code that a file brings along (`Lambda` layers) is refused, not
+    run.
 
     Args:
         path: of the folder or file, `hf://OWNER/NAME` (see `zoo.runs.hub`), or the name of a
@@ -177,27 +179,31 @@ def load(path: str | Path) -> "keras.Model":
 
     Raises:
         FileNotFoundError: there is no such model.
+        ValueError: a file that cannot be read.
     """
     if pretrained.is_backbone(path):
         return pretrained.backbone(str(path))
+    path = hub.fetch(str(path), whole=False) if hub.is_name(path) else Path(path)
+    file = Run(path).model if path.is_dir() else path
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"There is no model at {path}. Expected a run's folder with model.keras, a .keras or "
+            f".h5 file, hf://OWNER/NAME, or one of {', '.join(pretrained.backbones())}. "
+            f"Received: {_inside(path)}."
+        )
     import keras
 
     from keras_metric import convert, distances, heads, losses, memory, models  # noqa: F401
     from keras_metric.saved_classes import import_of_archive
 
-    path = hub.fetch(str(path), whole=False) if hub.is_name(path) else Path(path)
-    file = Run(path).model if path.is_dir() else path
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"There is no model at {path}. Expected a run's folder with model.keras, a .keras "
-            f"file, hf://OWNER/NAME, or one of {', '.join(pretrained.backbones())}. "
-            f"Received: {_inside(path)}."
-        )
     if not zipfile.is_zipfile(file):
-        raise ValueError(
-            f"{file} cannot be read. Expected a whole .keras file, as Keras 3 saves it. Received: "
-            "a file that breaks off or is of another kind."
-        )
+        try:
+            return convert.load(file)
+        except (OSError, convert.ConversionError) as error:
+            raise ValueError(
+                f"{file} cannot be read. Expected a whole .keras file, as Keras 3 saves it, or an "
+                f".h5 file. Received: a file that breaks off or is of another kind ({error})."
+            ) from error
     import_of_archive(file)
     try:
         return keras.saving.load_model(file, compile=False)

@@ -4,14 +4,14 @@
 "flips": the images and their mirror images, whose maps are mirrored back.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_metric.arguments import number, whole
-from keras_metric.cam.network.positions import spatial_inputs
+from keras_metric.cam.network.positions import Image
 
 KINDS = (None, "noise", "flips")
 
@@ -27,34 +27,41 @@ def check(smooth: str | None, samples: int, noise: float) -> None:
 
 
 def smoothed(
-    raw: Callable, inputs, smooth: str, *, samples: int, noise: float, seed: int
+    raw: Callable,
+    inputs,
+    images: Iterable[Image],
+    smooth: str,
+    *,
+    samples: int,
+    noise: float,
+    seed: int,
 ) -> list[np.ndarray]:
     """The mean over versions; `raw(inputs)` gives a list of maps `(B, M, h, w)`."""
+    images = {image.number: image for image in images}
     if smooth == "flips":
-        mirrored = [maps[..., ::-1] for maps in raw(_changed(inputs, _mirrored))]
-        return _mean([raw(inputs), mirrored])
+
+        def mirrored(pixels, image):
+            return np.flip(pixels, image.axes[-1])
+
+        back = [maps[..., ::-1] for maps in raw(_changed(inputs, images, mirrored))]
+        return _mean([raw(inputs), back])
     rng = np.random.default_rng(seed)
 
-    def noisy(image):
-        places = tuple(range(1, image.ndim))
-        scale = noise * (image.max(places, keepdims=True) - image.min(places, keepdims=True))
-        return image + scale * rng.normal(size=image.shape)
+    def noisy(pixels, image):
+        places = tuple(range(1, pixels.ndim))
+        scale = noise * (pixels.max(places, keepdims=True) - pixels.min(places, keepdims=True))
+        return pixels + scale * rng.normal(size=pixels.shape)
 
-    return _mean([raw(_changed(inputs, noisy)) for _ in range(samples)])
+    return _mean([raw(_changed(inputs, images, noisy)) for _ in range(samples)])
 
 
-def _changed(inputs, change: Callable):
+def _changed(inputs, images: dict[int, Image], change: Callable):
     flat = list(keras.tree.flatten(inputs))
-    for i in spatial_inputs(inputs):
-        image = ops.convert_to_numpy(ops.cast(flat[i], "float32"))
-        changed = np.ascontiguousarray(change(image), "float32")
+    for i, image in images.items():
+        pixels = ops.convert_to_numpy(ops.cast(flat[i], "float32"))
+        changed = np.ascontiguousarray(change(pixels, image), "float32")
         flat[i] = ops.cast(ops.convert_to_tensor(changed), flat[i].dtype)
     return keras.tree.pack_sequence_as(inputs, flat)
-
-
-def _mirrored(image):
-    width = -1 if keras.config.image_data_format() == "channels_first" else -2
-    return np.flip(image, width)
 
 
 def _mean(versions: list[list]) -> list[np.ndarray]:

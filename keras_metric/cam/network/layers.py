@@ -11,16 +11,26 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_metric.cam.network.hooks import Call, Patch, forward, record, replacing
-from keras_metric.cam.network.positions import Positions, image_size, positions_of, spatial_inputs
+from keras_metric.cam.network.axes import changes, measured
+from keras_metric.cam.network.hooks import Call, Patch, forward, is_tensor, record, replacing
+from keras_metric.cam.network.positions import (
+    Image,
+    Positions,
+    image_along,
+    layouts,
+    possible_axes,
+    spatial_inputs,
+    usual_image,
+)
 
 
-class Target(NamedTuple):
-    """A layer, which of its calls in one pass, and the grid of each of those outputs."""
+class MappedLayer(NamedTuple):
+    """A layer, which of its calls in one pass, the grid of each of those outputs, and its image."""
 
     layer: Any
     which: tuple[int, ...]
     positions: tuple[Positions, ...]
+    images: tuple[Image, ...]
 
 
 class Search(NamedTuple):
@@ -39,7 +49,7 @@ def search(model, inputs, answer: Callable, patches: list[Patch]) -> Search:
     return Search(model, inputs, answer, patches, calls, answer(outputs))
 
 
-def find_target(found: Search, layer=None) -> Target:
+def find_layer(found: Search, layer=None) -> MappedLayer:
     """The layer asked for (by name or itself), else the one found automatically.
 
     Raises:
@@ -52,14 +62,36 @@ def find_target(found: Search, layer=None) -> Target:
         for which in ((number - 1,), tuple(range(number))):
             target = _target(found, candidate, which, outputs)
             if target is not None and _carries_all(found, target, outputs):
-                return target
+                target = _with_measured_axes(found, target, outputs)
+                if target is not None:
+                    return target
     if layer is not None:
         return _anyway(found, candidates[0], outputs)
     raise ValueError(
         f"Model {found.model.name!r} has no layer to map. Expected an activation with positions, "
-        "(B, H, W, C) or (B, T, C), that the whole answer is computed from. Received none among "
+        "(B, H, W, C) or (B, T, C), that the whole answer is computed from. Received: none among "
         f"{len(found.calls)} calls; name one with layer=."
     )
+
+
+def image_itself(found: Search, layer=None) -> MappedLayer:
+    """No layer, but all images, with their axes as the last layer with positions shows them.
+
+    Raises:
+        ValueError: a layer was asked for.
+    """
+    if layer is not None:
+        raise ValueError(
+            "This method maps the image itself. Expected no layer. "
+            f"Received: layer={getattr(layer, 'name', layer)!r}."
+        )
+    try:
+        known = {image.number: image for image in find_layer(found).images}
+    except ValueError:  # none has positions
+        known = {}
+    numbers = spatial_inputs(found.inputs)
+    images = tuple(known.get(n) or usual_image(found.inputs, n) for n in numbers)
+    return MappedLayer(None, (), (), images)
 
 
 def _candidates(found: Search) -> Iterator[Any]:
@@ -91,35 +123,68 @@ def _named(found: Search, layer):
     names = sorted({owner.name for owner in called.values()})
     raise ValueError(
         f"Model {found.model.name!r} has {len(named) or 'no'} layers of the name {layer!r}. "
-        f"Expected exactly one, or the layer itself. Received layer={layer!r}; names: {names}."
+        f"Expected exactly one, or the layer itself. Received: layer={layer!r}; names: {names}."
     )
 
 
-def _target(found: Search, layer, which, outputs) -> Target | None:
-    flat = keras.tree.flatten(found.inputs)
-    images = [flat[i] for i in spatial_inputs(found.inputs)]
-    sizes = [image_size(image) for image in images]
-    chosen = [outputs[i] for i in which]
-    if len(sizes) != len(chosen):
-        sizes = [sizes[0]] * len(chosen)
-    positions = [positions_of(o, size) for o, size in zip(chosen, sizes, strict=True)]
-    if None in positions:
+def _target(found: Search, layer, which, outputs) -> MappedLayer | None:
+    """The calls with the first axes that their shapes allow; None when they have no positions."""
+    numbers = spatial_inputs(found.inputs)
+    if len(numbers) != len(which):
+        numbers = numbers[:1] * len(which)
+    pairs = [_first_pair(found, outputs[i], n) for i, n in zip(which, numbers, strict=True)]
+    if None in pairs:
         return None
-    return Target(layer, tuple(which), tuple(positions))
+    images, positions = zip(*pairs, strict=True)
+    return MappedLayer(layer, tuple(which), positions, images)
 
 
-def _anyway(found: Search, layer, outputs) -> Target:
+def _first_pair(found: Search, output, number: int) -> tuple[Image, Positions] | None:
+    image = keras.tree.flatten(found.inputs)[number]
+    if not is_tensor(output) or output.shape[:1] != image.shape[:1]:
+        return None
+    every = (image_along(found.inputs, number, axes) for axes in possible_axes(len(image.shape)))
+    return next(((image, layout) for image in every for layout in layouts(output, image)), None)
+
+
+def _with_measured_axes(found: Search, target: MappedLayer, outputs: list) -> MappedLayer | None:
+    """The target with the axes of its images and outputs as they are measured.
+
+    None when its only grids are unusual ones that the measurement does not bear out.
+    """
+
+    def run(inputs):
+        met = []
+        watch = replacing(target.layer, lambda x, _: met.append(x) or x, target.which)
+        forward(found.model, inputs, [*found.patches, *watch])
+        return met
+
+    pairs = []
+    moved: dict[int, list] = {}
+    for i, (which, image) in enumerate(zip(target.which, target.images, strict=True)):
+        number = image.number
+        if number not in moved:
+            moved[number] = changes(run, found.inputs, number)
+        pairs.append(measured(moved[number][i], found.inputs, number, outputs[which]))
+    if None in pairs:
+        return None
+    images, positions = zip(*pairs, strict=True)
+    return target._replace(images=images, positions=positions)
+
+
+def _anyway(found: Search, layer, outputs) -> MappedLayer:
     target = _target(found, layer, range(len(outputs)), outputs)
+    target = target and _with_measured_axes(found, target, outputs)
     if target is None:
         shapes = [tuple(getattr(output, "shape", ())) for output in outputs]
         raise ValueError(
             f"Layer {layer.name!r} has no positions to map. Expected an output (B, H, W, C) "
-            f"with more than one position, or (B, T, C). Received shapes {shapes}."
+            f"with more than one position, or (B, T, C). Received: shapes {shapes}."
         )
     return target
 
 
-def _carries_all(found: Search, target: Target, outputs: list) -> bool:
+def _carries_all(found: Search, target: MappedLayer, outputs: list) -> bool:
     """The answer follows from this activation alone, and from its positions."""
     held = [outputs[i] for i in target.which]
     noisy = _with_noise(found.inputs)
@@ -135,7 +200,7 @@ def _carries_all(found: Search, target: Target, outputs: list) -> bool:
     return not np.array_equal(same, _answer_with(found, target, found.inputs, moved))
 
 
-def _answer_with(found: Search, target: Target, inputs, values: list) -> np.ndarray:
+def _answer_with(found: Search, target: MappedLayer, inputs, values: list) -> np.ndarray:
     hold = replacing(target.layer, lambda output, number: values[number], target.which)
     outputs = forward(found.model, inputs, [*found.patches, *hold])
     return ops.convert_to_numpy(ops.cast(found.answer(outputs), "float32"))

@@ -76,7 +76,7 @@ def road(
     if not percentiles or min(percentiles) <= 0 or max(percentiles) >= 100:
         raise ValueError(
             "Nothing or all would be removed. Expected percentiles between 0 and 100. "
-            f"Received {tuple(percentiles)}."
+            f"Received: {tuple(percentiles)}."
         )
     rng = np.random.default_rng(seed)
     rank = _rank(maps)
@@ -121,7 +121,7 @@ def _scores(score: Callable, images: np.ndarray) -> np.ndarray:
     if found.shape != (len(images),):
         raise ValueError(
             f"No score for each image. Expected score(images) of shape ({len(images)},). "
-            f"Received {found.shape}."
+            f"Received: {found.shape}."
         )
     return found
 
@@ -131,6 +131,6 @@ def _checked(images, maps) -> tuple[np.ndarray, np.ndarray]:
     if images.ndim != 4 or images.shape[:3] != maps.shape:
         raise ValueError(
             "Images and maps do not match. Expected (B, H, W, C) and (B, H, W). "
-            f"Received {images.shape} and {maps.shape}."
+            f"Received: {images.shape} and {maps.shape}."
         )
     return images, maps

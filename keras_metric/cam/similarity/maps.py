@@ -1,6 +1,5 @@
 """`SimilarityCAM`: what every position of two images adds to their similarity."""
 
-import math
 from functools import partial
 from typing import NamedTuple
 
@@ -91,7 +90,7 @@ class SimilarityCAM:
         if similarity not in SIMILARITIES or steps < 1:
             raise ValueError(
                 f"Unknown similarity. Expected one of: {', '.join(SIMILARITIES)}; steps at least "
-                f"1. Received similarity={similarity!r}, steps={steps!r}."
+                f"1. Received: similarity={similarity!r}, steps={steps!r}."
             )
         check_model(encoder)
         self.encoder = encoder
@@ -129,11 +128,11 @@ class SimilarityCAM:
             reason = getattr(first.head, "reason", "the squared distance is no sum over pairs")
             raise ValueError(
                 "No exact share of pairs of positions. Expected cosine or dot behind a linear "
-                f"head. Received similarity={self.similarity!r}: {reason}."
+                f"head. Received: similarity={self.similarity!r}: {reason}."
             )
         here = None if at is None else _position(at, first)
         found, _ = self._run(partial(pairs_of_positions, at=here), a, b, key=("points", here))
-        grids = [p.target.positions[0].grid for p in (first, second)]
+        grids = [p.mapped.positions[0].grid for p in (first, second)]
         grids = grids if at is None else grids[1:]
         return found.reshape(len(found), *(length for grid in grids for length in grid))
 
@@ -144,9 +143,9 @@ class SimilarityCAM:
         if built is None:
             raise ValueError(
                 f"Encoder {self.encoder.name!r} has no fixed input shape. Expected a call before "
-                "its layer is asked for. Received none yet."
+                "its layer is asked for. Received: none yet."
             )
-        return built[0].target.layer.name
+        return built[0].mapped.layer.name
 
     def _plan(self, inputs) -> tuple[Plan, bool]:
         """The plan, and whether a scaling to unit length was looked through."""
@@ -154,10 +153,10 @@ class SimilarityCAM:
         def build():
             check_fits(self.encoder, inputs)
             found = plan(self.encoder, inputs, self._layer, self._output, look_through_unit_length)
-            if len(found.target.positions) != 1:
+            if len(found.mapped.positions) != 1:
                 raise ValueError(
                     "An encoder embeds one image. Expected a layer that runs once in a pass. "
-                    f"Received {found.target.layer.name!r}: {found.head.reason}."
+                    f"Received: {found.mapped.layer.name!r}: {found.head.reason}."
                 )
             return found, bool(found.patches)
 
@@ -173,7 +172,7 @@ class SimilarityCAM:
         if len(set(batches)) != 1:
             raise ValueError(
                 "Images are compared one by one. Expected batches of one length. "
-                f"Received lengths {batches}."
+                f"Received: lengths {batches}."
             )
         plans = [self._plan(x) for x in tensors]
         measure = Measure(self.similarity, plans[0][1], self._steps)
@@ -195,16 +194,14 @@ class SimilarityCAM:
 
 def _spread(shares, of: Plan):
     """A position's share spread over its pixels, so that sums stay what they are."""
-    size = of.sizes[0]
-    area = of.target.positions[0].count / math.prod(size)
-    return rendering.resized(shares * area, size)
+    return rendering.resized(shares, of.sizes[0], rendering.spreading)
 
 
 def _position(at: tuple[int, ...], of: Plan) -> int:
     """The number of the grid cell under a pixel."""
-    size, grid = of.sizes[0], of.target.positions[0].grid
+    size, grid = of.sizes[0], of.mapped.positions[0].grid
     inside = len(at) == len(size) and all(0 <= x < n for x, n in zip(at, size, strict=True))
     if not inside:
-        raise ValueError(f"No such pixel. Expected one inside {size}. Received at={at}.")
+        raise ValueError(f"No such pixel. Expected one inside {size}. Received: at={at}.")
     cell = [x * g // n for x, g, n in zip(at, grid, size, strict=True)]
     return int(np.ravel_multi_index(cell, grid))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from keras import ops
 
 from keras_metric.cam.network.gradients import backward
-from keras_metric.cam.plan import Plan, activations_and_answer, flattened
+from keras_metric.cam.plan import Plan, flattened, watched
 from keras_metric.cam.targets.heads import LinearHead
 
 SIMILARITIES = ("cosine", "dot", "squared_l2")
@@ -53,7 +53,7 @@ class Measure(NamedTuple):
         else:
             direction, rest = b, 0.0
         flat = shares(one, self.scale(one) * direction, self.steps) - rest
-        return one.plan.target.positions[0].maps(flat)
+        return one.plan.mapped.positions[0].maps(flat)
 
 
 def pair(measure: Measure, a, b):
@@ -88,9 +88,9 @@ class Embedded(NamedTuple):
 
 
 def embedded(plan: Plan, inputs) -> Embedded:
-    activations, answer = activations_and_answer(plan, inputs)
+    activations, outputs = watched(plan, inputs)
     flat = flattened(plan, activations)[0]
-    return Embedded(plan, inputs, activations[0], flat, ops.cast(answer, "float32"))
+    return Embedded(plan, inputs, activations[0], flat, ops.cast(plan.answer(outputs), "float32"))
 
 
 def shares(of: Embedded, direction, steps: int):
@@ -113,7 +113,7 @@ def _integrated(of: Embedded, direction, steps: int):
     for step in range(steps):
         gradients = _gradients_at(of, direction, (step + 0.5) / steps)
         summed = summed + ops.sum(gradients * of.positions, axis=-1) / steps
-    at_zero = activations_and_answer(of.plan, of.inputs, lambda a, _: ops.zeros_like(a))[1]
+    at_zero = of.plan.answer(watched(of.plan, of.inputs, lambda a, _: ops.zeros_like(a))[1])
     rest = ops.sum(ops.cast(at_zero, "float32") * direction, axis=-1, keepdims=True)
     return summed + rest / of.positions.shape[1]
 
@@ -122,8 +122,8 @@ def _gradients_at(of: Embedded, direction, fraction: float):
     point = of.activation * ops.cast(fraction, of.activation.dtype)
 
     def run(seize):
-        met, answer = activations_and_answer(of.plan, of.inputs, lambda a, _: seize(point))
-        return answer, met
+        met, outputs = watched(of.plan, of.inputs, lambda a, _: seize(point))
+        return of.plan.answer(outputs), met
 
     def objective(answer):
         return ops.sum(ops.cast(answer, "float32") * direction)

@@ -7,6 +7,7 @@ numbers: the pooled activation must give the score, and the layers after it must
 Zhou et al., "Learning Deep Features for Discriminative Localization", 2016. arXiv:1512.04150
 """
 
+import math
 from typing import Any, NamedTuple
 
 import keras
@@ -15,17 +16,26 @@ from keras import ops
 
 from keras_metric.cam.network.hooks import Call, Patch, patched, producer
 from keras_metric.cam.network.positions import Positions
-from keras_metric.cam.targets.logits import class_scores
+from keras_metric.cam.targets.logits import channels_last, class_scores
 
 _POINTWISE = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 
 
 class LinearHead(NamedTuple):
-    """The layers from the pooled activation to the scores."""
+    """The layers from the pooled activation to the scores.
+
+    layout: of scores that are a map; local: each of these follows from one position alone.
+    """
 
     steps: list
     pooled_shape: tuple[int, ...]
     patches: list[Patch]
+    layout: Positions | None = None
+    local: bool = False
+
+    @property
+    def channels(self) -> int:
+        return math.prod(self.pooled_shape)
 
     def apply(self, pooled):
         """`(B, K) -> (B, C)`."""
@@ -33,7 +43,7 @@ class LinearHead(NamedTuple):
             tensor = ops.reshape(pooled, (-1, *self.pooled_shape))
             for step in self.steps:
                 tensor = step(tensor)
-        return class_scores(tensor)
+        return class_scores(channels_last(tensor, self.layout))
 
     def weights(self, channels: int) -> tuple[Any, Any]:
         """`w (K, C)` and `b (C,)`, read from the model's variables as they are now."""
@@ -60,17 +70,29 @@ class Refusal(NamedTuple):
 
 
 def linear_head(
-    calls: list[Call], activation, positions: Positions, scores, patches: list[Patch]
+    calls: list[Call],
+    activation,
+    positions: Positions,
+    scores,
+    patches: list[Patch],
+    layout: Positions | None = None,
 ) -> LinearHead | Refusal:
-    """The head that turns the mean of an activation into scores, or why there is none."""
+    """The head that turns the mean of an activation into scores, or why there is none.
+
+    `layout` is that of scores that are a map.
+    """
     pooled = ops.mean(positions.flatten(activation), axis=1)
     close = _closeness(activation)
     steps: list = []
     tensor = scores
     while not close(_rows(tensor), pooled):
         if tensor is activation or close(tensor, activation):
-            shape = (*(1 for _ in activation.shape[2:]), pooled.shape[-1])
-            return _proved(LinearHead(steps, shape, patches), pooled, scores, close)
+            shape = tuple(
+                1 if axis in positions.axes else length
+                for axis, length in enumerate(activation.shape)
+            )[1:]
+            head = _proved(LinearHead(steps, shape, patches, layout), pooled, scores, close)
+            return _with_locality(head, positions.flatten(activation), scores, close)
         call = _made_by(calls, tensor, close)
         if call is None or len(steps) > 50:
             return Refusal(_broken_off(steps))
@@ -78,7 +100,8 @@ def linear_head(
             return Refusal(f"several tensors meet in {_name(call.layer)}")
         steps.insert(0, call.layer)
         tensor = call.input
-    return _proved(LinearHead(steps, tuple(tensor.shape[1:]), patches), pooled, scores, close)
+    head = LinearHead(steps, tuple(tensor.shape[1:]), patches, layout)
+    return _proved(head, pooled, scores, close)
 
 
 def _proved(head: LinearHead, pooled, scores, close) -> LinearHead | Refusal:
@@ -92,7 +115,7 @@ def _proved(head: LinearHead, pooled, scores, close) -> LinearHead | Refusal:
             names = ", ".join(map(_name, head.steps))
             return Refusal(f"not all layers after pooling can be applied alone: {names}")
         return Refusal(f"{_name(head.steps[0])} does not average over positions")
-    if not close(again, class_scores(scores)):
+    if not close(again, class_scores(channels_last(scores, head.layout))):
         return Refusal(f"{_name(head.steps[0])} does not average over positions")
     rng = np.random.default_rng(0)
     scale = 1.0 + ops.max(ops.abs(pooled))
@@ -102,6 +125,14 @@ def _proved(head: LinearHead, pooled, scores, close) -> LinearHead | Refusal:
         names = ", ".join(_name(step) for step in head.steps)
         return Refusal(f"the layers between pooling and scores are not linear: {names}")
     return head
+
+
+def _with_locality(head: LinearHead | Refusal, flat, scores, close) -> LinearHead | Refusal:
+    if isinstance(head, Refusal) or head.layout is None:
+        return head
+    alone = head.apply(ops.reshape(flat, (-1, flat.shape[-1])))
+    every = ops.cast(channels_last(scores, head.layout), "float32")
+    return head._replace(local=close(alone, ops.reshape(every, (-1, every.shape[-1]))))
 
 
 def _reach(layer) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_metric.cam.network.hooks import Call, Patch, on_call, producer
+from keras_metric.cam.network.positions import Positions
 
 _SQUASHING = ("Softmax", "LogSoftmax", "Sigmoid", "LogSigmoid")
 _SQUASHING_FUNCTIONS = ("softmax", "log_softmax", "sigmoid", "log_sigmoid")
@@ -26,6 +27,20 @@ def look_through_softmax(calls: list[Call], answer) -> list[Patch]:
         if _is_squashing(getattr(call.layer, "activation", None)):
             return [Patch(call.layer, "activation", _pass_on)]
     return []
+
+
+def look_through(calls: list[Call], answer) -> list[Patch]:
+    """Patches past a final softmax or sigmoid, or a final scaling to unit length."""
+    return look_through_softmax(calls, answer) or look_through_unit_length(calls, answer)
+
+
+def kind_of_scores(patches: list[Patch]) -> str:
+    """What is numbered: "class" before softmax or sigmoid, "dimension" before unit length."""
+    if not patches:
+        return "output"
+    owner = patches[0].owner
+    squashes = _is_squashing(owner) or _is_squashing(getattr(owner, "activation", None))
+    return "class" if squashes else "dimension"
 
 
 def look_through_unit_length(calls: list[Call], embedding) -> list[Patch]:
@@ -70,8 +85,17 @@ def _is_squashing(function) -> bool:
     return any(function is getattr(keras.activations, name) for name in _SQUASHING_FUNCTIONS)
 
 
+def channels_last(answer, layout: Positions | None):
+    """An answer that is a map, its places first and its classes last."""
+    rank = len(answer.shape)
+    if layout is None or layout.axes == tuple(range(1, 1 + len(layout.axes))):
+        return answer
+    rest = (a for a in range(1, rank) if a not in layout.axes)
+    return ops.transpose(answer, (0, *layout.axes, *rest))
+
+
 def class_scores(answer):
-    """A model's answer as `(B, C)` in float32: the mean over positions when it is a map."""
+    """A model's answer as `(B, C)` in float32: the mean over places when it is a map."""
     scores = ops.cast(answer, "float32")
     if len(scores.shape) == 1:
         return scores[:, None]

@@ -1,5 +1,7 @@
 """Each method against plain loops, and what must hold behind global average pooling."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -20,43 +22,79 @@ def evidence(rng):
     return Evidence(a, np.array([1.5, -2.0]), rng.normal(size=(B, K, 1)), g, h, masked, ablated)
 
 
+def mean_gradient(e, b, k):
+    return [sum(e.gradients[b, :, k]) / N] * N
+
+
+def plus_plus(e, b, k):
+    total = sum(e.activations[b, p, k] for p in range(N))
+    alpha = [g**2 / (2 * g**2 + g**3 * total) for g in e.gradients[b, :, k]]
+    weights = (a * max(g, 0) for a, g in zip(alpha, e.gradients[b, :, k], strict=True))
+    return [sum(weights)] * N
+
+
+def share_of_activation(e, b, k):
+    total = sum(e.activations[b, p, k] for p in range(N))
+    return [sum(e.gradients[b, p, k] * e.activations[b, p, k] for p in range(N)) / total] * N
+
+
+def second_order(e, b, k):
+    return [sum(e.gradients[b, :, k] - e.curvatures[b, :, k] / 2) / N] * N
+
+
+def softmax_of_masked(e, b, k):
+    return [np.exp(e.masked_scores[b, k]) / np.exp(e.masked_scores[b]).sum()] * N
+
+
+def share_lost(e, b, k):
+    return [(e.score[b] - e.ablated_scores[b, k]) / abs(e.score[b])] * N
+
+
+# Weights of one channel's N positions, by plain loops. A new method has its line here.
+WEIGHTS = {
+    "cam": lambda e, b, k: [e.weights[b, k, 0]] * N,
+    "gradcam": mean_gradient,
+    "finercam": mean_gradient,
+    "gradcam++": plus_plus,
+    "hirescam": lambda e, b, k: list(e.gradients[b, :, k]),
+    "xgradcam": share_of_activation,
+    "layercam": lambda e, b, k: [max(g, 0) for g in e.gradients[b, :, k]],
+    "shapleycam": second_order,
+    "scorecam": softmax_of_masked,
+    "ablationcam": share_lost,
+    "integrated-gradients": lambda e, b, k: list(e.gradients[b, :, k]),
+}
+# Methods that are no weighted sum over channels, and the test that has their loops.
+ELSEWHERE = {
+    "eigencam": "test_eigen_equals_singular_vectors",
+    "eigengradcam": "test_eigen_equals_singular_vectors",
+    "fullgrad": "test_fullgrad_adds_up_through_batch_norm_and_hidden_layers",
+    "saliency": "test_attribution",
+    "smoothgrad": "test_attribution",
+    "occlusion": "test_attribution",
+    "rise": "test_attribution",
+}
+
+
 def loops(name, e):
-    a, g, h = e.activations, e.gradients, e.curvatures
     out = np.zeros((B, N))
     for b in range(B):
         for k in range(K):
-            total = sum(a[b, p, k] for p in range(N))
-            if name == "cam":
-                w = [e.weights[b, k, 0]] * N
-            elif name in ("gradcam", "finercam"):
-                w = [sum(g[b, :, k]) / N] * N
-            elif name == "gradcam++":
-                alpha = [x**2 / (2 * x**2 + x**3 * total) for x in g[b, :, k]]
-                w = [sum(t * max(x, 0) for t, x in zip(alpha, g[b, :, k], strict=True))] * N
-            elif name == "hirescam":
-                w = list(g[b, :, k])
-            elif name == "xgradcam":
-                w = [sum(g[b, p, k] * a[b, p, k] for p in range(N)) / total] * N
-            elif name == "layercam":
-                w = [max(x, 0) for x in g[b, :, k]]
-            elif name == "shapleycam":
-                w = [sum(g[b, :, k] - h[b, :, k] / 2) / N] * N
-            elif name == "scorecam":
-                w = [np.exp(e.masked_scores[b, k]) / np.exp(e.masked_scores[b]).sum()] * N
-            elif name == "ablationcam":
-                w = [(e.score[b] - e.ablated_scores[b, k]) / abs(e.score[b])] * N
+            weights = WEIGHTS[name](e, b, k)
             for p in range(N):
-                out[b, p] += w[p] * a[b, p, k]
+                out[b, p] += weights[p] * e.activations[b, p, k]
     return out
 
 
-PLAIN = sorted(set(METHODS) - {"eigencam", "eigengradcam", "fullgrad"})
+def test_every_method_is_held_against_loops():
+    assert METHODS.keys() == WEIGHTS.keys() | ELSEWHERE.keys()
+    assert not WEIGHTS.keys() & ELSEWHERE.keys()
 
 
-@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("name", sorted(WEIGHTS))
 def test_equals_loops(name, evidence):
-    tensors = Evidence(*(ops.convert_to_tensor(x.astype("float32")) for x in evidence))
-    found = ops.convert_to_numpy(METHODS[name].function(tensors)).reshape(B, N)
+    parts = (None if x is None else ops.convert_to_tensor(x.astype("float32")) for x in evidence)
+    found = ops.convert_to_numpy(METHODS[name].function(Evidence(*parts))).reshape(B, N)
     np.testing.assert_allclose(found, loops(name, evidence), rtol=1e-3, atol=1e-4)
 
 
@@ -202,11 +240,57 @@ def test_fullgrad_adds_up_through_batch_norm_and_hidden_layers(images):
     assert cam(images).shape == (3, 12, 10)
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_what_a_method_claims_to_add_up_to_it_adds_up_to(name, images):
+    """Behind global average pooling, in a net of ReLU, every claim of the table holds."""
+    cam = CAM(gap_network(), name)
+    if METHODS[name].complete is None:
+        with pytest.raises(ValueError, match="no sum to compare. Expected one of: cam, gradcam"):
+            cam.completeness(images, "all")
+        return
+    found = cam.completeness(images, "all")
+    assert np.abs(found.residual).max() <= 1e-5 * max(1.0, np.abs(found.score).max())
+    assert np.abs(found.explained).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_one_image_that_is_not_finite_leaves_the_others_their_maps(name, images):
+    model = curved_network() if name != "cam" else gap_network()
+    cam = CAM(model, name, samples=4)
+    spoiled = images.copy()
+    spoiled[1, 3, 2] = np.nan
+    found = cam(spoiled, 1)
+    clean = cam(images, 1)
+    np.testing.assert_allclose(found[[0, 2]], clean[[0, 2]], atol=1e-5)
+    assert np.isnan(found[1]).any()
+
+
+def test_a_model_of_any_size_is_understood_from_images_that_are_not_finite(images):
+    x = keras.Input((None, None, 3))
+    h = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(x))
+    model = keras.Model(x, layers.Dense(3)(h))
+    spoiled = images.copy()
+    spoiled[0] = np.nan
+    found = CAM(model)(spoiled, 1)
+    np.testing.assert_allclose(found[1:], CAM(model)(images, 1)[1:], atol=1e-6)
+    assert np.isnan(found[0]).all()
+
+
+def test_the_page_about_maps_lists_every_method_and_its_paper():
+    page = (Path(__file__).parents[3] / "docs" / "maps.md").read_text(encoding="utf-8")
+    missing = [name for name in METHODS if f"| `{name}` |" not in page]
+    assert not missing
+    papers = {m.paper for m in METHODS.values() if m.paper}
+    assert not [paper for paper in papers if paper not in page]
+
+
 def test_the_table_refuses_doubles_and_unknown_names():
     with pytest.raises(ValueError, match="'cam' exists"):
         method("cam", needs="gradients")(lambda e: e)
     with pytest.raises(ValueError, match="needs='magic'"):
         method("new", needs="magic")
+    with pytest.raises(ValueError, match="complete='most'"):
+        method("new", needs="gradients", complete="most")
     with pytest.raises(ValueError, match="method='grad'"):
         find("grad")
     with pytest.raises(ValueError, match="no sum to compare"):

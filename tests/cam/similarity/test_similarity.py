@@ -178,7 +178,7 @@ def test_images_of_another_size_can_be_compared(rng):
 
 def test_bad_requests_are_refused(images):
     a, b, _ = images
-    with pytest.raises(ValueError, match="Received similarity='euclid'"):
+    with pytest.raises(ValueError, match="Received: similarity='euclid'"):
         SimilarityCAM(pooled(), similarity="euclid")
     with pytest.raises(ValueError, match=r"lengths \[2, 1\]"):
         SimilarityCAM(pooled())(a, b[:1])
