@@ -1,10 +1,11 @@
 """Activation maps: why a class, why a similarity, and where.
 
 maps = CAM(model)(images)                        (B, H, W): where the class's score comes from
+maps = CAM(model)(images, targets.Difference(3, 1))
 shares = SimilarityCAM(encoder)(a, b)            what every position adds to the similarity
 """
 
-from keras_metric.cam import scores
+from keras_metric.cam import scores, targets
 from keras_metric.cam.class_maps import CAM, Explanation
 from keras_metric.cam.methods.completeness import Completeness
 from keras_metric.cam.methods.table import METHODS, Evidence, method
@@ -21,4 +22,5 @@ __all__ = [
     "TripletMaps",
     "method",
     "scores",
+    "targets",
 ]

@@ -28,7 +28,7 @@ class Explanation(NamedTuple):
     """Maps and what they are of.
 
     maps: `(B, H, W)` in the image's size; with several classes `(B, M, H, W)`.
-    raw: `(B, h, w)` or `(B, M, h, w)`: the layer's own resolution, before ReLU and normalisation.
+    raw: `(B, h, w)` or `(B, M, h, w)`: the layer's own resolution, before ReLU and normalization.
     classes, scores: `(B,)` or `(B, M)`; scores are before softmax. With a target, the scores are
         its own and the classes each image's best.
     layer: the name of the layer mapped; "input" for methods that map the image itself.
@@ -122,7 +122,7 @@ class CAM:
                 "all", "top3" and the like, an object of `keras_metric.cam.targets`, or a function
                 `answer -> (B,)` of the model's answer before softmax. `(B, M)`, "all" and "top"
                 give `(B, M, H, W)`.
-            raw: maps of the layer's own resolution, before ReLU and normalisation.
+            raw: maps of the layer's own resolution, before ReLU and normalization.
         """
         result, several = self._run(images, classes, RAW if raw else MAPS)
         return _shaped(result.raw if raw else result.maps, several)

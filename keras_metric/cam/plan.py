@@ -48,7 +48,7 @@ def plan(
     `find_patches(calls, answer)` says which final layers to look through; with `of_image` the
     image itself is mapped.
     """
-    examples = keras.tree.map_structure(_example, inputs)
+    examples = keras.tree.map_structure(example, inputs)
 
     def answer(outputs):
         return pick(outputs, output)
@@ -78,7 +78,7 @@ def plan(
     return Plan(model, output, mapped, patches, head, scores.shape[-1], layout)
 
 
-def _example(x):
+def example(x):
     """Two of the inputs; what is not finite there becomes noise: examples tell about models."""
     x = ops.convert_to_tensor(x[:2])
     if "float" not in keras.backend.standardize_dtype(x.dtype):

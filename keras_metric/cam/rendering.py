@@ -1,4 +1,4 @@
-"""From raw maps to maps of the image's size: ReLU, normalise, resize, normalise."""
+"""From raw maps to maps of the image's size: ReLU, normalize, resize, normalize."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ def rendered(maps, size: tuple[int, ...], relu: bool = True, normalize: str = "m
     """`(..., h, w) -> (..., H, W)`.
 
     With the defaults: ReLU, `m / (max m + 1e-7)` after `m - min m`, half-pixel bilinear, and the
-    same normalisation again, as pytorch-grad-cam 1.5.7 does. The second one, too, is done on the
+    same normalization again, as pytorch-grad-cam 1.5.7 does. The second one, too, is done on the
     small maps, since interpolation is linear and its weights add up to 1: only its extremes are
     looked up in the image's size, where they can be.
 
@@ -123,7 +123,7 @@ def _along(axis: int, maps, weights: np.ndarray):
 def check(normalize: str) -> None:
     if normalize not in NORMALIZATIONS:
         raise ValueError(
-            f"Unknown normalisation. Expected one of: {', '.join(NORMALIZATIONS)}. "
+            f"Unknown normalization. Expected one of: {', '.join(NORMALIZATIONS)}. "
             f"Received: normalize={normalize!r}."
         )
 

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_metric.cam.methods import attribution, fullgrad, perturbation
+from keras_metric.cam.methods import attention, attribution, fullgrad
+from keras_metric.cam.methods.many_passes import COLLECT, Options
 from keras_metric.cam.methods.table import OF_MANY_PASSES, OF_THE_IMAGE, Evidence, Method
 from keras_metric.cam.network.cache import Cache
 from keras_metric.cam.network.gradients import backward, compiled
@@ -37,15 +38,6 @@ class Result(NamedTuple):
 MAPS = ("maps",)
 RAW = ("raw", "scores", "classes")
 EVERYTHING = Result._fields
-
-
-class Options(NamedTuple):
-    """How thoroughly a method of many passes looks; None is the method's own way."""
-
-    steps: int
-    samples: int | None
-    window: int | None
-    seed: int
 
 
 class Score(NamedTuple):
@@ -87,6 +79,8 @@ class Runner:
                 "and then linear layers. Received: method='cam'; use method='hirescam', which is "
                 "exact for every linear head, or 'gradcam'."
             )
+        if method.needs == "attention":
+            attention.check(plan, inputs)
         if method.needs == "biases":
             fullgrad.check(plan)
             self.layouts = fullgrad.measured_layouts(plan, inputs)
@@ -288,6 +282,9 @@ class Runner:
         if self.method.needs == "biases":
             found = fullgrad.fullgrad(self.plan, self.layouts, inputs, bound)
             outputs, raws = found.outputs, [found.map[:, None]]
+        elif self.method.needs == "attention":
+            outputs, parts = attention.attention_evidence(self.plan, inputs, bound)
+            raws = self._grids([self._places(self.method.function(e)) for e in parts])
         elif self.method.needs == "pixels":
             outputs, parts = attribution.pixel_evidence(self.plan, inputs, bound)
             raws = self._grids([self.method.function(evidence) for evidence in parts])
@@ -296,6 +293,10 @@ class Runner:
             outputs, parts = gradient_evidence(self.plan, inputs, bound, curvature=curvature)
             raws = self._grids([self.method.function(evidence) for evidence in parts])
         return raws, *self._explained(outputs, classes, score, bound)
+
+    def _places(self, relevance):
+        """`(B, T)` tokens -> `(B, N)`, those of the grid."""
+        return self.plan.mapped.positions[0].flatten(relevance[..., None])[..., 0]
 
     def _explained(self, outputs, classes, score: Score, bound: Callable):
         answer = self.plan.answer(outputs)
@@ -321,72 +322,10 @@ class Runner:
         met, value, best = first(inputs, classes, *score.arrays)
         if score.key == "class":
             score = score._replace(arrays=(best,))
-        collect = {
-            "masks": self._channel_masks,
-            "ablations": self._ablations,
-            "path": self._path,
-            "occlusions": self._masked_images,
-            "random masks": self._masked_images,
-        }[self.method.needs]
-        parts = collect(inputs, met, value[:, 0], score)
+        parts = COLLECT[self.method.needs](self, inputs, met, value[:, 0], score)
         maps = self._grids([self.method.function(evidence) for evidence in parts])
         render = self.compiled(("finish", wanted), partial(self.finished, wanted=wanted))
         return _numbers(render(maps, value, best), wanted)
-
-    def _channel_masks(self, inputs, met, value, score: Score):
-        for number, flat in enumerate(flattened(self.plan, met)):
-            function = self.compiled(
-                ("masks", number, score.key),
-                perturbation.masked_scores(self.plan, number, score.function),
-            )
-            found = perturbation.all_masked(function, inputs, flat, score.arrays)
-            yield Evidence(flat, value, masked_scores=ops.convert_to_tensor(found))
-
-    def _ablations(self, inputs, met, value, score: Score):
-        for number, flat in enumerate(flattened(self.plan, met)):
-            function = self.compiled(
-                ("ablations", number, score.key),
-                perturbation.ablated_scores(self.plan, number, score.function),
-            )
-            found = perturbation.all_ablated(function, inputs, met, flat.shape[-1], score.arrays)
-            yield Evidence(flat, value, ablated_scores=ops.convert_to_tensor(found))
-
-    def _path(self, inputs, met, value, score: Score):
-        def gradients(x, fraction, *arrays):
-            bound = score.at_other_inputs(self.plan, x, arrays)
-            parts = attribution.pixel_evidence(self.plan, x, bound, fraction)[1]
-            return [evidence.gradients for evidence in parts]
-
-        function = self.compiled(("path", score.key), gradients)
-        found = attribution.path_gradients(
-            lambda fraction: function(inputs, fraction, *score.arrays), self.options.steps
-        )
-        tensors = keras.tree.map_structure(ops.convert_to_tensor, inputs)
-        for flat, mean in zip(attribution.flat_images(self.plan, tensors), found, strict=True):
-            yield Evidence(flat, value, gradients=ops.convert_to_tensor(mean))
-
-    def _masked_images(self, inputs, met, value, score: Score):
-        for number, size in enumerate(self.plan.sizes):
-            masks = self._masks(size)
-            shown = 1 - masks if self.method.needs == "occlusions" else masks
-            function = self.compiled(
-                ("shown", number, score.key),
-                attribution.scores_of_masked(self.plan, number, score.function),
-            )
-            found = attribution.all_scores(function, inputs, shown, score.arrays)
-            yield Evidence(
-                None,
-                value,
-                masked_scores=ops.convert_to_tensor(found),
-                masks=ops.convert_to_tensor(masks),
-            )
-
-    def _masks(self, size: tuple[int, ...]) -> np.ndarray:
-        if self.method.needs == "random masks":
-            count = self.options.samples or attribution.SAMPLES
-            return attribution.random_masks(size, count, self.options.seed)
-        sides = [self.options.window or -(-length // 8) for length in size]
-        return attribution.windows(size, tuple(sides), tuple(-(-side // 2) for side in sides))
 
 
 def _bound(score: Score, arrays, outputs):

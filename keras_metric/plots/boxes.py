@@ -7,7 +7,7 @@ import numpy as np
 from keras_metric.plots.figures import rgb
 from keras_metric.plots.files import pillow
 
-COLOURS = (
+COLORS = (
     *("#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#46f0f0", "#f032e6"),
     *("#bcf60c", "#fabebe", "#008080", "#e6beff"),
 )
@@ -25,7 +25,7 @@ def boxes(
     Args:
         image: `(H, W, 3)`, `(H, W, 1)` or `(H, W)`; integers 0 to 255, or floats.
         boxes: `(left, top, right, bottom)` in pixels, right and bottom excluded.
-        labels: a class for each box, which gives its colour.
+        labels: a class for each box, which gives its color.
         captions: a text for each box, written above it; left out where it is much wider than it.
 
     Raises:
@@ -42,8 +42,8 @@ def boxes(
     sides = np.abs(corners[:, 2:] - corners[:, :2]).ravel() if len(corners) else np.ones(1)
     pen = _Pen(picture, max(1, round(min(max(picture.size) / 500, np.median(sides) / 20))))
     for i in reversed(range(len(corners))):
-        colour = COLOURS[(labels[i] if labels is not None else 0) % len(COLOURS)]
-        pen.frame(corners[i], colour, captions[i] if captions is not None else "")
+        color = COLORS[(labels[i] if labels is not None else 0) % len(COLORS)]
+        pen.frame(corners[i], color, captions[i] if captions is not None else "")
     return np.asarray(picture)
 
 
@@ -55,12 +55,12 @@ class _Pen:
         self.width = width
         self.font = ImageFont.load_default(8 + 3 * width)
 
-    def frame(self, box, colour: str, caption: str) -> None:
+    def frame(self, box, color: str, caption: str) -> None:
         left, top, right, bottom = (round(float(x)) for x in box)
         ends = (left, top, max(right - 1, left), max(bottom - 1, top))
-        self.draw.rectangle(ends, outline=colour, width=self.width)
+        self.draw.rectangle(ends, outline=color, width=self.width)
         *_, wide, high = self.draw.textbbox((0, 0), caption, font=self.font)
         if caption and wide <= 1.6 * (right - left):
             y = top - high - 2 if top >= high + 2 else top
-            self.draw.rectangle((left, y, left + wide + 3, y + high + 2), fill=colour)
+            self.draw.rectangle((left, y, left + wide + 3, y + high + 2), fill=color)
             self.draw.text((left + 2, y), caption, fill="black", font=self.font)

@@ -26,12 +26,12 @@ def figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), dpi=120, layout="constrained")
 
 
-def outlined(axis, box, colour: str, *, width: float = 1.0, style: str = "-") -> None:
+def outlined(axis, box, color: str, *, width: float = 1.0, style: str = "-") -> None:
     """The outline of `(left, top, right, bottom)`, pixels of the image that the axis shows."""
     from matplotlib.patches import Rectangle
 
     left, top, right, bottom = box
-    line = {"edgecolor": colour, "linewidth": width, "linestyle": style}
+    line = {"edgecolor": color, "linewidth": width, "linestyle": style}
     corner = (left - 0.5, top - 0.5)
     axis.add_patch(Rectangle(corner, right - left, bottom - top, fill=False, **line))
 

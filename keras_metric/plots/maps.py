@@ -11,8 +11,8 @@ import numpy as np
 
 from keras_metric.plots.figures import Figure, figure, rgb
 
-COLOURS = "jet"
-SIGNED_COLOURS = "RdBu_r"
+CMAP = "jet"
+SIGNED_CMAP = "RdBu_r"
 
 
 def overlay(
@@ -20,37 +20,38 @@ def overlay(
     heat,
     *,
     alpha: float | np.ndarray = 0.5,
-    colours: str | None = None,
+    cmap: str | None = None,
     signed: bool | None = None,
     limit: float | None = None,
 ) -> np.ndarray:
-    """A map in colours over its image: `(H, W, 3)` bytes.
+    """A map in colors over its image: `(H, W, 3)` bytes.
 
-        alpha x colour(map) + (1 - alpha) x image
+        alpha x color(map) + (1 - alpha) x image
 
     Args:
         image: the image.
         heat: `(H, W)` map of the image's size.
-        alpha: the share of colour, 0 to 1; one for all, or `(H, W)`.
-        colours: a matplotlib colour map; "jet", or "RdBu_r" (red for, blue against) when signed.
-        signed: colour from -limit to limit instead of 0 to limit; by default when the map has
+        alpha: the share of color, 0 to 1; one for all, or `(H, W)`.
+        cmap: a matplotlib color map; "jet", or "RdBu_r" (red for, blue against) when signed.
+        signed: color from -limit to limit instead of 0 to limit; by default when the map has
             negative values.
-        limit: the value of full colour; by default the map's largest magnitude. Give one value to
+        limit: the value of full color; by default the map's largest magnitude. Give one value to
             several overlays to compare magnitudes.
 
     Raises:
-        ValueError: sizes differ, alpha is out of range, or the colour map is unknown.
+        ValueError: sizes differ, alpha is out of range, or the color map is unknown.
     """
     picture, heat, share = rgb(image), np.asarray(heat, "float64"), np.asarray(alpha)
     fits = heat.shape == picture.shape[:2] and share.shape in ((), heat.shape)
     if not fits or not (share.min() >= 0 and share.max() <= 1):
         told = alpha if share.shape == () else f"a map {share.shape}"
         raise ValueError(
-            "Nothing to lay over. Expected a map of the image's size and alpha from 0 to 1, one or "
-            f"a map, too. Received map {heat.shape}, image {picture.shape[:2]}, alpha={told}."
+            "The map cannot be laid over the image. Expected a map of the image's size, and alpha "
+            "from 0 to 1, one for all or a map, too. "
+            f"Received: map {heat.shape}, image {picture.shape[:2]}, alpha={told}."
         )
     share = share[..., None]
-    shades = _colour_map(colours, _is_signed(heat, signed))(_shade(heat, signed, limit))
+    shades = _color_map(cmap, _is_signed(heat, signed))(_shade(heat, signed, limit))
     mixed = share * shades[..., :3] + (1 - share) * picture
     return np.round(255 * mixed).astype("uint8")
 
@@ -61,18 +62,18 @@ def comparison(
     *,
     titles: Sequence[str] | None = None,
     alpha: float = 0.5,
-    colours: str | None = None,
+    cmap: str | None = None,
     signed: bool | None = None,
     shared: bool = False,
 ) -> Figure:
-    """A row for each image, a column for each map, with a colour bar.
+    """A row for each image, a column for each map, with a color bar.
 
     Args:
         images: `(B, H, W, C)`.
         maps: name of the column -> `(B, H, W)`.
         titles: a caption for each row.
-        alpha, colours, signed: as in `overlay`; signed by default when any map has negative values.
-        shared: one colour scale for all maps; else each map has its own and the bar shows shares.
+        alpha, cmap, signed: as in `overlay`; signed by default when any map has negative values.
+        shared: one color scale for all maps; else each map has its own and the bar shows shares.
     """
     images = np.asarray(images)
     signed = any(_is_signed(np.asarray(m), signed) for m in maps.values())
@@ -87,7 +88,7 @@ def comparison(
         axes[row, 0].imshow(rgb(image))
         for column, heat in enumerate(maps.values(), start=1):
             axes[row, column].imshow(
-                overlay(image, heat[row], alpha=alpha, colours=colours, signed=signed, limit=limit)
+                overlay(image, heat[row], alpha=alpha, cmap=cmap, signed=signed, limit=limit)
             )
         if titles is not None:
             axes[row, 0].set_ylabel(titles[row], rotation=0, ha="right", va="center", fontsize=8)
@@ -97,13 +98,13 @@ def comparison(
         axis.set(xticks=[], yticks=[])
     top = 1.0 if limit is None else limit
     norm = _matplotlib("colors").Normalize(-top if signed else 0, top)
-    scale = _matplotlib("cm").ScalarMappable(norm, _colour_map(colours, signed))
+    scale = _matplotlib("cm").ScalarMappable(norm, _color_map(cmap, signed))
     bar = drawn.colorbar(scale, ax=axes, fraction=0.2 / columns, pad=0.01, aspect=30)
     bar.set_label("value" if shared else "share of each\nmap's largest value", fontsize=8)
     return drawn
 
 
-def similarity_lines(image, other, pairs, *, top: int = 10, colours: str = "viridis") -> Figure:
+def similarity_lines(image, other, pairs, *, top: int = 10, cmap: str = "viridis") -> Figure:
     """Two images, and lines between the places that add most to similarity.
 
     Args:
@@ -116,7 +117,7 @@ def similarity_lines(image, other, pairs, *, top: int = 10, colours: str = "viri
     if pairs.ndim != 4 or top < 1:
         raise ValueError(
             "No pairs of positions. Expected shares (h, w, h', w') and top of at least 1. "
-            f"Received {pairs.shape} and top={top}."
+            f"Received: {pairs.shape} and top={top}."
         )
     patch_class = _matplotlib("patches").ConnectionPatch
     drawn = figure(7, 3.6)
@@ -127,7 +128,7 @@ def similarity_lines(image, other, pairs, *, top: int = 10, colours: str = "viri
         axis.set(xticks=[], yticks=[])
     order = np.argsort(-pairs.ravel(), kind="stable")[:top]
     strongest = max(pairs.max(), 1e-12)
-    shades = _colour_map(colours, False)
+    shades = _color_map(cmap, False)
     for number in [n for n in order[::-1] if pairs.flat[n] > 0]:
         y, x, v, u = np.unravel_index(number, pairs.shape)
         strength = pairs.flat[number] / strongest
@@ -159,19 +160,19 @@ def _is_signed(heat: np.ndarray, signed: bool | None) -> bool:
 
 
 def _shade(heat: np.ndarray, signed: bool | None, limit: float | None) -> np.ndarray:
-    """Values as places from 0 to 1 on the colour map."""
+    """Values as places from 0 to 1 on the color map."""
     top = np.abs(heat).max() if limit is None else limit
     share = np.clip(heat / max(top, 1e-12), -1, 1)
     return (share + 1) / 2 if _is_signed(heat, signed) else np.clip(share, 0, 1)
 
 
-def _colour_map(colours: str | None, signed: bool):
+def _color_map(cmap: str | None, signed: bool):
     known = _matplotlib("").colormaps
-    name = colours or (SIGNED_COLOURS if signed else COLOURS)
+    name = cmap or (SIGNED_CMAP if signed else CMAP)
     if name not in known:
         raise ValueError(
-            "Unknown colour map. Expected a name matplotlib knows, as jet, viridis, RdBu_r. "
-            f"Received {name!r}."
+            "Unknown color map. Expected a name matplotlib knows, as jet, viridis, RdBu_r. "
+            f"Received: {name!r}."
         )
     return known[name]
 

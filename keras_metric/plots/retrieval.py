@@ -44,8 +44,8 @@ def gallery(
         if captions is not None:
             axes[row, 0].set_ylabel(captions[row], rotation=0, ha="right", va="center", fontsize=9)
         for column in range(columns):
-            colour = HIT if hits[row, column] else MISS
-            _framed(axes[row, column + 1], neighbours[row, column], colour, 3)
+            color = HIT if hits[row, column] else MISS
+            _framed(axes[row, column + 1], neighbours[row, column], color, 3)
     axes[0, 0].set_title("query", fontsize=9)
     for column in range(columns):
         axes[0, column + 1].set_title(f"{column + 1}", fontsize=9)
@@ -54,15 +54,15 @@ def gallery(
 
 
 def projection(points, labels, *, names: Sequence[str] | None = None) -> Figure:
-    """Points `(N, 2)` in the colour of their class `(N,)`; `names[label]` stands in the legend."""
+    """Points `(N, 2)` in the color of their class `(N,)`; `names[label]` stands in the legend."""
     points, labels = np.asarray(points), np.asarray(labels)
     classes = np.unique(labels)
     drawn = figure(7, 6)
     axes = drawn.subplots()
-    for colour, label in enumerate(classes):
+    for color, label in enumerate(classes):
         mine = labels == label
         text = str(label) if names is None else names[label]
-        style = {"color": f"C{colour % 10}", "marker": "os^vDP*X"[colour // 10 % 8]}
+        style = {"color": f"C{color % 10}", "marker": "os^vDP*X"[color // 10 % 8]}
         axes.scatter(*points[mine].T, s=14, alpha=0.75, linewidths=0, label=text, **style)
     axes.set(xticks=[], yticks=[], title=f"{len(points):,} embeddings of {len(classes)} classes")
     if len(classes) <= 30:
@@ -76,9 +76,9 @@ def distance_histograms(same, different, *, threshold: float | None = None) -> F
     drawn = figure(7, 4)
     axes = drawn.subplots()
     bins = np.linspace(0, max(same.max(), different.max()) or 1, 61)
-    for values, colour, text in ((same, HIT, "same class"), (different, MISS, "other class")):
+    for values, color, text in ((same, HIT, "same class"), (different, MISS, "other class")):
         label = f"{text}, {len(values):,} pairs"
-        axes.hist(values, bins, density=True, alpha=0.6, color=colour, label=label)
+        axes.hist(values, bins, density=True, alpha=0.6, color=color, label=label)
     if threshold is not None:
         axes.axvline(threshold, color="black", ls="--", lw=1, label=f"threshold {threshold:.3f}")
     axes.set(xlabel="distance", ylabel="density", title="distances of pairs")
@@ -102,8 +102,8 @@ def curves(history: Sequence[Mapping[str, float]]) -> Figure:
     return drawn
 
 
-def _framed(axes, image, colour: str, width: float) -> None:
+def _framed(axes, image, color: str, width: float) -> None:
     axes.imshow(shown(image), cmap="gray", vmin=0, vmax=1)
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
-        spine.set(edgecolor=colour, linewidth=width)
+        spine.set(edgecolor=color, linewidth=width)

@@ -37,9 +37,9 @@ def search(exemplar, scene, boxes: Sequence[Sequence[float]], scores, heat) -> F
     for number, (box, score) in enumerate(zip(boxes, scores, strict=True), 1):
         _frame(axes[1], box, f"{number}: {score:.2f}", strong=number == 1)
     axes[2].set_facecolor("lightgrey")
-    colours = axes[2].imshow(heat, cmap="viridis")
+    colors = axes[2].imshow(heat, cmap="viridis")
     axes[2].set_title("score of the window around each pixel", fontsize=9)
-    drawn.colorbar(colours, ax=axes[2], shrink=0.8)
+    drawn.colorbar(colors, ax=axes[2], shrink=0.8)
     for axis in axes:
         axis.set(xticks=[], yticks=[])
     return drawn

@@ -1,4 +1,4 @@
-"""Maps equal those of pytorch-grad-cam 1.5.7 on the same weights (reference/ has the script)."""
+"""Maps equal those of pytorch-grad-cam 1.5.7 and captum 0.9.0 (reference/ has the scripts)."""
 
 from pathlib import Path
 
@@ -63,3 +63,14 @@ def test_eigencam_but_for_the_open_sign(model, stored):
 
 def positive(raw, size):
     return ops.convert_to_numpy(rendered(ops.convert_to_tensor(raw[None]), size))[0]
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("saliency", {}), ("integrated-gradients", {"steps": 50}), ("occlusion", {"window": 6})],
+)
+def test_same_attributions_as_captum(method, options, model, stored):
+    with np.load(STORED.with_name("captum.npz")) as arrays:
+        expected = arrays[method]
+    found = CAM(model, method, **options)(stored["images"], stored["classes"], raw=True)
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())

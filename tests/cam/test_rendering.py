@@ -56,7 +56,7 @@ def test_the_default_chain_keeps_no_evidence_black():
     ("grid", "size"), [((5,), (12,)), ((7, 4), (20, 31)), ((6, 9), (6, 4)), ((2, 3, 4), (5, 6, 9))]
 )
 @pytest.mark.parametrize("normalize", ["minmax", "max"])
-def test_normalising_before_resizing_equals_normalising_after(grid, size, normalize, rng):
+def test_normalizing_before_resizing_equals_normalizing_after(grid, size, normalize, rng):
     maps = rng.normal(size=(40, *grid)).astype("float32")
     places = tuple(range(1, maps.ndim))
 
@@ -86,7 +86,7 @@ def test_max_keeps_signs(rng):
     np.testing.assert_allclose(found, maps / np.abs(maps).max(), atol=1e-5)
 
 
-def test_unknown_normalisation_is_refused():
+def test_unknown_normalization_is_refused():
     with pytest.raises(ValueError, match="normalize='l2'"):
         check("l2")
 

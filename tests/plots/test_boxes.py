@@ -16,7 +16,7 @@ def test_a_frame_is_the_border_of_its_box():
     assert not black.any()
 
 
-def test_labels_have_colours_and_the_first_box_lies_on_top():
+def test_labels_have_colors_and_the_first_box_lies_on_top():
     grey = np.full((30, 30), 0.5)
     boxes = [(2, 2, 12, 12), (2, 2, 12, 12), (20, 20, 28, 28)]
     drawn = plots.boxes(grey, boxes, labels=[1, 2, 1])

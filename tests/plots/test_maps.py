@@ -22,16 +22,16 @@ def heat(rng):
     return rng.random((8, 6))
 
 
-def test_overlay_mixes_colour_and_image(image, heat):
-    colour = colormaps["jet"](heat / heat.max())[..., :3]
-    expected = 0.3 * colour + 0.7 * image / 255
+def test_overlay_mixes_color_and_image(image, heat):
+    color = colormaps["jet"](heat / heat.max())[..., :3]
+    expected = 0.3 * color + 0.7 * image / 255
     found = plots.overlay(image, heat, alpha=0.3)
     assert found.dtype == np.uint8
     np.testing.assert_allclose(found / 255, expected, atol=0.5 / 255 + 1e-9)
     np.testing.assert_array_equal(plots.overlay(image, heat, alpha=0), image)
 
 
-def test_a_share_of_colour_for_each_pixel(image, heat):
+def test_a_share_of_color_for_each_pixel(image, heat):
     shares = np.linspace(0, 1, 48).reshape(8, 6)
     rows = [plots.overlay(image, heat, alpha=share)[y, x]
             for (y, x), share in np.ndenumerate(shares)]  # fmt: skip
@@ -107,7 +107,7 @@ def test_bad_requests_are_refused(image, heat):
     with pytest.raises(ValueError, match="alpha=2"):
         plots.overlay(image, heat, alpha=2)
     with pytest.raises(ValueError, match="Received: 'nocolour'"):
-        plots.overlay(image, heat, colours="nocolour")
+        plots.overlay(image, heat, cmap="nocolour")
     with pytest.raises(ValueError, match="Not an image"):
         plots.overlay(np.zeros((8, 6, 4)), heat)
     with pytest.raises(ValueError, match="No pairs"):

@@ -13,8 +13,8 @@ def test_gallery_frames_hits_and_misses(rng):
     hits = np.array([[True, False, True], [False, True, True]])
     figure = plots.gallery(queries, neighbours, hits, captions=["three", "five"])
     framed = [axes for axes in figure.axes if axes.get_title() != "query"]
-    colours = [axes.spines["top"].get_edgecolor()[:3] for axes in figure.axes]
-    drawn = np.array([colour[1] > colour[0] for colour in colours]).reshape(2, 4)[:, 1:]
+    colors = [axes.spines["top"].get_edgecolor()[:3] for axes in figure.axes]
+    drawn = np.array([color[1] > color[0] for color in colors]).reshape(2, 4)[:, 1:]
     np.testing.assert_array_equal(drawn, hits)
     assert len(framed) == 7
     assert figure.axes[0].get_ylabel() == "three"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from keras_metric.cam.targets import Target
+    from keras_metric.cam import targets
 
 FORMS = (
     "class:N",
@@ -19,7 +19,7 @@ FORMS = (
 )
 
 
-def parsed(text: str, sides: tuple[int, int] | None) -> "Target":
+def parsed(text: str, sides: tuple[int, int] | None) -> "targets.Target":
     """The target that a text names.
 
     Args:
@@ -44,7 +44,7 @@ def parsed(text: str, sides: tuple[int, int] | None) -> "Target":
             make, count = numbered[kind]
             numbers = [int(part) for part in rest.split(",")]
             return make(*numbers) if len(numbers) == count else _refuse(text)
-        if kind == "box":
+        if kind == "box" and rest.partition(",boxes=")[0].count(",") == 4:
             return _box(rest)
         if kind == "mask":
             name, number = rest.rsplit(",", 1)
@@ -57,7 +57,7 @@ def parsed(text: str, sides: tuple[int, int] | None) -> "Target":
     return _refuse(text)
 
 
-def _box(rest: str) -> "Target":
+def _box(rest: str) -> "targets.Target":
     from keras_metric.cam import targets
 
     rest, _, boxes = rest.partition(",boxes=")
@@ -75,9 +75,9 @@ def fingerprint(text: str | None) -> str | None:
 
 
 def _mask(file: Path, sides):
-    from zoo.datasets.reading.fitting import fit
+    from keras_metric import image_files
 
-    return fit(file, sides, resize="stretch", grey=True)[..., 0] / 255
+    return image_files.read(file, sides, resize="stretch", grey=True)[..., 0] / 255
 
 
 def _vector(file: Path):

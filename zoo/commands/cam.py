@@ -55,7 +55,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--output", metavar="NAME", help="which of several outputs to explain")
     parser.add_argument("--layer", help="the layer to map (default: the last with positions)")
     parser.add_argument(
-        "--alpha", type=float, default=0.5, help="share of colour, 0 to 1 (default: 0.5)"
+        "--alpha", type=float, default=0.5, help="share of color, 0 to 1 (default: 0.5)"
     )
     parser.add_argument(
         "--colormap", metavar="NAME", help="of matplotlib (default: jet, or RdBu_r when signed)"
@@ -85,7 +85,7 @@ def run(options: Namespace) -> Answer:
         labels=known_labels(options.model, model),
         signed=options.signed,
         alpha=options.alpha,
-        colours=options.colormap,
+        cmap=options.colormap,
     )
     root = Path(options.path) if Path(options.path).is_dir() else Path(options.path).parent
     pairs = shown(list(zip(images, places, strict=True)), "maps")

@@ -18,7 +18,7 @@ from zoo.demo.picture import Picture, uploaded
 from zoo.demo.shelf import Shelf, record_id
 
 DRAWN = 256  # pixels of the longer side of a map's picture, at least
-STRONGEST = 0.85  # share of colour where a map is at its limit
+STRONGEST = 0.85  # share of color where a map is at its limit
 OVERLAP = 0.3  # of two boxes that overlap by more, the better stays
 FINEST = 2**22  # pixels of a scene, resized so that what is looked for fills a window
 
@@ -88,7 +88,7 @@ class Desk:
         return {"verdict": found.verdict, "label": _text(found.label), "neighbours": near}
 
     def explain(self, name: str, other: str) -> dict[str, Any]:
-        """Maps of what makes two pictures alike, over both of them, in one scale of colours."""
+        """Maps of what makes two pictures alike, over both of them, in one scale of colors."""
         pair = self._picture(name), self._picture(other)
         with self._thinking, _told():
             found = self._similarity(*(one.fed[None].astype("float32") for one in pair))
@@ -122,7 +122,7 @@ class Desk:
                 }
                 for one in found
             ],
-            "heat": _data(plots.overlay(where.shown, rising, alpha=0.65, colours="inferno")),
+            "heat": _data(plots.overlay(where.shown, rising, alpha=0.65, cmap="inferno")),
             "least": least,
             "most": most,
         }
@@ -181,8 +181,8 @@ def _over(picture: Picture, shares: np.ndarray, limit: float) -> str:
     large = np.round(resized(picture.shown[None], size)[0]).astype(np.uint8)
     wide = resized(shares[None, ..., None], size)[0, ..., 0]
     strength = STRONGEST * (np.abs(wide) / max(limit, 1e-12)).clip(0, 1)
-    colours = {"colours": "coolwarm", "signed": True, "limit": 1.0}
-    return _data(plots.overlay(large, np.sign(wide), alpha=strength, **colours))
+    style = {"cmap": "coolwarm", "signed": True, "limit": 1.0}
+    return _data(plots.overlay(large, np.sign(wide), alpha=strength, **style))
 
 
 def _text(label: Any) -> str | None:

@@ -8,8 +8,7 @@ import keras
 import numpy as np
 
 from keras_metric import image_files, plots
-from keras_metric.cam import CAM
-from keras_metric.cam.targets import Target
+from keras_metric.cam import CAM, targets
 
 
 class MapPictures:
@@ -24,7 +23,7 @@ class MapPictures:
         output: which of several outputs to explain, by key or number.
         labels: the names of the model's classes, where they are known.
         signed: also show evidence against a class.
-        alpha, colours: as in `plots.overlay`.
+        alpha, cmap: as in `plots.overlay`.
 
     Raises `ValueError` for a model of other inputs, and what `CAM` and `plots.overlay` refuse.
     """
@@ -35,12 +34,12 @@ class MapPictures:
         methods: list[str],
         *,
         layer: str | None = None,
-        classes: int | str | Target | None = None,
+        classes: int | str | targets.Target | None = None,
         output: int | str | None = None,
         labels: Sequence[str] | None = None,
         signed: bool = False,
         alpha: float = 0.5,
-        colours: str | None = None,
+        cmap: str | None = None,
     ):
         shape = getattr(model, "input_shape", None)
         if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (1, 3):
@@ -53,7 +52,7 @@ class MapPictures:
         options = {"relu": False, "normalize": "max"} if signed else {}
         self._maps = {name: CAM(model, name, layer, output=output, **options) for name in methods}
         self._classes, self._labels = classes, labels
-        self._style = {"alpha": alpha, "colours": colours, "signed": signed}
+        self._style = {"alpha": alpha, "cmap": cmap, "signed": signed}
         plots.overlay(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1)), **self._style)
 
     @property
@@ -86,7 +85,7 @@ class MapPictures:
         if len(self._maps) == len(numbers) == 1:
             heat = explained.maps.reshape(pixels.shape[:2])
             return plots.overlay(pixels, heat, **self._style), found
-        which = self._classes if isinstance(self._classes, Target) else numbers[None]
+        which = self._classes if isinstance(self._classes, targets.Target) else numbers[None]
         maps = {
             name: cam(batch, which).reshape(len(numbers), *pixels.shape[:2])
             for name, cam in self._maps.items()
@@ -100,7 +99,7 @@ class MapPictures:
         return grid, found
 
     def _named(self, kind: str, number: int) -> dict[str, Any]:
-        if isinstance(self._classes, Target):
+        if isinstance(self._classes, targets.Target):
             return {"target": str(self._classes)}
         if self._labels is not None and number < len(self._labels):
             return {"class": number, "label": self._labels[number]}

@@ -15,7 +15,7 @@ from keras_metric.cam.network.axes import changes, layout_over
 from keras_metric.cam.network.gradients import backward
 from keras_metric.cam.network.hooks import Patch, forward, on_call, operations
 from keras_metric.cam.network.positions import Positions
-from keras_metric.cam.plan import Plan
+from keras_metric.cam.plan import Plan, example
 from keras_metric.cam.rendering import EPSILON, resized
 
 
@@ -57,7 +57,7 @@ def fullgrad(plan: Plan, layouts: Layouts, inputs, score: Callable) -> FullGradi
 
 def measured_layouts(plan: Plan, inputs) -> Layouts:
     """The grid of each tensor that has a share, the input first; None for those without places."""
-    inputs = keras.tree.map_structure(lambda x: ops.convert_to_tensor(x[:1]), inputs)
+    inputs = keras.tree.map_structure(example, inputs)
 
     def run(inputs):
         return _pass(plan, inputs, lambda tensor: tensor)[1]
@@ -128,7 +128,7 @@ def _along(bias, axis: int, tensor):
 
 
 def _implied_bias(norm: keras.layers.BatchNormalization):
-    """What batch normalisation at inference adds: beta - gamma mean / sqrt(variance + epsilon)."""
+    """What batch normalization at inference adds: beta - gamma mean / sqrt(variance + epsilon)."""
     variance = ops.cast(ops.convert_to_tensor(norm.moving_variance), "float32")
     scale = ops.rsqrt(variance + norm.epsilon)
     if norm.scale:

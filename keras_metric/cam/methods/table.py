@@ -37,7 +37,9 @@ class Evidence(NamedTuple):
     Shapes: activations, gradients, curvatures `(B, N, K)`; weights of M classes `(B, K, M)`, or
     `(K, M)` when they are the same for all images; score `(B,)`; masked and ablated scores
     `(B, K)`. For what `needs` pixels, a path or masks of the image, the image itself is the
-    activation; masks of the image are `(M, N)`, and its masked scores `(B, M)`.
+    activation; masks of the image are `(M, N)`, and its masked scores `(B, M)`. Attentions and
+    their gradients are lists, `(B, heads, T, T)` a layer, and the readout `(T,)` says which tokens
+    the answer is read from; a method that asks for them gives `(B, T)`.
     """
 
     activations: Any
@@ -48,6 +50,9 @@ class Evidence(NamedTuple):
     masked_scores: Any = None
     ablated_scores: Any = None
     masks: Any = None
+    attentions: Any = None
+    attention_gradients: Any = None
+    readout: Any = None
 
 
 class Method(NamedTuple):
@@ -245,6 +250,33 @@ def rise(e: Evidence):
     """
     centered = e.masked_scores - ops.mean(e.masked_scores, axis=1, keepdims=True)
     return ops.matmul(centered, e.masks) / ops.sum(e.masks, axis=0)
+
+
+@method("rollout", needs="attention", paper="arXiv:2005.00928")
+def rollout(e: Evidence):
+    """The product over layers of (mean_h A + 1) / 2: how tokens mix, whatever the class.
+
+    Abnar & Zuidema 2020, eq. 1. arXiv:2005.00928
+    """
+    relevance = e.readout[None]
+    for attention in reversed(e.attentions):
+        mixed = ops.einsum("bt,bts->bs", relevance + 0 * attention[:, 0, 0], ops.mean(attention, 1))
+        relevance = (mixed + relevance) / 2
+    return relevance
+
+
+@method("attention-relevance", needs="attention", paper="arXiv:2103.15679")
+def attention_relevance(e: Evidence):
+    """The product over layers of 1 + mean_h relu(g A), less the token itself.
+
+    Chefer et al. 2021, eq. 5-6. arXiv:2103.15679
+    """
+    relevance = e.readout[None]
+    pairs = zip(e.attentions, e.attention_gradients, strict=True)
+    for attention, gradient in reversed(list(pairs)):
+        along = ops.mean(ops.relu(gradient * attention), axis=1)
+        relevance = relevance + ops.einsum("bt,bts->bs", relevance + 0 * along[:, 0], along)
+    return relevance - e.readout
 
 
 METHODS["fullgrad"] = Method(

@@ -73,7 +73,10 @@ ELSEWHERE = {
     "smoothgrad": "test_attribution",
     "occlusion": "test_attribution",
     "rise": "test_attribution",
+    "rollout": "test_attention",
+    "attention-relevance": "test_attention",
 }
+OF_CONVOLUTIONS = [name for name in METHODS if METHODS[name].needs != "attention"]
 
 
 def loops(name, e):
@@ -240,7 +243,7 @@ def test_fullgrad_adds_up_through_batch_norm_and_hidden_layers(images):
     assert cam(images).shape == (3, 12, 10)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", OF_CONVOLUTIONS)
 def test_what_a_method_claims_to_add_up_to_it_adds_up_to(name, images):
     """Behind global average pooling, in a net of ReLU, every claim of the table holds."""
     cam = CAM(gap_network(), name)
@@ -249,11 +252,12 @@ def test_what_a_method_claims_to_add_up_to_it_adds_up_to(name, images):
             cam.completeness(images, "all")
         return
     found = cam.completeness(images, "all")
-    assert np.abs(found.residual).max() <= 1e-5 * max(1.0, np.abs(found.score).max())
-    assert np.abs(found.explained).max() > 1e-3
+    tolerance = 5e-3 if METHODS[name].complete == "path" else 1e-5  # ReLU bends on the way
+    assert np.abs(found.residual).max() <= tolerance * max(1.0, np.abs(found.score).max())
+    assert np.abs(found.explained).max() > 0.1
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", OF_CONVOLUTIONS)
 def test_one_image_that_is_not_finite_leaves_the_others_their_maps(name, images):
     model = curved_network() if name != "cam" else gap_network()
     cam = CAM(model, name, samples=4)

@@ -7,6 +7,7 @@ from keras import layers, ops
 
 from keras_metric.cam import SimilarityCAM
 from keras_metric.cam.network.examples import example_inputs
+from keras_metric.cam.rendering import interpolation, spreading
 
 SIZE, GRID = (12, 10), (6, 5)
 
@@ -184,3 +185,48 @@ def test_bad_requests_are_refused(images):
         SimilarityCAM(pooled())(a, b[:1])
     with pytest.raises(ValueError, match=r"at=\(12, 0\)"):
         SimilarityCAM(pooled()).points(a, b, at=(12, 0))
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "squared_l2"])
+@pytest.mark.parametrize("size", [(23, 11), (24, 20), (5, 24), (11, 7)])
+def test_sums_stay_at_sizes_that_the_grid_does_not_divide(size, similarity, rng):
+    """Among them a grid with more cells than the image has pixels along an axis."""
+    x = keras.Input((*size, 3))
+    grown = layers.UpSampling2D((1, 2))(x)
+    h = layers.Conv2D(7, (3, 2), strides=(2, 1), activation="relu")(grown)
+    model = keras.Model(x, layers.Dense(4)(layers.GlobalAveragePooling2D()(h)))
+    a, b, c = rng.normal(size=(3, 2, *size, 3)).astype("float32")
+    cam = SimilarityCAM(model, similarity=similarity)
+    found = cam(a, b)
+    assert found.exact
+    assert found.first.shape == (2, *size)
+    np.testing.assert_allclose(found.first.sum((1, 2)), found.similarity, atol=2e-6)
+    np.testing.assert_allclose(found.second.sum((1, 2)), found.similarity, atol=2e-6)
+    gap = cam.triplet(a, b, c)
+    np.testing.assert_allclose(gap.anchor.sum((1, 2)), gap.gap, atol=2e-6)
+
+
+@pytest.mark.parametrize(("old", "new"), [(5, 24), (11, 24), (22, 24), (6, 12), (7, 3), (4, 4)])
+def test_spreading_keeps_sums_and_is_the_interpolation_where_it_divides(old, new):
+    weights = spreading(old, new)
+    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
+    assert weights.min() >= 0
+    if new % old == 0:
+        np.testing.assert_allclose(weights, interpolation(old, new) * old / new, atol=1e-6)
+
+
+def test_a_pair_with_an_image_that_is_not_finite_leaves_the_others(images):
+    a, b, _ = images
+    spoiled = a.copy()
+    spoiled[0] = np.nan
+    cam = SimilarityCAM(projected())
+    np.testing.assert_allclose(cam(spoiled, b).first[1], cam(a, b).first[1], atol=1e-6)
+
+
+def test_channels_first_images_are_compared_where_they_are(images):
+    model = projected()
+    x = keras.Input((3, *SIZE))
+    turned = keras.Model(x, model(layers.Permute((2, 3, 1))(x)))
+    a, b, _ = images
+    found = SimilarityCAM(turned)(a.transpose(0, 3, 1, 2), b.transpose(0, 3, 1, 2))
+    np.testing.assert_allclose(found.first, SimilarityCAM(model)(a, b).first, atol=1e-6)

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_metric.cam import CAM
+import zoo
+from keras_metric.cam import CAM, targets
 from keras_metric.plots import overlay
 from zoo.cli import main
 from zoo.progress import shown
@@ -38,7 +39,7 @@ def test_one_method_and_class_give_the_overlay(classifier, photo, tmp_path, caps
     assert f"{target}: class 2" in capsys.readouterr().out
     image = pixels_of_size(photo)
     maps = CAM(keras.saving.load_model(classifier), "gradcam")(image[None], 2)
-    expected = overlay(image, maps[0], alpha=0.3, colours="viridis")
+    expected = overlay(image, maps[0], alpha=0.3, cmap="viridis")
     np.testing.assert_array_equal(pixels(target), expected)
 
 
@@ -172,3 +173,90 @@ def test_progress_is_shown_on_a_terminal_only(capsys, monkeypatch):
     monkeypatch.setattr("rich.console.Console.is_terminal", True)
     assert list(shown(["a", "b"], "maps")) == ["a", "b"]
     assert "maps" in capsys.readouterr().err
+
+
+def saved(tmp_path, *tail, name="model.keras"):
+    model = keras.Sequential(
+        [
+            keras.Input((16, 12, 3)),
+            keras.layers.Conv2D(4, 3, activation="relu"),
+            keras.layers.GlobalAveragePooling2D(),
+            *tail,
+        ]
+    )
+    model.save(tmp_path / name)
+    return model, tmp_path / name
+
+
+def told(capsys, *arguments):
+    assert main(["cam", *map(str, arguments)]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("tail", "word"),
+    [
+        ([keras.layers.Dense(8), keras.layers.UnitNormalization()], "dimension"),
+        ([keras.layers.Dense(8, activation="softmax")], "class"),
+        ([keras.layers.Dense(8)], "output"),
+    ],
+)
+def test_numbers_are_called_what_they_are(tail, word, photo, tmp_path, capsys):
+    _, path = saved(tmp_path, *tail)
+    arguments = [path, photo, "-o", tmp_path / "map.png"]
+    assert f"map.png: {word} " in told(capsys, *arguments)
+    (found,) = json.loads(told(capsys, *arguments, "--json"))["maps"]
+    assert found["classes"][0].keys() == {word, "score"}
+
+
+def test_classes_of_a_preset_are_called_by_their_labels(photo, tmp_path, capsys):
+    model, _ = saved(tmp_path, keras.layers.Dense(3))
+    zoo.save(model, tmp_path / "preset", labels=["cat", "dog", "owl"])
+    out = told(capsys, tmp_path / "preset", photo, "-o", tmp_path / "map.png", "--class", "2")
+    assert "class 2 (owl), score" in out
+
+
+def test_a_file_that_convert_reads_is_read(photo, tmp_path, capsys):
+    _, path = saved(tmp_path, keras.layers.Dense(3, activation="softmax"), name="old.hdf5")
+    assert "class" in told(capsys, path, photo, "-o", tmp_path / "map.png")
+    (tmp_path / "broken.hdf5").write_bytes(path.read_bytes()[:200])
+    assert main(["cam", str(tmp_path / "broken.hdf5"), str(photo), "-o", "map.png"]) == 1
+    assert "cannot be read. Expected a whole .keras file" in capsys.readouterr().err
+
+
+def test_other_targets_than_a_class(classifier, photo, tmp_path, capsys):
+    out = tmp_path / "map.png"
+    arguments = [classifier, photo, "-o", out, "--signed", "--target", "difference:2,1"]
+    assert f"{out}: class 2 minus class 1, score" in told(capsys, *arguments)
+    cam = CAM(keras.saving.load_model(classifier), relu=False, normalize="max")
+    image = pixels_of_size(photo)
+    signed = cam(image[None], targets.Difference(2, 1))
+    np.testing.assert_array_equal(pixels(out), overlay(image, signed[0], signed=True))
+    np.save(tmp_path / "text.npy", np.ones(3))
+    vector = f"vector:{tmp_path / 'text.npy'}"
+    grid = [classifier, photo, "-o", out, "--method", "cam,gradcam", "--target", vector]
+    assert "cosine to a vector" in told(capsys, *grid)
+
+
+def test_pictures_of_another_mask_are_drawn_anew(photo, tmp_path, capsys):
+    x = keras.Input((16, 12, 3))
+    h = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(x)
+    keras.Model(x, keras.layers.Conv2D(3, 1)(h)).save(tmp_path / "segmenter.keras")
+    mask = tmp_path / "mask.png"
+    arguments = [tmp_path / "segmenter.keras", photo, "-o", tmp_path / "map.png"]
+    arguments += ["--target", f"mask:{mask},1"]
+    for rows, kept in ((4, False), (4, True), (9, False)):
+        shape = np.zeros((16, 12, 1), "uint8")
+        shape[:rows] = 255
+        keras.utils.array_to_img(shape, scale=False).save(mask)
+        out = told(capsys, *arguments)
+        assert "class 1 inside a mask" in out
+        assert ("kept: drawn before" in out) is kept
+    assert pixels(tmp_path / "map.png").shape == (16, 12, 3)
+
+
+@pytest.mark.parametrize("target", ["class", "class:a", "box:1,2,3", "mask:nothing", "smell:3"])
+def test_unknown_targets_are_refused(target, classifier, photo, tmp_path, capsys):
+    arguments = ["cam", str(classifier), str(photo), "-o", str(tmp_path / "m.png")]
+    assert main([*arguments, "--target", target]) == 1
+    assert "No such target. Expected one of: class:N" in capsys.readouterr().err
