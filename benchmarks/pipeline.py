@@ -26,10 +26,10 @@ COLUMNS = ("recipe", "batch", "step", "fit", "data/step", "waiting", "images/s")
 def measure(name: str, data: str | None, steps: int, rounds: int) -> dict:
     """A row of the table for one recipe, as it trains with its own values."""
     recipe = zoo.get(name)
-    settings = recipe.settle({"steps": steps})
+    settings = recipe.resolve_settings({"batches_per_epoch": steps})
     keras.utils.set_random_seed(settings["seed"])
     split = recipe.data(settings, data)
-    experiment = recipe.objective(settings, recipe.build(settings, split), split)
+    experiment = recipe.experiment(settings, recipe.build(settings, split), split)
     model, batches = experiment.model, experiment.batches
     images, _ = batches[0]
     ready = _Ready(batches[0], steps)

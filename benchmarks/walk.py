@@ -89,7 +89,7 @@ def digits_triplet_step() -> Callable[[], object]:
         split = recipe.data(settings, None)
         keras.utils.set_random_seed(0)
         model = recipe.build(settings, split)
-        experiment = recipe.objective(settings, model, split)
+        experiment = recipe.experiment(settings, model, split)
         experiment.model.fit(experiment.batches, epochs=1, steps_per_epoch=1, verbose=0)
 
     return step

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 import zoo
 from keras_metric.plots import save_png
-from zoo.encoders.committee import members
+from zoo.encoders.ensemble import members
 from zoo.reports.one_shot_pictures import errors
 from zoo.runs.runs import Run
 
@@ -31,7 +31,9 @@ def main(folder: Path, data: str | None = None) -> None:
         print(f"  {name}: {of_seeds.mean():.2f} ({of_seeds.min():.2f} to {of_seeds.max():.2f})")
 
     recipe = zoo.get(report["recipe"])
-    unseen = recipe.data(recipe.settle(reports[0]["settings"]), data).validation  # in frames
+    unseen = recipe.data(
+        recipe.resolve_settings(reports[0]["settings"]), data
+    ).validation  # in frames
     wrong = errors(members(zoo.load(runs[0].folder))[0], unseen)
     pictures = {"one-shot.png": drawn(names, values, [one["history"] for one in reports])}
     pictures |= {name: picture.figure for name, picture in wrong.items()}

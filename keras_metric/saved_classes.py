@@ -8,6 +8,7 @@ the package.
 
 import re
 import zipfile
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -17,11 +18,16 @@ __all__ = ["import_named", "import_of_archive", "register"]
 
 _MODULE = re.compile(r'"module": ?"(\w+(?:\.\w+)+)"')
 _packages = {"keras_metric"}
+_moved: dict[str, str] = {}
 
 
-def register(package: str) -> None:
-    """Import modules of this top-level package, too, when a saved model names them."""
+def register(package: str, moved: Mapping[str, str] | None = None) -> None:
+    """Import modules of this top-level package, too, when a saved model names them.
+
+    `moved`: the names that modules had when models were saved -> what they are called now.
+    """
     _packages.add(package)
+    _moved.update(moved or {})
 
 
 def import_of_archive(path: Path) -> None:
@@ -38,9 +44,11 @@ def import_named(config: str) -> None:
     """
     known = _packages | _installed()
     for module in sorted(set(_MODULE.findall(config))):
-        if module.partition(".")[0] in known:
+        package = module.partition(".")[0]
+        if package in known:
+            import_module(package)  # says which of its modules have moved
             try:
-                import_module(module)
+                import_module(_moved.get(module, module))
             except ModuleNotFoundError:
                 continue
 

@@ -91,7 +91,7 @@ def numbers(tree):
 
 
 def test_a_run_is_collected_with_its_card_results_and_pictures(tmp_path):
-    small = {"epochs": 1, "steps": 1}
+    small = {"epochs": 1, "batches_per_epoch": 1}
     zoo.train("digits-siamese", out=tmp_path / "run", settings=small)
     card = script("collect").collect(tmp_path / "run", tmp_path / "cards")
     kept = json.loads(card.with_suffix(".json").read_text())

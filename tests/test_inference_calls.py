@@ -13,7 +13,7 @@ FILES = sorted([*(ROOT / "keras_metric").rglob("*.py"), *(ROOT / "zoo").rglob("*
 MODELS = {"model", "fcn", "encoder", "original", "stateless_call"}
 SYMBOLIC = {  # builds a graph, which is run by fit and by predict
     "keras_metric/convert/graph/trace.py": 1,
-    "zoo/encoders/committee.py": 1,
+    "zoo/encoders/ensemble.py": 1,
     "zoo/encoders/ink_frame.py": 1,
 }
 

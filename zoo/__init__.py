@@ -33,7 +33,13 @@ _LAZY = {
 __all__ = ["Recipe", "get", "names", *_LAZY]
 
 
-register("zoo")  # a .keras file may name layers of the zoo
+register(  # a .keras file may name layers of the zoo
+    "zoo",
+    {
+        "zoo.encoders.committee": "zoo.encoders.ensemble",
+        "zoo.training.each_member": "zoo.encoders.ensemble",
+    },
+)
 
 
 def __getattr__(name: str):

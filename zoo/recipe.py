@@ -1,4 +1,4 @@
-"""A recipe says how one model is made and measured; this file finds and settles it.
+"""A recipe says how one model is made and measured; this file finds it and resolves its settings.
 
 A recipe is a file of `zoo/recipes` whose `RECIPE` names its functions and the values they read.
 Finding and describing recipes reads file names and docstrings only, so it costs no Keras import.
@@ -30,11 +30,11 @@ class Recipe:
         data: `(settings, folder) -> Split`, the images to learn from and to measure on; `folder`
             is where real data sets lie, or None for the default places.
         build: `(settings, split) -> keras.Model`, the untrained model.
-        objective: `(settings, model, split) -> Experiment`, the compiled model and its batches; or
+        experiment: `(settings, model, split) -> Experiment`, the compiled model and its batches; or
             None where nothing is trained, and `epochs` is 0.
         measure: `(settings, model, split) -> Measured`, or its first fields: the results by name,
             those of the baselines, further tables.
-        licence: of the data, as it appears on the model card.
+        license: of the data, as it appears on the model card.
         refine: `(settings, model, split) -> (model, Experiment)`, a second training of a model
             made from the trained one; it lasts `refine_epochs`, a setting, and its model is saved.
         pictures: `(settings, model, split) -> {file name: Picture}`, for the card.
@@ -50,9 +50,9 @@ class Recipe:
     settings: Settings
     data: Callable
     build: Callable
-    objective: Callable
+    experiment: Callable
     measure: Callable
-    licence: str
+    license: str
     refine: Callable | None = None
     pictures: Callable | None = None
     served: Callable | None = None
@@ -70,14 +70,14 @@ class Recipe:
     def __post_init__(self):
         object.__setattr__(self, "settings", MappingProxyType(dict(self.settings)))
 
-    def settle(self, overrides: Settings | None = None) -> dict[str, Any]:
+    def resolve_settings(self, overrides: Settings | None = None) -> dict[str, Any]:
         """The settings of a run: the defaults, and `overrides` read as the defaults' types."""
-        settled = dict(self.settings)
+        resolved = dict(self.settings)
         for key, value in (overrides or {}).items():
-            if key not in settled:
-                raise KeyError(_unknown("setting", key, settled, f" of recipe {self.name!r}"))
-            settled[key] = _like(settled[key], key, value)
-        return settled
+            if key not in resolved:
+                raise KeyError(_unknown("setting", key, resolved, f" of recipe {self.name!r}"))
+            resolved[key] = _like(resolved[key], key, value)
+        return resolved
 
 
 def names(pattern: str = "*") -> list[str]:

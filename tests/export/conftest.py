@@ -44,7 +44,7 @@ def exported(encoder, threshold, tmp_path_factory):
     from keras_metric.models import SiameseNet
 
     folder = tmp_path_factory.mktemp("exported") / "siamese"
-    about = {"recipe": "tiny", "licence": "MIT"}
+    about = {"recipe": "tiny", "license": "MIT"}
     return saved_model(SiameseNet(encoder), folder, threshold=threshold, metadata=about)
 
 

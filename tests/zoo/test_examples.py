@@ -9,7 +9,7 @@ import pytest
 import zoo
 from zoo import encoders
 from zoo.cli import main
-from zoo.encoders.committee import AS_IS, committee
+from zoo.encoders.ensemble import AS_IS, ensemble
 from zoo.training import training
 
 pytestmark = pytest.mark.tensorflow
@@ -25,7 +25,13 @@ def example(name, *arguments):
 
 
 def test_serve_a_query(tmp_path, capsys):
-    small = ["epochs=1", "steps=2", "classes=4", "images=4", "embedding=8"]
+    small = [
+        "epochs=1",
+        "batches_per_epoch=2",
+        "classes_per_batch=4",
+        "images_per_class=4",
+        "embedding=8",
+    ]
     settings = [word for value in small for word in ("--set", value)]
     options = ["train", "digits-triplet", "--out", str(tmp_path), "--export", *settings]
     assert main(options) == 0
@@ -37,7 +43,13 @@ def test_serve_a_query(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_one_shot_errors(tmp_path, real_data, few_pictures):
-    small = {"epochs": 1, "steps": 1, "classes": 4, "images": 2, "side": 16}
+    small = {
+        "epochs": 1,
+        "batches_per_epoch": 1,
+        "classes_per_batch": 4,
+        "images_per_class": 2,
+        "side": 16,
+    }
     report = training.train_seeds("omniglot-infonce", 2, tmp_path, settings=small, data=real_data)
     answer = example("03_one_shot_errors.py", tmp_path, real_data)
     assert answer[0].startswith("omniglot-infonce, 2 seeds")
@@ -51,7 +63,7 @@ def test_clothes(tmp_path, real_data):
     options = {"width": 0.25, "input_shape": (64, 64, 3)}
     encoder = encoders.build("resnet18", **options, embedding=8, normalize=True)
     models = {
-        "triplet": committee([encoder], AS_IS, mirror=True),
+        "triplet": ensemble([encoder], AS_IS, mirror=True),
         "classifier": encoders.build("resnet18", **options, classes=10),
     }
     for name, model in models.items():

@@ -1,4 +1,4 @@
-"""Recipes are found by file name, and their values are settled before work begins."""
+"""Recipes are found by file name, and their values are resolved before work begins."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from zoo.recipe import FOLDER, Recipe, summary
 
 def recipe(**settings) -> Recipe:
     nothing = (None,) * 4
-    return Recipe(settings, *nothing, licence="none", name="made-up")
+    return Recipe(settings, *nothing, license="none", name="made-up")
 
 
 def test_names_are_the_files():
@@ -36,13 +36,13 @@ def test_unknown_recipe_names_the_nearest():
 
 
 def test_settle_reads_text_as_the_type_of_the_default():
-    settled = recipe(epochs=3, margin=0.2, augment=True, encoder="simple").settle(
+    resolved = recipe(epochs=3, margin=0.2, augment=True, encoder="simple").resolve_settings(
         {"epochs": "5", "margin": "1", "augment": "no", "encoder": "conv4"}
     )
-    assert settled == {"epochs": 5, "margin": 1.0, "augment": False, "encoder": "conv4"}
-    assert isinstance(settled["margin"], float)
-    assert recipe(epochs=3).settle() == {"epochs": 3}
-    assert recipe(margin=0.2).settle({"margin": 1}) == {"margin": 1.0}
+    assert resolved == {"epochs": 5, "margin": 1.0, "augment": False, "encoder": "conv4"}
+    assert isinstance(resolved["margin"], float)
+    assert recipe(epochs=3).resolve_settings() == {"epochs": 3}
+    assert recipe(margin=0.2).resolve_settings({"margin": 1}) == {"margin": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_settle_reads_text_as_the_type_of_the_default():
 )
 def test_settle_refuses(key, value, message):
     with pytest.raises((KeyError, ValueError), match=message):
-        recipe(epochs=3, augment=True).settle({key: value})
+        recipe(epochs=3, augment=True).resolve_settings({key: value})
 
 
 def test_settings_of_a_recipe_cannot_be_changed():

@@ -28,11 +28,7 @@ from zoo.commands import Answer, add_data, columns, table
 PROTOCOLS = ("omniglot-oneshot",)
 DRAWN = {"alphabets": None, "draws": 20, "ways": 20, "seed": 0}
 
-MUST_EXIST = {
-    "path": "the folder of a run, or a model",
-    "runs": "the published runs, or their zip file",
-    "data": "the folder or file of the real data",
-}
+MUST_EXIST = {"path": "the folder of a run, or a model"}
 
 
 def arguments(parser: ArgumentParser) -> None:

@@ -56,7 +56,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> Answer:
     settings = dict(_key_value(text) for text in options.settings)
-    zoo.get(options.name).settle(settings)
+    zoo.get(options.name).resolve_settings(settings)
     arguments = {"settings": settings, "data": options.data, "force": options.force}
     arguments["distribution"] = spread = _distribution(options)
     folder = Path(options.out or Path("out") / options.name)

@@ -48,7 +48,7 @@ def of_run(run: Run, network: Network, threshold: float | None, data: str | None
     """
     report = run.report()
     recipe = get(report["recipe"])
-    split = recipe.data(recipe.settle(report["settings"]), data)
+    split = recipe.data(recipe.resolve_settings(report["settings"]), data)
     learnt, watched = (_named(part, network, recipe.name) for part in split[:2])
     held = _one_of_each(watched, KNOWN)
     rest = watched.at(np.setdiff1d(np.arange(len(watched.names)), held))

@@ -13,7 +13,7 @@ from keras_metric import convert, metrics
 from keras_metric.convert import suppress
 from keras_metric.metrics import Boxes
 from zoo.datasets.scenes.scenes import Scenes
-from zoo.training.experiment import Results
+from zoo.training.experiments import Results
 
 LEAST = 0.05  # probability from which a window counts at all
 

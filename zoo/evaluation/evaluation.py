@@ -13,7 +13,7 @@ from zoo.files import write_json, write_text
 from zoo.recipe import Recipe, get
 from zoo.reports import cards, pictures
 from zoo.runs.runs import Run, load
-from zoo.training.experiment import Measured, Split
+from zoo.training.experiments import Measured, Split
 
 
 def evaluate(path: str | Path, *, data: str | Path | None = None) -> dict[str, Any]:
@@ -29,9 +29,9 @@ def evaluate(path: str | Path, *, data: str | Path | None = None) -> dict[str, A
     if "runs" in before:
         for name in before["runs"]:
             evaluate(run.folder / name, data=data)
-        return summed_up(run.folder, [Run(run.folder / name) for name in before["runs"]])
+        return summarize(run.folder, [Run(run.folder / name) for name in before["runs"]])
     recipe = get(before["recipe"])
-    settings = recipe.settle(before["settings"])
+    settings = recipe.resolve_settings(before["settings"])
     split = recipe.data(settings, data)
     return measured(
         run, recipe, settings, load(run.folder), split, before["history"], before["training"]
@@ -58,7 +58,7 @@ def measured(
         "settings": settings,
         "column": recipe.column,
         **found._asdict(),
-        "data": {"train": repr(split.train), "test": repr(split.test), "licence": recipe.licence},
+        "data": {"train": repr(split.train), "test": repr(split.test), "license": recipe.license},
         "training": trained,
         "parameters": model.count_params(),
         **today(),
@@ -70,7 +70,7 @@ def measured(
     return report
 
 
-def summed_up(folder: Path, runs: list[Run]) -> dict[str, Any]:
+def summarize(folder: Path, runs: list[Run]) -> dict[str, Any]:
     """Mean and range over runs that differ in their seed; written like the report of one run."""
     reports = [run.report() for run in runs]
     recipe = get(reports[0]["recipe"])

@@ -13,7 +13,7 @@ from keras import ops
 from keras_metric.cam import CAM, scores
 from zoo.datasets.scenes.boxed import Boxed
 from zoo.datasets.scenes.scenes import Scenes
-from zoo.training.experiment import Results
+from zoo.training.experiments import Results
 
 BATCH = 32
 STEPS = 50  # thresholds tried for boxes

@@ -6,7 +6,7 @@ import numpy as np
 from keras_metric import metrics
 from keras_metric.retrieval import Index
 from zoo.datasets.images import Images
-from zoo.training.experiment import Results
+from zoo.training.experiments import Results
 
 RETRIEVAL = ("recall@1", "recall@5", "map@r", "r_precision", "mrr")
 
@@ -29,7 +29,7 @@ def retrieval(encoder: keras.Model, images: Images) -> tuple[Results, dict[str, 
     )
 
 
-def vote(encoder: keras.Model, known: Images, asked: Images, *, k: int) -> float:
+def knn_accuracy(encoder: keras.Model, known: Images, asked: Images, *, k: int) -> float:
     """Accuracy of the label that most of the k nearest known images have."""
     index = Index(distance="euclidean")
     index.add(embed(encoder, known.images), known.labels.tolist())

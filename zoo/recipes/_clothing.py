@@ -8,21 +8,21 @@ from zoo.datasets import stratified_split
 from zoo.datasets.augmentation.crops import Crop
 from zoo.datasets.reading._extras import need
 from zoo.datasets.sources import clothing
-from zoo.encoders.committee import AS_IS, committee
+from zoo.encoders.ensemble import AS_IS, ensemble
 from zoo.encoders.layers import UnitLength
 from zoo.evaluation import protocols
 from zoo.recipe import Settings
-from zoo.training.experiment import Results, Split
+from zoo.training.experiments import Results, Split
 
 NET = "resnet18"
 HELD_OUT = 0.15  # of the training photos, the same ones whatever the seed
 VOTERS = 20
 RESIZE = "letterbox"  # keeps the shape of clothes
-LICENCE = "CC0 (Alexey Grigorev, Clothing dataset)"
+LICENSE = "CC0 (Alexey Grigorev, Clothing dataset)"
 SETTINGS = {
     "seed": 0,
     "epochs": 30,
-    "steps": 43,
+    "batches_per_epoch": 43,
     "side": 64,
     "width": 0.25,
     "learning_rate": 3e-3,
@@ -53,7 +53,7 @@ def build(settings: Settings, split: Split, **options) -> keras.Model:
 def measured(encoder: keras.Model, split: Split) -> Results:
     """recall@1 and MAP@R among the test photos, accuracy of a vote of the nearest known ones."""
     found, _ = protocols.retrieval(encoder, split.test)
-    accuracy = protocols.vote(encoder, split.train, split.test, k=VOTERS)
+    accuracy = protocols.knn_accuracy(encoder, split.train, split.test, k=VOTERS)
     return {"recall@1": found["recall@1"], "map@r": found["map@r"], "accuracy": accuracy}
 
 
@@ -71,7 +71,7 @@ def of_classifier(classifier: keras.Model, split: Split) -> dict[str, Results]:
 def both_sides(encoder: keras.Model) -> keras.Model:
     """The mean direction of what a photo and its mirror image are embedded to."""
     long = keras.Model(encoder.input, UnitLength(name="unit_length")(encoder.output))
-    return committee([long], AS_IS, mirror=True)
+    return ensemble([long], AS_IS, mirror=True)
 
 
 def classes(classifier: keras.Model, images: np.ndarray) -> np.ndarray:

@@ -12,12 +12,21 @@ from zoo.datasets.images import Images, split_by_class, stratified_split
 from zoo.datasets.sources import digits
 from zoo.evaluation import protocols
 from zoo.recipe import Recipe, Settings
-from zoo.training.experiment import Split
+from zoo.training.experiments import Split
 
 UNSEEN = ("5", "6", "7", "8", "9")
-LICENCE = "CC BY 4.0 (UCI, Optical Recognition of Handwritten Digits; copy in scikit-learn)"
-SETTINGS = {"seed": 0, "epochs": 20, "steps": 40, "embedding": 256, "learning_rate": 1e-3}
-BATCHES = {"classes": 20, "images": 8}  # of the 40 classes, P a batch; K pictures of each
+LICENSE = "CC BY 4.0 (UCI, Optical Recognition of Handwritten Digits; copy in scikit-learn)"
+SETTINGS = {
+    "seed": 0,
+    "epochs": 20,
+    "batches_per_epoch": 40,
+    "embedding": 256,
+    "learning_rate": 1e-3,
+}
+BATCHES = {
+    "classes_per_batch": 20,
+    "images_per_class": 8,
+}  # of the 40 classes, P a batch; K pictures of each
 
 # Of 0, 90, 180 and 270 degrees, then those of the mirror image. A 6 is a 9 turned.
 _DISTINCT = {"0": (0, 1), "1": (0, 1, 4, 5), "3": (0, 1, 2, 3), "8": (0, 1)}
@@ -25,11 +34,11 @@ _DISTINCT = {"0": (0, 1), "1": (0, 1, 4, 5), "3": (0, 1, 2, 3), "8": (0, 1)}
 augment = Warp(rotation=10, scale=0.1, shear=0.15, translation=0.07)
 
 
-def recipe(objective: Callable, own: Settings, **functions) -> Recipe:
-    """A recipe that differs from its neighbours in its objective and in settings of its own."""
+def recipe(experiment: Callable, own: Settings, **functions) -> Recipe:
+    """A recipe that differs from its neighbours in its experiment and in settings of its own."""
     usual = {"data": unseen_digits, "build": build, "measure": measure}
     settings = {**SETTINGS, **BATCHES, **own}
-    return Recipe(settings, objective=objective, licence=LICENCE, **{**usual, **functions})
+    return Recipe(settings, experiment=experiment, license=LICENSE, **{**usual, **functions})
 
 
 def unseen_digits(settings: Settings, folder) -> Split:

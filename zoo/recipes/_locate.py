@@ -10,15 +10,14 @@ from keras_metric.location import find, heat
 from keras_metric.losses import InfoNCELoss
 from zoo import encoders
 from zoo.datasets.augmentation.warp import Warp
-from zoo.datasets.batches.joined import JoinedBatches
+from zoo.datasets.batches import JoinedBatches
 from zoo.datasets.images import Images
 from zoo.datasets.scenes.scenes import Scenes
 from zoo.datasets.scenes.windows import WindowBatches
 from zoo.evaluation import finding
 from zoo.evaluation.finding import Search
 from zoo.recipe import Settings
-from zoo.training.experiment import Experiment, Picture, Split
-from zoo.training.objectives import adam
+from zoo.training.experiments import Experiment, Picture, Split, adam
 
 SCALES = (0.85, 1.0, 1.2)
 SHOWN = 4  # scenes on the card
@@ -63,11 +62,15 @@ def build(settings: Settings, split: Split) -> keras.Model:
     )
 
 
-def objective(settings: Settings, encoder: keras.Model, split: Split) -> Experiment:
+def experiment(settings: Settings, encoder: keras.Model, split: Split) -> Experiment:
     """InfoNCE on windows; where there are several sets to learn from, on some of each."""
     encoder.compile(adam(settings), InfoNCELoss(settings["temperature"]))
     sources = split.train if isinstance(split.train, tuple) else (split.train,)
-    options = {"images": settings["images"], "steps": settings["steps"], "augment": augment}
+    options = {
+        "images": settings["images_per_class"],
+        "steps": settings["batches_per_epoch"],
+        "augment": augment,
+    }
     batches = [_windows(settings, source, **options) for source in sources]
     return Experiment(
         encoder,
@@ -103,7 +106,7 @@ def _windows(settings, seen: Images, *, images: int, steps: int, **options) -> W
     return WindowBatches(
         seen.images,
         seen.labels,
-        classes_per_batch=min(settings["classes"], len(seen.classes)),
+        classes_per_batch=min(settings["classes_per_batch"], len(seen.classes)),
         images_per_class=images,
         batches_per_epoch=steps,
         seed=settings["seed"],

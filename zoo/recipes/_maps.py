@@ -9,8 +9,8 @@ from keras_metric import cam, plots
 from zoo import encoders
 from zoo.evaluation.map_measures import Cases, explainers, maps_of
 from zoo.recipe import Settings
-from zoo.training import objectives
-from zoo.training.experiment import Experiment, Picture
+from zoo.training import experiments
+from zoo.training.experiments import Experiment, Picture
 
 METHODS = (  # written out: settings are what a run is known by, and new methods change no old run
     "cam,gradcam++,layercam,finercam,eigencam,eigengradcam,scorecam,ablationcam,fullgrad"
@@ -32,13 +32,13 @@ def build(shape: tuple[int | None, int | None, int], kinds: int) -> keras.Model:
     return encoders.build("grid", shape, classes=kinds)
 
 
-def objective(
+def experiment(
     settings: Settings, model: keras.Model, batches, validation, kinds: int
 ) -> Experiment:
     """Every kind is there or not: binary cross-entropy, and the area under precision and recall."""
     methods(settings)
     model.compile(
-        objectives.adam(settings),
+        experiments.adam(settings),
         keras.losses.BinaryCrossentropy(from_logits=True),
         metrics=[_area(kinds)],
     )

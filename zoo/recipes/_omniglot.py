@@ -7,22 +7,20 @@ import numpy as np
 
 from keras_metric.losses import InfoNCELoss
 from zoo import encoders
-from zoo.datasets.augmentation.class_halves import ClassHalves
-from zoo.datasets.augmentation.class_warp import ClassWarp
+from zoo.datasets.augmentation.new_classes import ClassHalves, ClassWarp
 from zoo.datasets.augmentation.warp import Warp, rotations_as_classes
-from zoo.datasets.batches.groups import GroupBatches
+from zoo.datasets.batches import GroupBatches
 from zoo.datasets.images import Images, joined, stratified_split
 from zoo.datasets.sources import omniglot
-from zoo.encoders.committee import VIEWS, committee, members, side_by_side
+from zoo.encoders.ensemble import VIEWS, EnsembleLoss, ensemble, members, side_by_side
 from zoo.encoders.ink_frame import InkFrame, framed
 from zoo.evaluation import protocols
 from zoo.recipe import Settings
 from zoo.reports import embedding_pictures, one_shot_pictures
-from zoo.training import objectives
-from zoo.training.each_member import EachMember
-from zoo.training.experiment import Experiment, Measured, Picture, Split
+from zoo.training import experiments
+from zoo.training.experiments import Experiment, Measured, Picture, Split
 
-LICENCE = "MIT (Lake, Salakhutdinov and Tenenbaum, Omniglot)"
+LICENSE = "MIT (Lake, Salakhutdinov and Tenenbaum, Omniglot)"
 PROTOCOL = (
     "Measured by 20-way one-shot classification within alphabets that training never saw, each "
     "query answered alone; these are validation alphabets, on which values were chosen. The "
@@ -84,20 +82,20 @@ def build(settings: Settings, split: Split) -> keras.Model:
     ]
     for number, encoder in enumerate(made):
         encoder.name = f"member{number}"
-    together = committee(made, VIEWS, power=settings["power"])
+    together = ensemble(made, VIEWS, power=settings["power"])
     return framed(together, _frame(settings), split.test.shape)
 
 
-def objective(settings: Settings, model: keras.Model, split: Split) -> Experiment:
+def experiment(settings: Settings, model: keras.Model, split: Split) -> Experiment:
     """Every member alone under InfoNCE, all on the same batches."""
     encoders, loss = members(model), InfoNCELoss(settings["temperature"])
     trained = encoders[0]
     if len(encoders) > 1:
         images = keras.Input(split.train.shape)
         trained = keras.Model(images, side_by_side(encoders, images))
-        loss = EachMember(loss, len(encoders))
-    trained.compile(objectives.adam(settings), loss)
-    _, watched = objectives.labelled_batches(settings, split)
+        loss = EnsembleLoss(loss, len(encoders))
+    trained.compile(experiments.adam(settings), loss)
+    _, watched = experiments.labelled_batches(settings, split)
     return Experiment(trained, _batches(settings, split.train), watched)
 
 
@@ -108,7 +106,7 @@ def measure(settings: Settings, encoder: keras.Model, split: Split):
 
 
 def measure_views(settings: Settings, model: keras.Model, split: Split) -> Measured:
-    """The committee, and in a table what one member makes of one view."""
+    """The ensemble, and in a table what one member makes of one view."""
     results, baselines = measure(settings, model, split)
     alone, _ = measure(settings, members(model)[0], split._replace(test=split.validation))
     return Measured(results, baselines, {"One member, one view": {"one member, one view": alone}})
@@ -128,9 +126,9 @@ def _batches(settings: Settings, train: Images) -> GroupBatches:
         train.labels,
         groups=train.groups * 8 + train.labels // characters,
         within=settings["within"],
-        classes_per_batch=settings["classes"],
-        images_per_class=settings["images"],
-        batches_per_epoch=settings["steps"],
+        classes_per_batch=settings["classes_per_batch"],
+        images_per_class=settings["images_per_class"],
+        batches_per_epoch=settings["batches_per_epoch"],
         seed=settings["seed"],
         augment=_augment(settings),
     )
@@ -141,10 +139,10 @@ def _augment(settings: Settings):
     `halves` is put together from two before that.
     """
     each = replace(augment, elastic=settings["elastic"])
-    warp = ClassWarp(each, of_classes, settings["warped"], settings["images"])
+    warp = ClassWarp(each, of_classes, settings["warped"], settings["images_per_class"])
     if not settings["halves"]:
         return warp
-    return ClassHalves(settings["halves"], settings["images"], warp)
+    return ClassHalves(settings["halves"], settings["images_per_class"], warp)
 
 
 def _frame(settings: Settings) -> InkFrame:

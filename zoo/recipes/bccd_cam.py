@@ -17,7 +17,7 @@ from zoo.datasets.sources import bccd
 from zoo.evaluation.map_measures import cases_of_boxes, explainers, localisation
 from zoo.recipe import Recipe
 from zoo.recipes import _maps
-from zoo.training.experiment import Measured, Split
+from zoo.training.experiments import Measured, Split
 
 KINDS = len(bccd.NAMES)
 SCORES = ("pointing game", "MaxBoxAccV2")
@@ -42,12 +42,12 @@ def build(settings, split):
     return _maps.build((None, None, 3), KINDS)
 
 
-def objective(settings, model, split):
+def experiment(settings, model, split):
     options = {"side": settings["patch"], "seed": settings["seed"]}
-    size, steps = settings["batch_size"], settings["steps"]
+    size, steps = settings["batch_size"], settings["batches_per_epoch"]
     batches = PatchBatches(split.train, size, batches_per_epoch=steps, **options)
     watched = PatchBatches(split.validation, size, batches_per_epoch=8, fixed=True, **options)
-    return _maps.objective(settings, model, batches, watched, KINDS)
+    return _maps.experiment(settings, model, batches, watched, KINDS)
 
 
 def measure(settings, model, split):
@@ -106,7 +106,7 @@ RECIPE = Recipe(
     settings={
         "seed": 0,
         "epochs": 12,
-        "steps": 40,
+        "batches_per_epoch": 40,
         "batch_size": 32,
         "shrink": 4,
         "patch": 40,
@@ -116,11 +116,11 @@ RECIPE = Recipe(
     },
     data=data,
     build=build,
-    objective=objective,
+    experiment=experiment,
     measure=measure,
     pictures=pictures,
     served=served,
-    licence="MIT (Shenggan, BCCD Dataset)",
+    license="MIT (Shenggan, BCCD Dataset)",
     column="cam",
     task="image-classification",
     protocol="Measured on whole pictures that training never saw, a case for each kind in each "

@@ -16,12 +16,12 @@ import keras
 import numpy as np
 
 from keras_metric import cam, plots
-from zoo.datasets.batches.shuffled import ShuffledBatches
+from zoo.datasets.batches import ShuffledBatches
 from zoo.datasets.sources import clothing
 from zoo.recipe import Recipe
 from zoo.recipes import _clothing
-from zoo.training import objectives
-from zoo.training.experiment import Experiment, Measured, Picture
+from zoo.training import experiments
+from zoo.training.experiments import Experiment, Measured, Picture
 
 LAYER = "stage3_block2_relu"  # 4 x 4 positions; behind it are 2 x 2
 METHODS = {"cam": None, "gradcam": LAYER, "layercam": LAYER}
@@ -32,10 +32,10 @@ def build(settings, split):
     return _clothing.build(settings, split, classes=len(split.train.names))
 
 
-def objective(settings, model, split):
+def experiment(settings, model, split):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(objectives.adam(settings), loss, metrics=["accuracy"])
-    size, steps = settings["batch_size"], settings["steps"]
+    model.compile(experiments.adam(settings), loss, metrics=["accuracy"])
+    size, steps = settings["batch_size"], settings["batches_per_epoch"]
     options = {"seed": settings["seed"], "augment": _clothing.augment}
     return Experiment(
         model,
@@ -88,11 +88,11 @@ RECIPE = Recipe(
     settings={**_clothing.SETTINGS, "batch_size": 60},
     data=_clothing.data,
     build=build,
-    objective=objective,
+    experiment=experiment,
     measure=measure,
     pictures=pictures,
     served=served,
-    licence=_clothing.LICENCE,
+    license=_clothing.LICENSE,
     column="the classifier",
     task="image-classification",
     protocol="`accuracy` is that of its classes, of the other columns that of a vote. "

@@ -14,13 +14,13 @@ as many photos of each class. The embedding is the mean of a photo's and its mir
 from pathlib import Path
 
 from keras_metric.losses import TripletLoss
-from zoo.encoders.committee import AS_IS, committee, members
+from zoo.encoders.ensemble import AS_IS, ensemble, members
 from zoo.recipe import Recipe
 from zoo.recipes import _clothing
 from zoo.reports import embedding_pictures
 from zoo.runs import runs
-from zoo.training import objectives
-from zoo.training.experiment import Measured
+from zoo.training import experiments
+from zoo.training.experiments import Measured
 
 NEIGHBOURS = "Nearest neighbours among photos that training never saw; green is a hit."
 
@@ -32,14 +32,16 @@ def data(settings, folder):
 
 def build(settings, split):
     options = {"embedding": settings["embedding"], "normalize": True}
-    return committee([_clothing.build(settings, split, **options)], AS_IS, mirror=True)
+    return ensemble([_clothing.build(settings, split, **options)], AS_IS, mirror=True)
 
 
-def objective(settings, model, split):
+def experiment(settings, model, split):
     """One side of a photo at a time, as drawn; the model looks at both."""
     (encoder,) = members(model)
     loss = TripletLoss(settings["margin"], mining=settings["mining"])
-    return objectives.joint(settings, encoder, split, loss, below="pool", augment=_clothing.augment)
+    return experiments.joint(
+        settings, encoder, split, loss, below="pool", augment=_clothing.augment
+    )
 
 
 def measure(settings, encoder, split):
@@ -79,8 +81,8 @@ def _beside(settings) -> Path | None:
 RECIPE = Recipe(
     settings={
         **_clothing.SETTINGS,
-        "classes": 10,
-        "images": 6,
+        "classes_per_batch": 10,
+        "images_per_class": 6,
         "embedding": 128,
         "margin": 0.2,
         "mining": "semi_hard",
@@ -89,10 +91,10 @@ RECIPE = Recipe(
     },
     data=data,
     build=build,
-    objective=objective,
+    experiment=experiment,
     measure=measure,
     pictures=pictures,
-    licence=_clothing.LICENCE,
+    license=_clothing.LICENSE,
     protocol="`accuracy` is that of a vote, or of the classifier's classes. " + _clothing.PROTOCOL,
     limits="The embedding is meant for comparing photos of one piece of clothing each by their "
     "distance. It says how alike two photos are, not whether they show the same piece.",

@@ -9,13 +9,13 @@ Data and measure are those of digits-triplet.
 
 from keras_metric.heads import ArcFace
 from zoo.recipes import _digits
-from zoo.training import objectives
+from zoo.training import experiments
 
 
-def objective(settings, encoder, split):
+def experiment(settings, encoder, split):
     options = {"margin": settings["margin"], "scale": settings["scale"]}
     head = ArcFace(len(split.train.names), **options)
-    return objectives.headed(settings, encoder, split, head, augment=_digits.augment)
+    return experiments.headed(settings, encoder, split, head, augment=_digits.augment)
 
 
-RECIPE = _digits.recipe(objective, {"margin": 0.3, "scale": 16.0}, data=_digits.numbered_classes)
+RECIPE = _digits.recipe(experiment, {"margin": 0.3, "scale": 16.0}, data=_digits.numbered_classes)

@@ -14,7 +14,7 @@ from zoo.datasets.sources import digit_scenes
 from zoo.evaluation.map_measures import cases_of_scenes, explainers, faithfulness, localisation
 from zoo.recipe import Recipe
 from zoo.recipes import _digits, _maps
-from zoo.training.experiment import Measured, Split
+from zoo.training.experiments import Measured, Split
 
 DIGITS = 10
 
@@ -39,11 +39,11 @@ def build(settings, split):
     return _maps.build((None, None, 1), DIGITS)
 
 
-def objective(settings, model, split):
-    size, steps = settings["batch_size"], settings["steps"]
+def experiment(settings, model, split):
+    size, steps = settings["batch_size"], settings["batches_per_epoch"]
     batches = SceneBatches(split.train, size, targets=presence, batches_per_epoch=steps)
     watched = SceneBatches(split.validation, size, targets=presence, fixed=True)
-    return _maps.objective(settings, model, batches, watched, DIGITS)
+    return _maps.experiment(settings, model, batches, watched, DIGITS)
 
 
 def measure(settings, model, split):
@@ -74,7 +74,7 @@ RECIPE = Recipe(
     settings={
         "seed": 0,
         "epochs": 8,
-        "steps": 60,
+        "batches_per_epoch": 60,
         "batch_size": 32,
         "side": 64,
         "digit": 20,
@@ -85,11 +85,11 @@ RECIPE = Recipe(
     },
     data=data,
     build=build,
-    objective=objective,
+    experiment=experiment,
     measure=measure,
     pictures=pictures,
     served=served,
-    licence=_digits.LICENCE,
+    license=_digits.LICENSE,
     column="cam",
     task="image-classification",
     protocol="Measured on scenes of drawings that training never saw, a case for each digit in "

@@ -19,8 +19,7 @@ from zoo.evaluation import blobs, detecting
 from zoo.recipe import Recipe
 from zoo.recipes import _digits
 from zoo.reports.scene_pictures import found_boxes
-from zoo.training.experiment import Experiment, Measured, Picture, Split
-from zoo.training.objectives import adam
+from zoo.training.experiments import Experiment, Measured, Picture, Split, adam
 
 SIDE = 32
 BUSY = {"boxes": "frame", "strokes": (0, 4), "fragments": (1, 6)}
@@ -50,12 +49,14 @@ def build(settings, split):
     return keras.Model(image, x, name="digits_fcn")
 
 
-def objective(settings, model, split):
+def experiment(settings, model, split):
     model.compile(adam(settings), "sparse_categorical_crossentropy", metrics=["accuracy"])
     batches = {key: settings[key] for key in ("batch_size", "near", "far")}
     return Experiment(
         model,
-        SceneWindows(split.train, side=SIDE, batches_per_epoch=settings["steps"], **batches),
+        SceneWindows(
+            split.train, side=SIDE, batches_per_epoch=settings["batches_per_epoch"], **batches
+        ),
         SceneWindows(split.validation, side=SIDE, batches_per_epoch=4, fixed=True, **batches),
     )
 
@@ -114,7 +115,7 @@ RECIPE = Recipe(
     settings={
         "seed": 0,
         "epochs": 14,
-        "steps": 100,
+        "batches_per_epoch": 100,
         "batch_size": 96,
         "hidden": 64,
         "dropout": 0.3,
@@ -126,9 +127,9 @@ RECIPE = Recipe(
     },
     data=data,
     build=build,
-    objective=objective,
+    experiment=experiment,
     measure=measure,
-    licence=_digits.LICENCE,
+    license=_digits.LICENSE,
     pictures=pictures,
     served=served,
     column="in one pass",

@@ -10,12 +10,12 @@ temperature. Data and measure are those of digits-triplet.
 
 from keras_metric.losses import InfoNCELoss
 from zoo.recipes import _digits
-from zoo.training import objectives
+from zoo.training import experiments
 
 
-def objective(settings, encoder, split):
+def experiment(settings, encoder, split):
     loss = InfoNCELoss(settings["temperature"])
-    return objectives.labelled(settings, encoder, split, loss, augment=_digits.augment)
+    return experiments.labelled(settings, encoder, split, loss, augment=_digits.augment)
 
 
-RECIPE = _digits.recipe(objective, {"temperature": 0.1})
+RECIPE = _digits.recipe(experiment, {"temperature": 0.1})

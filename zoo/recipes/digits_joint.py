@@ -10,16 +10,16 @@ measure are those of digits-triplet.
 
 from keras_metric.losses import TripletLoss
 from zoo.recipes import _digits
-from zoo.training import objectives
+from zoo.training import experiments
 
 
-def objective(settings, encoder, split):
+def experiment(settings, encoder, split):
     loss = TripletLoss(settings["margin"])
-    return objectives.joint(
+    return experiments.joint(
         settings, encoder, split, loss, below="embedding", augment=_digits.augment
     )
 
 
 RECIPE = _digits.recipe(
-    objective, {"margin": 0.2, "classification": 0.2}, data=_digits.numbered_classes
+    experiment, {"margin": 0.2, "classification": 0.2}, data=_digits.numbered_classes
 )

@@ -16,7 +16,7 @@ from zoo.datasets.scenes.glyphs import resized
 from zoo.datasets.sources import digits
 from zoo.recipe import Recipe
 from zoo.recipes import _digits, _locate, _omniglot
-from zoo.training.experiment import Split
+from zoo.training.experiments import Split
 
 SCENES = {"scale": (0.8, 1.3), "rotation": 20.0}
 SCALES = (0.8, 1.0, 1.25)
@@ -41,9 +41,9 @@ RECIPE = Recipe(
         "unseen": "56789",
         "side": 28,
         "epochs": 40,
-        "steps": 40,
-        "classes": 16,
-        "images": 4,
+        "batches_per_epoch": 40,
+        "classes_per_batch": 16,
+        "images_per_class": 4,
         "embedding": 64,
         "temperature": 0.1,
         "learning_rate": 2e-3,
@@ -54,9 +54,9 @@ RECIPE = Recipe(
     },
     data=data,
     build=_locate.build,
-    objective=_locate.objective,
+    experiment=_locate.experiment,
     measure=_locate.measure,
-    licence=f"digits: {_digits.LICENCE}; alphabets: {_omniglot.LICENCE}",
+    license=f"digits: {_digits.LICENSE}; alphabets: {_omniglot.LICENSE}",
     pictures=_locate.pictures,
     protocol=_locate.PROTOCOL,
     limits=_locate.LIMITS,

@@ -9,13 +9,13 @@ digits-triplet.
 
 from keras_metric.heads import ProxyAnchor
 from zoo.recipes import _digits
-from zoo.training import objectives
+from zoo.training import experiments
 
 
-def objective(settings, encoder, split):
+def experiment(settings, encoder, split):
     options = {"margin": settings["margin"], "scale": settings["scale"]}
     head = ProxyAnchor(len(split.train.names), **options)
-    return objectives.headed(settings, encoder, split, head, augment=_digits.augment)
+    return experiments.headed(settings, encoder, split, head, augment=_digits.augment)
 
 
-RECIPE = _digits.recipe(objective, {"margin": 0.1, "scale": 16.0}, data=_digits.numbered_classes)
+RECIPE = _digits.recipe(experiment, {"margin": 0.1, "scale": 16.0}, data=_digits.numbered_classes)

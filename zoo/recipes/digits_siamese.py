@@ -9,22 +9,22 @@ Data and measure are those of digits-triplet: learn from 0 to 4, retrieve among 
 from zoo import encoders
 from zoo.recipe import Recipe
 from zoo.recipes import _digits
-from zoo.training import objectives
+from zoo.training import experiments
 
 
 def build(settings, split):
     return encoders.build("tiny", split.train.shape, embedding=settings["embedding"])
 
 
-def objective(settings, encoder, split):
-    return objectives.siamese(settings, encoder, split, augment=_digits.augment)
+def experiment(settings, encoder, split):
+    return experiments.siamese(settings, encoder, split, augment=_digits.augment)
 
 
 RECIPE = Recipe(
     settings={
         "seed": 0,
         "epochs": 20,
-        "steps": 40,
+        "batches_per_epoch": 40,
         "batch_size": 80,
         "embedding": 256,
         "positive_fraction": 0.25,
@@ -33,7 +33,7 @@ RECIPE = Recipe(
     },
     data=_digits.unseen_digits,
     build=build,
-    objective=objective,
+    experiment=experiment,
     measure=_digits.measure,
-    licence=_digits.LICENCE,
+    license=_digits.LICENSE,
 )

@@ -21,8 +21,8 @@ from zoo.datasets.sources import digits, printed
 from zoo.evaluation import protocols
 from zoo.recipe import Recipe
 from zoo.recipes import _digits
-from zoo.training import objectives
-from zoo.training.experiment import Experiment, Measured, Picture, Split
+from zoo.training import experiments
+from zoo.training.experiments import Experiment, Measured, Picture, Split
 
 FACES = ("dejavu", "computer modern", "stix")  # to learn from, to watch, to measure
 
@@ -63,10 +63,10 @@ def build(settings, split):
     return CrossBranchNet((named("drawn"), named("prints")))
 
 
-def objective(settings, net, split):
+def experiment(settings, net, split):
     loss = CrossBranchLoss(InfoNCELoss(settings["temperature"]), both_ways=True)
-    net.compile(objectives.adam(settings), loss)
-    return Experiment(net, *objectives.labelled_batches(settings, split, augment=_distorted))
+    net.compile(experiments.adam(settings), loss)
+    return Experiment(net, *experiments.labelled_batches(settings, split, augment=_distorted))
 
 
 def measure(settings, net, split):
@@ -136,9 +136,9 @@ RECIPE = Recipe(
     settings={
         "seed": 0,
         "epochs": 12,
-        "steps": 40,
-        "classes": 10,
-        "images": 8,
+        "batches_per_epoch": 40,
+        "classes_per_batch": 10,
+        "images_per_class": 8,
         "prints": 200,
         "embedding": 64,
         "temperature": 0.1,
@@ -146,10 +146,10 @@ RECIPE = Recipe(
     },
     data=data,
     build=build,
-    objective=objective,
+    experiment=experiment,
     measure=measure,
     pictures=pictures,
-    licence=f"drawn: {_digits.LICENCE}; printed: by the DejaVu, Computer Modern and STIX fonts",
+    license=f"drawn: {_digits.LICENSE}; printed: by the DejaVu, Computer Modern and STIX fonts",
     protocol="Measured by searching each drawn digit among the printed ones, drawings and font "
     "never seen in training. `raw pixels` compares brightness in 8 x 8 cells, `ink` the distance "
     "from the grey of the corners.",

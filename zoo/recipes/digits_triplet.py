@@ -11,21 +11,21 @@ retrieval among the digits 5 to 9.
 from keras_metric.losses import TripletLoss
 from zoo.recipe import Recipe
 from zoo.recipes import _digits
-from zoo.training import objectives
+from zoo.training import experiments
 
 
-def objective(settings, encoder, split):
+def experiment(settings, encoder, split):
     loss = TripletLoss(settings["margin"], mining=settings["mining"])
-    return objectives.labelled(settings, encoder, split, loss, augment=_digits.augment)
+    return experiments.labelled(settings, encoder, split, loss, augment=_digits.augment)
 
 
 RECIPE = Recipe(
     settings={
         "seed": 0,
         "epochs": 20,
-        "steps": 40,
-        "classes": 20,
-        "images": 8,
+        "batches_per_epoch": 40,
+        "classes_per_batch": 20,
+        "images_per_class": 8,
         "embedding": 256,
         "margin": 0.2,
         "mining": "semi_hard",
@@ -33,7 +33,7 @@ RECIPE = Recipe(
     },
     data=_digits.unseen_digits,
     build=_digits.build,
-    objective=objective,
+    experiment=experiment,
     measure=_digits.measure,
-    licence=_digits.LICENCE,
+    license=_digits.LICENSE,
 )

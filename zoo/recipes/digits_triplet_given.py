@@ -9,18 +9,18 @@ difference is what mining brings.
 
 from zoo.recipe import Recipe
 from zoo.recipes import _digits
-from zoo.training import objectives
+from zoo.training import experiments
 
 
-def objective(settings, encoder, split):
-    return objectives.triplet(settings, encoder, split, augment=_digits.augment)
+def experiment(settings, encoder, split):
+    return experiments.triplet(settings, encoder, split, augment=_digits.augment)
 
 
 RECIPE = Recipe(
     settings={
         "seed": 0,
         "epochs": 20,
-        "steps": 40,
+        "batches_per_epoch": 40,
         "batch_size": 54,
         "embedding": 256,
         "margin": 0.2,
@@ -28,7 +28,7 @@ RECIPE = Recipe(
     },
     data=_digits.unseen_digits,
     build=_digits.build,
-    objective=objective,
+    experiment=experiment,
     measure=_digits.measure,
-    licence=_digits.LICENCE,
+    license=_digits.LICENSE,
 )

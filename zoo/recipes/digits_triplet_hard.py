@@ -11,16 +11,16 @@ digits-triplet; the difference is whom the loss looks at.
 from keras_metric.losses import TripletLoss
 from zoo import encoders
 from zoo.recipes import _digits
-from zoo.training import objectives
+from zoo.training import experiments
 
 
 def build(settings, split):
     return encoders.build("tiny", split.train.shape, embedding=settings["embedding"])
 
 
-def objective(settings, encoder, split):
+def experiment(settings, encoder, split):
     loss = TripletLoss(mining="hard", soft=True)
-    return objectives.labelled(settings, encoder, split, loss, augment=_digits.augment)
+    return experiments.labelled(settings, encoder, split, loss, augment=_digits.augment)
 
 
-RECIPE = _digits.recipe(objective, {}, build=build)
+RECIPE = _digits.recipe(experiment, {}, build=build)

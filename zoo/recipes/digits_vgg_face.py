@@ -15,18 +15,18 @@ from zoo import encoders
 from zoo.encoders.layers import UnitLength
 from zoo.evaluation import protocols
 from zoo.recipes import _digits
-from zoo.training import objectives
-from zoo.training.experiment import Experiment
+from zoo.training import experiments
+from zoo.training.experiments import Experiment
 
 
 def build(settings, split):
     return encoders.build("tiny", split.train.shape, classes=len(split.train.names))
 
 
-def objective(settings, classifier, split):
+def experiment(settings, classifier, split):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    classifier.compile(objectives.adam(settings), loss, metrics=["accuracy"])
-    batches = objectives.labelled_batches(settings, split, augment=_digits.augment)
+    classifier.compile(experiments.adam(settings), loss, metrics=["accuracy"])
+    batches = experiments.labelled_batches(settings, split, augment=_digits.augment)
     return Experiment(classifier, *batches)
 
 
@@ -37,7 +37,7 @@ def refine(settings, classifier, split):
     encoder = keras.Model(features.input, UnitLength(name="unit_length")(projected))
     loss = TripletLoss(settings["margin"], mining=settings["mining"])
     second = {**settings, "epochs": settings["refine_epochs"]}
-    return encoder, objectives.labelled(second, encoder, split, loss, augment=_digits.augment)
+    return encoder, experiments.labelled(second, encoder, split, loss, augment=_digits.augment)
 
 
 def measure(settings, encoder, split):
@@ -48,7 +48,7 @@ def measure(settings, encoder, split):
 
 
 RECIPE = _digits.recipe(
-    objective,
+    experiment,
     {"epochs": 12, "refine_epochs": 8, "margin": 0.2, "mining": "semi_hard", "frozen": True},
     data=_digits.numbered_classes,
     build=build,

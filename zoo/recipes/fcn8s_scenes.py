@@ -21,7 +21,7 @@ from zoo.datasets.sources import digit_scenes
 from zoo.recipe import Recipe
 from zoo.recipes import _digits
 from zoo.reports.scene_pictures import labelled_pixels
-from zoo.training.experiment import Experiment, Measured, Picture, Split
+from zoo.training.experiments import Experiment, Measured, Picture, Split
 
 WINDOW = 64
 FILTERS = (12, 24, 48, 64, 64)
@@ -56,12 +56,12 @@ def build(settings, split):
     return keras.Model(image, x, name="window_classifier")
 
 
-def objective(settings, model, split):
+def experiment(settings, model, split):
     model.compile(_adam(settings, "epochs"), _loss(), metrics=["accuracy"])
     options = {"side": WINDOW, "batch_size": settings["windows"], "near": 6, "far": 14}
     return Experiment(
         model,
-        SceneWindows(split.train, batches_per_epoch=settings["steps"], **options),
+        SceneWindows(split.train, batches_per_epoch=settings["batches_per_epoch"], **options),
         SceneWindows(split.validation, batches_per_epoch=2, fixed=True, **options),
     )
 
@@ -83,7 +83,9 @@ def refine(settings, model, split):
     size = settings["batch_size"]
     return trio, Experiment(
         trio,
-        SceneBatches(split.train, size, targets=_targets, batches_per_epoch=settings["steps"]),
+        SceneBatches(
+            split.train, size, targets=_targets, batches_per_epoch=settings["batches_per_epoch"]
+        ),
         SceneBatches(split.validation, size, targets=_targets, batches_per_epoch=4, fixed=True),
     )
 
@@ -133,7 +135,7 @@ def _loss():
 
 
 def _adam(settings, epochs):
-    rate, steps = settings["learning_rate"], settings[epochs] * settings["steps"]
+    rate, steps = settings["learning_rate"], settings[epochs] * settings["batches_per_epoch"]
     return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps))
 
 
@@ -142,7 +144,7 @@ RECIPE = Recipe(
         "seed": 0,
         "epochs": 6,
         "refine_epochs": 10,
-        "steps": 40,
+        "batches_per_epoch": 40,
         "windows": 60,
         "batch_size": 8,
         "hidden": 128,
@@ -152,9 +154,9 @@ RECIPE = Recipe(
     },
     data=data,
     build=build,
-    objective=objective,
+    experiment=experiment,
     measure=measure,
-    licence=_digits.LICENCE,
+    license=_digits.LICENSE,
     refine=refine,
     pictures=pictures,
     served=served,

@@ -1,4 +1,4 @@
-"""One-shot handwritten characters, as well as we can: a committee of encoders, trained for long.
+"""One-shot handwritten characters, as well as we can: an ensemble of encoders, trained for long.
 
     keras-metric train omniglot-best --seeds 3
     keras-metric train omniglot-best --seeds 3 --set background=small2

@@ -14,7 +14,7 @@ from zoo.datasets import stratified_split
 from zoo.datasets.augmentation.warp import rotations_as_classes
 from zoo.recipe import Recipe
 from zoo.recipes import _locate, _omniglot
-from zoo.training.experiment import Split
+from zoo.training.experiments import Split
 
 
 def data(settings, folder):
@@ -31,9 +31,9 @@ RECIPE = Recipe(
         "background": "small1",
         "side": 28,
         "epochs": 30,
-        "steps": 40,
-        "classes": 32,
-        "images": 4,
+        "batches_per_epoch": 40,
+        "classes_per_batch": 32,
+        "images_per_class": 4,
         "embedding": 64,
         "temperature": 0.1,
         "learning_rate": 2e-3,
@@ -44,9 +44,9 @@ RECIPE = Recipe(
     },
     data=data,
     build=_locate.build,
-    objective=_locate.objective,
+    experiment=_locate.experiment,
     measure=_locate.measure,
-    licence=_omniglot.LICENCE,
+    license=_omniglot.LICENSE,
     pictures=_locate.pictures,
     protocol=_locate.PROTOCOL,
     limits=_locate.LIMITS,

@@ -12,14 +12,14 @@ from dataclasses import replace
 from keras_metric.heads import ProxyAnchor
 from zoo.recipes import _omniglot
 from zoo.recipes.omniglot_triplet import RECIPE as TRIPLET
-from zoo.training import objectives
+from zoo.training import experiments
 
 
-def objective(settings, encoder, split):
+def experiment(settings, encoder, split):
     head = ProxyAnchor(len(split.train.names), margin=settings["margin"], scale=settings["scale"])
-    return objectives.headed(settings, encoder, split, head, augment=_omniglot.augment)
+    return experiments.headed(settings, encoder, split, head, augment=_omniglot.augment)
 
 
 _KEPT = {name: value for name, value in TRIPLET.settings.items() if name != "mining"}
 
-RECIPE = replace(TRIPLET, settings={**_KEPT, "margin": 0.1, "scale": 32.0}, objective=objective)
+RECIPE = replace(TRIPLET, settings={**_KEPT, "margin": 0.1, "scale": 32.0}, experiment=experiment)

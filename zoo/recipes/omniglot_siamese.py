@@ -10,7 +10,7 @@ convolutions, sized for smaller images, under the contrastive loss of Hadsell, C
 from zoo import encoders
 from zoo.recipe import Recipe
 from zoo.recipes import _omniglot
-from zoo.training import objectives
+from zoo.training import experiments
 
 
 def build(settings, split):
@@ -23,8 +23,8 @@ def build(settings, split):
     )
 
 
-def objective(settings, encoder, split):
-    return objectives.siamese(settings, encoder, split, augment=_omniglot.augment)
+def experiment(settings, encoder, split):
+    return experiments.siamese(settings, encoder, split, augment=_omniglot.augment)
 
 
 RECIPE = Recipe(
@@ -33,7 +33,7 @@ RECIPE = Recipe(
         "background": "small1",
         "side": 28,
         "epochs": 30,
-        "steps": 40,
+        "batches_per_epoch": 40,
         "batch_size": 64,
         "embedding": 256,
         "positive_fraction": 0.25,
@@ -42,7 +42,7 @@ RECIPE = Recipe(
     },
     data=_omniglot.unseen_alphabets,
     build=build,
-    objective=objective,
+    experiment=experiment,
     measure=_omniglot.measure,
-    licence=_omniglot.LICENCE,
+    license=_omniglot.LICENSE,
 )

@@ -13,7 +13,7 @@ from keras_metric.losses import TripletLoss
 from zoo import encoders
 from zoo.recipe import Recipe
 from zoo.recipes import _omniglot
-from zoo.training import objectives
+from zoo.training import experiments
 
 
 def build(settings, split):
@@ -22,9 +22,9 @@ def build(settings, split):
     )
 
 
-def objective(settings, encoder, split):
+def experiment(settings, encoder, split):
     loss = TripletLoss(settings["margin"], mining=settings["mining"])
-    return objectives.labelled(settings, encoder, split, loss, augment=_omniglot.augment)
+    return experiments.labelled(settings, encoder, split, loss, augment=_omniglot.augment)
 
 
 RECIPE = Recipe(
@@ -33,9 +33,9 @@ RECIPE = Recipe(
         "background": "small1",
         "side": 28,
         "epochs": 30,
-        "steps": 40,
-        "classes": 16,
-        "images": 8,
+        "batches_per_epoch": 40,
+        "classes_per_batch": 16,
+        "images_per_class": 8,
         "embedding": 64,
         "margin": 0.2,
         "mining": "semi_hard",
@@ -43,7 +43,7 @@ RECIPE = Recipe(
     },
     data=_omniglot.unseen_alphabets,
     build=build,
-    objective=objective,
+    experiment=experiment,
     measure=_omniglot.measure,
-    licence=_omniglot.LICENCE,
+    license=_omniglot.LICENSE,
 )

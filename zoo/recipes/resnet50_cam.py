@@ -22,7 +22,7 @@ from zoo.encoders.applications import is_offline
 from zoo.encoders.layers import ImageNetScaling
 from zoo.recipe import Recipe
 from zoo.recipes import _maps
-from zoo.training.experiment import Measured, Picture, Split
+from zoo.training.experiments import Measured, Picture, Split
 
 SIDES = (224, 224)
 IMAGENET, RANDOM = "resnet50_imagenet", "resnet50_random"
@@ -66,7 +66,7 @@ def build(settings, split):
     return keras.Model(photos, x, name=name)
 
 
-def objective(settings, model, split):
+def experiment(settings, model, split):
     _maps.methods(settings)
 
 
@@ -122,10 +122,10 @@ RECIPE = Recipe(
     },
     data=data,
     build=build,
-    objective=objective,
+    experiment=experiment,
     measure=measure,
     pictures=pictures,
-    licence="photographs: their own; weights: as Keras publishes them",
+    license="photographs: their own; weights: as Keras publishes them",
     column="cam",
     task="image-classification",
     protocol="The identity of each method, relative to scores above 1: for `cam` the mean over "

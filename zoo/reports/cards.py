@@ -32,7 +32,7 @@ def card(recipe: Recipe, report: dict[str, Any]) -> str:
         "",
         f"- Trained on: {report['data']['train']}",
         f"- Measured on: {report['data']['test']}",
-        f"- Licence of the data: {report['data']['licence']}",
+        f"- License of the data: {report['data']['license']}",
         f"- {report['training']['epochs']} epochs, {_taken(report['training'])}"
         + (" for all runs together" if seeds else "")
         + f"; {report['parameters']:,} parameters; {report['training']['date']}",

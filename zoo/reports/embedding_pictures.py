@@ -8,7 +8,7 @@ from zoo.datasets.images import Images
 from zoo.datasets.reading._extras import need
 from zoo.evaluation.protocols import embed
 from zoo.recipe import Settings
-from zoo.training.experiment import Picture, Split
+from zoo.training.experiments import Picture, Split
 
 SHOWN = 1000  # images that are compared pair by pair, drawn once with a fixed seed
 

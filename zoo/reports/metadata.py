@@ -17,11 +17,11 @@ def front_matter(recipe: Recipe, report: dict[str, Any]) -> list[str]:
     The license is that of the training data, where a hub knows it, else `other`. A result of
     several seeds is their mean.
     """
-    licence, data = report["data"]["licence"], recipe.name.partition("-")[0]
+    license, data = report["data"]["license"], recipe.name.partition("-")[0]
     return [
         "---",
-        f"license: {_license(licence)}",
-        *([] if _license(licence) != "other" else [f"license_name: {_text(licence)}"]),
+        f"license: {_license(license)}",
+        *([] if _license(license) != "other" else [f"license_name: {_text(license)}"]),
         "library_name: keras",
         f"pipeline_tag: {recipe.task}",
         "tags:",

@@ -98,8 +98,8 @@ def _mistakes(seen: Neighbours, rows: int) -> str:
     return f"<p>The most confident mistakes:</p><table><tr>{head}</tr>{body}</table>"
 
 
-def _cell(value: str | float) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else value
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _number(value: float | None) -> str:

@@ -8,7 +8,7 @@ from keras_metric.cam import SimilarityCAM
 from zoo.datasets.images import Images
 from zoo.datasets.sources.one_shot_runs import drawn_runs
 from zoo.evaluation.protocols import embed
-from zoo.training.experiment import Picture
+from zoo.training.experiments import Picture
 
 SHOWN = 8
 CAPTION = (

@@ -8,7 +8,7 @@ from zoo.files import write
 from zoo.recipe import Recipe, Settings
 from zoo.reports import embedding_pictures
 from zoo.runs.runs import Run
-from zoo.training.experiment import Picture, Split
+from zoo.training.experiments import Picture, Split
 
 
 def check_extras(recipe: Recipe) -> None:

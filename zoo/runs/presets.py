@@ -51,7 +51,7 @@ def save(
         folder: the preset's, which must not exist.
         labels: names of the classes of a classifier, in order.
         threshold: distance up to which two images are the same, chosen on data of one's own.
-        facts: what else to keep: licence, training data, results; anything JSON can say.
+        facts: what else to keep: license, training data, results; anything JSON can say.
         card: the Markdown text of the card; for a model without one, made from the facts.
 
     Raises:

@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from zoo import pretrained
 from zoo.files import read_json, write_json
+from zoo.recipe import names
 from zoo.runs import hub
 
 if TYPE_CHECKING:
     import keras
+
+SETTINGS_BEFORE = {  # their names in 0.1.0
+    "classes": "classes_per_batch",
+    "images": "images_per_class",
+    "steps": "batches_per_epoch",
+}
+DATA_BEFORE = {"licence": "license"}
 
 FACTS = ("recipe", "settings", "data", "results", "baselines", "versions")
 
@@ -84,7 +92,7 @@ class Run:
                 f"{self.folder} holds no finished run. Expected a folder with metrics.json, as "
                 f"`keras-metric train` leaves it. Received: {_inside(self.folder)}."
             )
-        report = read_json(self.metrics)
+        report = _renamed(read_json(self.metrics))
         wanted = {*FACTS, "training"}
         if not isinstance(report, dict) or not wanted <= report.keys():
             raise ValueError(
@@ -105,6 +113,8 @@ class Run:
             kept["facts"] = {key: report[key] for key in FACTS}
         if self.preset.exists():
             found = read_json(self.preset)
+            if isinstance(found, dict) and isinstance(found.get("facts"), dict):
+                found["facts"] = _renamed(found["facts"])
             if not isinstance(found, dict) or found.keys() != kept.keys():
                 raise ValueError(
                     f"{self.preset} is not that of a preset. Expected the keys "
@@ -145,7 +155,7 @@ class Run:
         Raises:
             FileExistsError: `run.json` is not that of a run.
         """
-        plan = read_json(self.plan)
+        plan = _renamed(read_json(self.plan))
         if not isinstance(plan, dict) or plan.keys() != {"recipe", "settings"}:
             raise FileExistsError(
                 f"{self.plan} is not ours. Expected recipe and settings of a run, or no such file. "
@@ -215,6 +225,22 @@ def load(path: str | Path) -> "keras.Model":
             "without it: a layer of keras.layers, or a registered class of your own, does the "
             "same. Received: a file that keras.saving.load_model opens with safe_mode=False only."
         ) from error
+
+
+def _renamed(content: Any) -> Any:
+    """What a run of an older version has left, under the names of this one.
+
+    Settings are those of recipes of the zoo; a recipe of one's own may call its settings so.
+    """
+    if not isinstance(content, dict):
+        return content
+    found = dict(content)
+    if isinstance(found.get("settings"), dict) and found.get("recipe") in names():
+        settings = found["settings"]
+        found["settings"] = {SETTINGS_BEFORE.get(key, key): settings[key] for key in settings}
+    if isinstance(found.get("data"), dict):
+        found["data"] = {DATA_BEFORE.get(key, key): found["data"][key] for key in found["data"]}
+    return found
 
 
 def _plan(recipe: str, settings: dict[str, Any]) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""From recipe to fitted model: objectives, checkpoints, several devices, progress."""
+"""From recipe to fitted model: experiments, callbacks, several devices."""

@@ -14,10 +14,9 @@ from zoo.files import write
 from zoo.recipe import Recipe, get
 from zoo.reports import pictures
 from zoo.runs.runs import Run, load
-from zoo.training.checkpoint import Checkpoint
+from zoo.training.callbacks import Checkpoint, ShowProgress
 from zoo.training.distribution import ONE_DEVICE, Distribution
-from zoo.training.experiment import Experiment, Split
-from zoo.training.fit_progress import ShowProgress
+from zoo.training.experiments import Experiment, Split
 
 
 def train(
@@ -50,28 +49,28 @@ def train(
         FileExistsError: the folder holds another run.
     """
     recipe = get(name)
-    settled = recipe.settle(settings)
-    _check(settled, recipe.settings)
+    resolved = recipe.resolve_settings(settings)
+    _check(resolved, recipe.settings)
     pictures.check_extras(recipe)
     run = Run(Path(out) if out else Path("out") / name)
     distribution.begin()
     if force and run.plan.exists():
         run.begun()
-    elif run.holds(name, settled) and run.finished:
+    elif run.holds(name, resolved) and run.finished:
         _say(f"{run.folder} is trained already; --force trains it again")
         return run.report()
-    split = recipe.data(settled, data)
+    split = recipe.data(resolved, data)
     _say(f"{name}: learns from {split.train!r}")
     _say(f"{name}: measured on {split.test!r}")
     with distribution.scope():
-        model, history, trained = fitted(run, recipe, settled, split, force, distribution)
+        model, history, trained = fitted(run, recipe, resolved, split, force, distribution)
     distribution.leave(model)
     if not distribution.writes:
         return {"recipe": name, "training": trained}
     write(run.model, model.save)
     if distribution.way is not None:
         model, trained = load(run.model), {**trained, "distributed": str(distribution)}
-    report = evaluation.measured(run, recipe, settled, model, split, history, trained)
+    report = evaluation.measured(run, recipe, resolved, model, split, history, trained)
     shutil.rmtree(run.checkpoint, ignore_errors=True)
     return report
 
@@ -79,33 +78,33 @@ def train(
 def fitted(
     run: Run,
     recipe: Recipe,
-    settled: dict[str, Any],
+    resolved: dict[str, Any],
     split: Split,
     force: bool = False,
     distribution: Distribution = ONE_DEVICE,
 ) -> tuple[keras.Model, list[dict[str, float]], dict[str, Any]]:
     """The trained model, its history, and what the training took; it may be in two parts."""
-    keras.utils.set_random_seed(settled["seed"])
-    model = recipe.build(settled, split)
-    experiment = recipe.objective(settled, model, split)
+    keras.utils.set_random_seed(resolved["seed"])
+    model = recipe.build(resolved, split)
+    experiment = recipe.experiment(resolved, model, split)
     if experiment is not None:
         experiment = distribution.share(experiment)
     if distribution.writes:
         if force:
             run.clear()
-        run.begin(recipe.name, settled)
+        run.begin(recipe.name, resolved)
     distribution.meet("begun")
     nothing = {"seconds": 0.0, "cpu_seconds": 0.0, "epochs": 0}
     history, trained = [], {**nothing, **evaluation.today()}
     if experiment is not None:
-        history, trained = _fit(run.checkpoint, experiment, settled["epochs"], distribution)
+        history, trained = _fit(run.checkpoint, experiment, resolved["epochs"], distribution)
     if recipe.refine is not None:
-        keras.utils.set_random_seed(settled["seed"])
-        model, experiment = recipe.refine(settled, model, split)
+        keras.utils.set_random_seed(resolved["seed"])
+        model, experiment = recipe.refine(resolved, model, split)
         first, before = history, trained
         place = run.checkpoint / "refine"
         experiment = distribution.share(experiment)
-        history, trained = _fit(place, experiment, settled["refine_epochs"], distribution)
+        history, trained = _fit(place, experiment, resolved["refine_epochs"], distribution)
         trained |= {key: before[key] + trained[key] for key in ("seconds", "cpu_seconds", "epochs")}
         trained["first"] = first
     return model, history, trained
@@ -135,7 +134,7 @@ def train_seeds(
         train(name, folder / f"seed-{seed}", settings={**settings, "seed": seed}, **options)
     if not options.get("distribution", ONE_DEVICE).writes:
         return {"recipe": name, "runs": []}
-    return evaluation.summed_up(folder, [Run(folder / f"seed-{seed}") for seed in range(seeds)])
+    return evaluation.summarize(folder, [Run(folder / f"seed-{seed}") for seed in range(seeds)])
 
 
 def _fit(folder: Path, experiment: Experiment, epochs: int, distribution: Distribution):

@@ -59,7 +59,7 @@ def test_metadata_is_read_without_tensorflow(exported, threshold):
     facts = read_metadata(exported.parent / "1")
     assert facts["kind"] == "embedding"
     assert facts["threshold"] == threshold
-    assert facts["about"] == {"recipe": "tiny", "licence": "MIT"}
+    assert facts["about"] == {"recipe": "tiny", "license": "MIT"}
     assert facts["versions"]["keras"] == keras.__version__
     assert json.loads((exported / "assets.extra" / "keras_metric.json").read_text()) == facts
 

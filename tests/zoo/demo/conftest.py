@@ -29,7 +29,7 @@ def run(tmp_path_factory):
     """The folder of a run: random convolutions tell digits apart well enough."""
     keras.utils.set_random_seed(3)
     recipe, run = get("digits-triplet"), Run(tmp_path_factory.mktemp("demo") / "digits-triplet")
-    settings = recipe.settle({"embedding": 64})
+    settings = recipe.resolve_settings({"embedding": 64})
     run.begin(recipe.name, settings)
     recipe.build(settings, recipe.data(settings, None)).save(run.model)
     known = {"recipe": recipe.name, "settings": settings, "results": {}}

@@ -7,7 +7,7 @@ from zoo.datasets import Images
 from zoo.datasets.scenes.scenes import Scenes
 from zoo.datasets.scenes.windows import WindowBatches, moved
 from zoo.evaluation import finding
-from zoo.evaluation.template_matching import correlation, matching
+from zoo.evaluation.finding import correlation, matching
 
 
 def loops(template, image):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from zoo.evaluation.hausdorff import modified_hausdorff
+from zoo.evaluation.one_shot_trials import modified_hausdorff
 
 
 def centred(image):

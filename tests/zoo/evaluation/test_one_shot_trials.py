@@ -139,8 +139,8 @@ def test_a_model_that_cannot_compare_drawings_is_refused(shape, vector):
     ("arguments", "words"),
     [
         (["evaluate"], "Nothing to measure"),
-        (["evaluate", "out/x", "--draws", "3"], "Received: --draws without --protocol"),
-        (["evaluate", "out/x", "--runs", "r"], "Received: --runs without --protocol"),
+        (["evaluate", ".", "--draws", "3"], "Received: --draws without --protocol"),
+        (["evaluate", ".", "--runs", "r"], "Received: --runs without --protocol"),
         (PROTOCOL, "Received: neither"),
         ([*PROTOCOL, "--runs", "r", "--data", "d"], "Received: --runs, --data"),
         ([*PROTOCOL, "--runs", "r", "--seed", "0"], "Received: --runs, --seed"),

@@ -55,12 +55,12 @@ def test_nothing_is_trained(photos, tmp_path):
 
 def test_photographs_are_those_of_the_folder_else_two_that_are_there(photos, monkeypatch):
     recipe = zoo.get("resnet50-cam")
-    found = recipe.data(recipe.settle({"photos": 1}), photos).test
+    found = recipe.data(recipe.resolve_settings({"photos": 1}), photos).test
     assert found.images.shape == (1, 224, 224, 3)
     monkeypatch.delenv("KERAS_METRIC_DATA", raising=False)
-    assert np.ptp(recipe.data(recipe.settle(), None).test.images) == 255
+    assert np.ptp(recipe.data(recipe.resolve_settings(), None).test.images) == 255
     with pytest.raises(FileNotFoundError, match="There are no photographs below"):
-        recipe.data(recipe.settle(), photos.parent / "nowhere")
+        recipe.data(recipe.resolve_settings(), photos.parent / "nowhere")
 
 
 def test_a_download_that_fails_is_told_from_other_errors(tmp_path):

@@ -11,9 +11,9 @@ RECIPE = Recipe(
     settings={"seed": 0, "epochs": 1},
     data=None,
     build=None,
-    objective=None,
+    experiment=None,
     measure=None,
-    licence="none",
+    license="none",
     name="made-up",
     about="A made-up recipe.",
     protocol="Measured on the moon.",
@@ -26,7 +26,7 @@ REPORT = {
     "results": {"score": 0.5},
     "baselines": {"chance": {"score": 0.125}, "nobody": {}},
     "tables": {"By method": {"cam": {"a": 0.25, "b": 2e-6}, "none": {"b": 3.0}}},
-    "data": {"train": "A", "test": "B", "licence": "none"},
+    "data": {"train": "A", "test": "B", "license": "none"},
     "training": {"epochs": 1, "seconds": 2.0, "date": "today", "versions": {}},
     "parameters": 3,
     "pictures": {"scene.png": "A scene.", "curves.png": "The training."},
@@ -61,7 +61,7 @@ def test_tables_of_several_seeds_have_ranges():
 
 
 @pytest.mark.parametrize(
-    ("licence", "license"),
+    ("licensed", "name"),
     [
         ("MIT (Lake, Omniglot)", "mit"),
         ("CC BY 4.0 (UCI)", "cc-by-4.0"),
@@ -71,14 +71,14 @@ def test_tables_of_several_seeds_have_ranges():
         ("none", "other"),
     ],
 )
-def test_hubs_read_the_head_of_a_card(licence, license):
+def test_hubs_read_the_head_of_a_card(licensed, name):
     hub = pytest.importorskip("huggingface_hub")
-    report = {**REPORT, "data": {"train": "A", "test": 'B: "5" - 9', "licence": licence}}
+    report = {**REPORT, "data": {"train": "A", "test": 'B: "5" - 9', "license": licensed}}
     report["results"] = {"recall@1": {"mean": 0.5, "min": 0.25, "max": 0.75}, "error %: a": 1e-7}
     text = card(RECIPE, report)
     data = hub.ModelCard(text, ignore_metadata_errors=False).data
-    assert (data.license, data.library_name) == (license, "keras")
-    assert data.get("license_name") == (licence if license == "other" else None)
+    assert (data.license, data.library_name) == (name, "keras")
+    assert data.get("license_name") == (licensed if name == "other" else None)
     assert data.pipeline_tag == RECIPE.task
     assert "metric-learning" in data.tags
     results = {found.metric_type: found.metric_value for found in data.eval_results}

@@ -8,7 +8,7 @@ from keras_metric.export import audit, read_metadata
 
 pytestmark = pytest.mark.tensorflow
 
-FACTS = {"licence": "MIT", "trained on": "noise"}
+FACTS = {"license": "MIT", "trained on": "noise"}
 
 
 def test_a_model_of_ones_own(classifier, tmp_path):
@@ -22,7 +22,7 @@ def test_a_model_of_ones_own(classifier, tmp_path):
     np.testing.assert_array_equal(kept.model(images), model(images))
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "# mine\n" in card
-    assert "- classes: ant, bée, cat\n- licence: MIT\n" in card
+    assert "- classes: ant, bée, cat\n- license: MIT\n" in card
     found = read_metadata(folder / "saved_model")
     assert (found["labels"], found["about"]) == (["ant", "bée", "cat"], FACTS)
     assert audit(folder / "saved_model").ok
@@ -30,7 +30,13 @@ def test_a_model_of_ones_own(classifier, tmp_path):
 
 
 def test_a_run_goes_along_with_its_card_and_facts(tmp_path):
-    settings = {"epochs": 1, "steps": 1, "classes": 2, "images": 2, "embedding": 4}
+    settings = {
+        "epochs": 1,
+        "batches_per_epoch": 1,
+        "classes_per_batch": 2,
+        "images_per_class": 2,
+        "embedding": 4,
+    }
     report = zoo.train("digits-triplet", tmp_path / "run", settings=settings)
     folder = zoo.save(tmp_path / "run", tmp_path / "preset", threshold=0.5)
     for name in ("README.md", "metrics.json", "model.keras", "pictures/gallery.png"):
@@ -38,7 +44,7 @@ def test_a_run_goes_along_with_its_card_and_facts(tmp_path):
     found = read_metadata(folder / "saved_model")
     assert found["threshold"] == 0.5
     assert found["about"]["results"] == report["results"] == zoo.preset(folder).facts["results"]
-    assert found["about"]["data"]["licence"] == zoo.get("digits-triplet").licence
+    assert found["about"]["data"]["license"] == zoo.get("digits-triplet").license
     assert found["about"]["data"]["train"] == report["data"]["train"]
     again = zoo.save(folder, tmp_path / "again", facts=FACTS)
     assert zoo.preset(again)[2:] == (None, 0.5, FACTS)

@@ -15,14 +15,17 @@ import pytest
 
 import zoo
 from zoo.cli import main
-from zoo.training.distribution import Distribution
-from zoo.training.sharing import Share, check_even
+from zoo.training.distribution import Distribution, Share, check_even
 
 SCRIPT = Path(__file__).with_name("train_apart.py")
 # Adam divides a gradient by its own size, its rounding too: a small rate keeps that small
-SETTINGS = {"epochs": 2, "steps": 2, "classes": 6, "images": 4, "embedding": 16} | {
-    "learning_rate": 1e-4
-}
+SETTINGS = {
+    "epochs": 2,
+    "batches_per_epoch": 2,
+    "classes_per_batch": 6,
+    "images_per_class": 4,
+    "embedding": 16,
+} | {"learning_rate": 1e-4}
 JAX = keras.config.backend() == "jax"
 
 
@@ -52,8 +55,8 @@ def assert_trained_alike(one: dict, *others: dict) -> None:
     """The same weights, not those of the start, and the same losses."""
     keras.utils.set_random_seed(0)
     recipe = zoo.get("digits-triplet")
-    settled = recipe.settle(SETTINGS)
-    before = recipe.build(settled, recipe.data(settled, None)).get_weights()
+    resolved = recipe.resolve_settings(SETTINGS)
+    before = recipe.build(resolved, recipe.data(resolved, None)).get_weights()
     assert np.abs(before[0] - np.array(one["weights"][0])).max() > SETTINGS["learning_rate"]
     for other in others:
         for a, b in zip(one["weights"], other["weights"], strict=True):

@@ -9,8 +9,8 @@ from keras_metric.batches.base import Batches
 from zoo.recipe import Recipe
 from zoo.runs.runs import Run
 from zoo.training import training
-from zoo.training.checkpoint import Checkpoint
-from zoo.training.experiment import Experiment, Measured, Picture, Split
+from zoo.training.callbacks import Checkpoint
+from zoo.training.experiments import Experiment, Measured, Picture, Split
 
 
 class Noise(Batches):
@@ -30,7 +30,7 @@ def built(settings, split):
     return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="first")])
 
 
-def objective(settings, model, split):
+def experiment(settings, model, split):
     model.compile(keras.optimizers.Adam(0.1), "mse")
     return Experiment(model, Noise(settings["seed"]))
 
@@ -50,9 +50,9 @@ RECIPE = Recipe(
     settings={"seed": 0, "epochs": 2, "refine_epochs": 3},
     data=lambda settings, folder: Split(*[np.ones((1, 2), "float32")] * 3),
     build=built,
-    objective=objective,
+    experiment=experiment,
     measure=measured,
-    licence="none",
+    license="none",
     refine=refined,
     pictures=lambda *given: {"one.png": Picture(plots.curves([{"loss": 1.0}]), "One.")},
     name="made-up",

@@ -12,11 +12,17 @@ import pytest
 import zoo
 from zoo.runs.runs import Run
 from zoo.training import training
-from zoo.training.checkpoint import Checkpoint
+from zoo.training.callbacks import Checkpoint
 
 pytestmark = pytest.mark.tensorflow
 
-SMALL = {"epochs": 4, "steps": 3, "classes": 4, "images": 4, "embedding": 8}
+SMALL = {
+    "epochs": 4,
+    "batches_per_epoch": 3,
+    "classes_per_batch": 4,
+    "images_per_class": 4,
+    "embedding": 8,
+}
 
 
 def comparable(report: dict) -> dict:
@@ -78,7 +84,7 @@ def test_another_run_is_not_overwritten(unbroken, tmp_path):
 
 
 def test_force_replaces_the_run_and_nothing_else(tmp_path):
-    once = {**SMALL, "epochs": 1, "steps": 1}
+    once = {**SMALL, "epochs": 1, "batches_per_epoch": 1}
     zoo.train("digits-triplet", tmp_path, settings=once)
     (tmp_path / "saved_model" / "1").mkdir(parents=True)
     with pytest.raises(ValueError, match="Unknown mining"):
@@ -91,7 +97,12 @@ def test_force_replaces_the_run_and_nothing_else(tmp_path):
 
 def test_a_wrong_setting_leaves_the_place_free(tmp_path):
     folder = tmp_path / "run"
-    for wrong in ({"mining": "hardest"}, {"classes": 500}, {"images": 1}, {"margin": -1.0}):
+    for wrong in (
+        {"mining": "hardest"},
+        {"classes_per_batch": 500},
+        {"images_per_class": 1},
+        {"margin": -1.0},
+    ):
         with pytest.raises(ValueError, match="Expected"):
             zoo.train("digits-triplet", folder, settings={**SMALL, **wrong})
         assert not folder.exists()
@@ -105,7 +116,7 @@ def test_seeds_that_cannot_be_run_are_refused(seeds, settings, tmp_path):
 
 KILLED = """
 import os, signal, sys, zoo
-from zoo.training.checkpoint import Checkpoint
+from zoo.training.callbacks import Checkpoint
 
 def kill(self, batch, logs=None):
     if self.epoch == 2 and batch == 1:
@@ -223,7 +234,7 @@ def test_a_torn_checkpoint_is_named(file, content, message, tmp_path):
 
 
 def test_a_loss_that_is_not_a_number_ends_the_run(tmp_path):
-    settings = {"epochs": 2, "steps": 3, "batch_size": 4, "learning_rate": 1e30}
-    with pytest.raises(ValueError, match="astray in epoch 1.*smaller learning_rate.*Received.*nan"):
+    settings = {"epochs": 2, "batches_per_epoch": 3, "batch_size": 4, "learning_rate": 1e30}
+    with pytest.raises(ValueError, match="not finite in epoch 1.*smaller learn.*Received.*nan"):
         zoo.train("digits-siamese", tmp_path / "run", settings=settings)
     assert not (tmp_path / "run" / "metrics.json").exists()

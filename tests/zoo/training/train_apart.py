@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import zoo
 from zoo.runs.runs import Run
-from zoo.training.checkpoint import Checkpoint
+from zoo.training.callbacks import Checkpoint
 from zoo.training.distribution import Distribution
 from zoo.training.training import fitted
 
@@ -29,11 +29,11 @@ def main(folder: str, settings: str, arguments: str, last_epoch: str = "") -> No
     distribution = Distribution(**json.loads(arguments))
     distribution.begin()
     recipe = zoo.get("digits-triplet")
-    settled = recipe.settle(json.loads(settings))
-    split = recipe.data(settled, None)
+    resolved = recipe.resolve_settings(json.loads(settings))
+    split = recipe.data(resolved, None)
     with distribution.scope():
         model, history, _ = fitted(
-            Run(Path(folder)), recipe, settled, split, distribution=distribution
+            Run(Path(folder)), recipe, resolved, split, distribution=distribution
         )
     distribution.leave(model)
     norms = [layer for layer in model.layers if hasattr(layer, "synchronized")]

@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_metric.arguments import whole
 from keras_metric.batches import MEMBERS
-from zoo.datasets.batches.drawn import DrawnBatches
+from zoo.datasets.batches import DrawnBatches
 from zoo.datasets.scenes.boxed import Boxed
 
 TRIES = 30  # places drawn for a patch that shall show a kind

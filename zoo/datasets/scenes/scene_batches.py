@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from zoo.datasets.batches.drawn import DrawnBatches
+from zoo.datasets.batches import DrawnBatches
 from zoo.datasets.scenes.scenes import Scene, Scenes
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from zoo.datasets.batches.drawn import DrawnBatches
+from zoo.datasets.batches import DrawnBatches
 from zoo.datasets.scenes.scenes import Scene, Scenes
 
 WINDOWS = 12  # drawn from each scene

@@ -217,7 +217,7 @@ def _shape(shape: Any, size: tuple[int, int] | None) -> tuple[int, int, int]:
     wanted = size or fixed
     if None in wanted or any(a not in (None, b) for a, b in zip(fixed, wanted, strict=True)):
         raise ValueError(
-            "The size of the images is not settled. Expected: --size HxW for a model that takes "
+            "The size of the images is not known. Expected: --size HxW for a model that takes "
             f"any size, and none other than its own for one that does not. Received: --size "
             f"{'x'.join(map(str, size)) if size else 'left out'}, a model of {fixed}."
         )

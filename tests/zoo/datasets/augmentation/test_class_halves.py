@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zoo.datasets.augmentation.class_halves import ClassHalves
+from zoo.datasets.augmentation.new_classes import ClassHalves
 
 SIDE, EACH = 10, 3
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zoo.datasets.augmentation.class_warp import ClassWarp
+from zoo.datasets.augmentation.new_classes import ClassWarp
 from zoo.datasets.augmentation.warp import Warp, read
 
 STILL = Warp(rotation=0, scale=0, shear=0, translation=0)

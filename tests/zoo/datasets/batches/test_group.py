@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zoo.datasets.batches.groups import GroupBatches
+from zoo.datasets.batches import GroupBatches
 
 LABELS = np.repeat(np.arange(20), 5)
 GROUPS = np.repeat([7, 7, 7, 7, 7, 7, 3, 3, 3, 3, 3, 3, 3, 3, 3, 9, 9, 9, 9, 8], 5)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_metric.batches import PKBatches
-from zoo.datasets.batches.joined import JoinedBatches
+from zoo.datasets.batches import JoinedBatches
 
 
 def source(value, batches=3, seed=0):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zoo.datasets import Images
-from zoo.datasets.batches.shuffled import ShuffledBatches
+from zoo.datasets.batches import ShuffledBatches
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
-"""A committee: its views pixel by pixel, and its embedding by hand."""
+"""An ensemble: its views pixel by pixel, and its embedding by hand."""
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
-from zoo.encoders.committee import AS_IS, VIEWS, Views, committee, members
+from zoo.encoders.ensemble import AS_IS, VIEWS, Views, ensemble, members
 from zoo.encoders.layers import UnitLength
 
 
@@ -50,7 +50,7 @@ def test_the_embedding_is_the_mean_over_views_of_all_members(power, rng):
     shape = (12, 12, 1)
     encoders = [encoder(shape, number) for number in range(2)]
     keras.utils.clear_session()  # layers without a name are named as in a new process
-    model = committee(encoders, VIEWS, power=power)
+    model = ensemble(encoders, VIEWS, power=power)
     images = rng.integers(0, 256, (4, *shape)).astype("float32")
     expected = np.zeros((4, 6))
     for view in VIEWS:
@@ -68,16 +68,16 @@ def test_one_member_and_one_view_are_the_encoder(rng):
     alone = encoder((8, 8, 1), 0)
     images = rng.integers(0, 256, (3, 8, 8, 1)).astype("float32")
     np.testing.assert_allclose(
-        committee([alone], AS_IS).predict(images, verbose=0),
+        ensemble([alone], AS_IS).predict(images, verbose=0),
         alone.predict(images, verbose=0),
         atol=1e-6,
     )
 
 
-def test_a_saved_committee_is_the_same(rng, tmp_path):
-    model = committee([encoder((8, 8, 1), 0)], VIEWS, power=0.7)
-    model.save(tmp_path / "committee.keras")
-    loaded = keras.saving.load_model(tmp_path / "committee.keras")
+def test_a_saved_ensemble_is_the_same(rng, tmp_path):
+    model = ensemble([encoder((8, 8, 1), 0)], VIEWS, power=0.7)
+    model.save(tmp_path / "ensemble.keras")
+    loaded = keras.saving.load_model(tmp_path / "ensemble.keras")
     images = rng.integers(0, 256, (3, 8, 8, 1)).astype("float32")
     np.testing.assert_array_equal(
         loaded.predict(images, verbose=0), model.predict(images, verbose=0)
@@ -94,7 +94,7 @@ def test_views_that_cannot_be_drawn_are_refused(views):
 def test_mirrored_views_count_too(rng, tmp_path):
     shape = (6, 8, 3)
     one, images = encoder(shape, 0), rng.integers(0, 256, (4, *shape)).astype("float32")
-    model = committee([one], AS_IS, mirror=True)
+    model = ensemble([one], AS_IS, mirror=True)
     sides = [one.predict(side, verbose=0) for side in (images, images[:, :, ::-1])]
     expected = sum(sides) / np.linalg.norm(sum(sides), axis=1, keepdims=True)
     np.testing.assert_allclose(model.predict(images, verbose=0), expected, atol=1e-5)

@@ -1,6 +1,11 @@
-"""The ways a recipe can train an encoder: pairs, given triplets, labelled batches, a head."""
+"""Experiments: a compiled model and its batches, and the usual ways to train an encoder.
+
+A recipe hands over a `Split` of the data, an `Experiment` to train and what was `Measured`. The
+functions below make experiments of pairs, given triplets, labelled batches, or a head.
+"""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 
@@ -8,7 +13,50 @@ from keras_metric.batches import PairBatches, PKBatches, TripletBatches
 from keras_metric.losses import ContrastiveLoss, TripletMarginLoss
 from keras_metric.models import SiameseNet, TripletNet
 from zoo.recipe import Settings
-from zoo.training.experiment import Experiment, Split
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Results = dict[str, float]
+
+
+class Split(NamedTuple):
+    """What to learn from and what to measure on: `Images`, `Scenes`; their `repr` is on the card.
+
+    Choices may be made on `validation`; `test` is only ever measured. Embeddings are measured on
+    classes they have not learnt.
+    """
+
+    train: Any
+    validation: Any
+    test: Any
+
+
+class Experiment(NamedTuple):
+    """A compiled model, the batches of one epoch, and batches that watch it learn (or None)."""
+
+    model: keras.Model
+    batches: keras.utils.PyDataset
+    validation: keras.utils.PyDataset | None = None
+
+
+class Measured(NamedTuple):
+    """Results by name; those of each baseline; further tables: title -> row -> column -> value.
+
+    `notes` are sentences that the card shows above the results, for what a reader must not miss.
+    """
+
+    results: Results
+    baselines: dict[str, Results]
+    tables: dict[str, dict[str, Results]] = {}
+    notes: tuple[str, ...] = ()
+
+
+class Picture(NamedTuple):
+    """A picture of the card and the sentence below it."""
+
+    figure: "Figure"
+    caption: str
 
 
 def siamese(
@@ -98,19 +146,23 @@ def labelled_batches(
     settings: Settings, split: Split, *, augment: Callable | None = None, batches=PKBatches
 ) -> tuple[PKBatches, PKBatches]:
     """The batches of P classes x K images to learn from, and those that watch."""
-    if settings["images"] < 2:
+    if settings["images_per_class"] < 2:
         raise ValueError(
             "A batch without two images of a class has nothing to pull together. Expected: "
-            f"images=2 or more. Received: images={settings['images']}."
+            "images_per_class=2 or more. Received: "
+            f"images_per_class={settings['images_per_class']}."
         )
-    count = {"classes_per_batch": settings["classes"], "images_per_class": settings["images"]}
+    count = {
+        "classes_per_batch": settings["classes_per_batch"],
+        "images_per_class": settings["images_per_class"],
+    }
     options = {**count, "seed": settings["seed"]}
     train, seen = split.train, split.validation
     return (
         batches(
             train.images,
             train.labels,
-            batches_per_epoch=settings["steps"],
+            batches_per_epoch=settings["batches_per_epoch"],
             augment=augment,
             **options,
         ),
@@ -121,7 +173,7 @@ def labelled_batches(
 def adam(settings: Settings) -> keras.optimizers.Optimizer:
     """Adam, its rate falling to zero along half a cosine over the whole run."""
     schedule = keras.optimizers.schedules.CosineDecay(
-        settings["learning_rate"], settings["epochs"] * settings["steps"]
+        settings["learning_rate"], settings["epochs"] * settings["batches_per_epoch"]
     )
     return keras.optimizers.Adam(schedule)
 
@@ -134,7 +186,7 @@ def _with_batches(batches, model, settings, split, augment, **options) -> Experi
         batches(
             train.images,
             train.labels,
-            batches_per_epoch=settings["steps"],
+            batches_per_epoch=settings["batches_per_epoch"],
             augment=augment,
             **options,
         ),

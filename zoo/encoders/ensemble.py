@@ -1,6 +1,6 @@
 """Several encoders and several views of each image, one embedding.
 
-    model = committee([encoder], VIEWS)
+    model = ensemble([encoder], VIEWS)
 
 The embedding is the mean over the views of all encoders' embeddings, one beside the other, of unit
 length: the cosine of two images is then about the mean of the cosines of all pairs of their views,
@@ -16,6 +16,8 @@ from keras import layers, ops
 from zoo.encoders.layers import SignedPower, UnitLength
 
 View = tuple[float, float, float, float]
+
+NAMES = ("ensemble", "committee")  # of the model; the second in files of 0.1.0
 
 AS_IS: tuple[View, ...] = ((0, 1, 0, 0),)
 VIEWS: tuple[View, ...] = (
@@ -102,7 +104,7 @@ class AllRows(layers.Layer):
         return (None, *input_shape[2:])
 
 
-def committee(
+def ensemble(
     encoders: Sequence[keras.Model],
     views: Sequence[View] = VIEWS,
     *,
@@ -119,7 +121,7 @@ def committee(
     seen = Views(views, mirror, name="views")(images)
     x = side_by_side(encoders, AllRows(name="rows")(seen), power)
     x = MeanOfViews(seen.shape[0], name="mean")(x)
-    return keras.Model(images, UnitLength(name="unit_length")(x), name="committee")
+    return keras.Model(images, UnitLength(name="unit_length")(x), name="ensemble")
 
 
 def side_by_side(encoders: Sequence[keras.Model], images, power: float = 1.0):
@@ -132,11 +134,11 @@ def side_by_side(encoders: Sequence[keras.Model], images, power: float = 1.0):
 
 
 def members(model: keras.Model) -> list[keras.Model]:
-    """The encoders of a committee; a model that is none is its only member."""
+    """The encoders of an ensemble; a model that is none is its only member."""
     found = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    if [layer.name for layer in found] == ["committee"]:
+    if len(found) == 1 and found[0].name in NAMES:
         return members(found[0])
-    return found if model.name == "committee" else [model]
+    return found if model.name in NAMES else [model]
 
 
 def _inverse(view: View, height: int, width: int) -> np.ndarray:
@@ -148,3 +150,36 @@ def _inverse(view: View, height: int, width: int) -> np.ndarray:
     moved = middle - back @ (middle + np.array([right * width, down * height]))
     rows = np.concatenate([back, moved[:, None]], axis=1).reshape(-1)
     return np.concatenate([rows, [0, 0]]).astype("float32")
+
+
+@keras.saving.register_keras_serializable("keras_metric", name="EachMember")  # its first name
+class EnsembleLoss(keras.losses.Loss):
+    """The sum over members of a loss of labels (B,) and each member's embeddings.
+
+        embeddings (B, members x D), one member beside the other -> scalar
+
+    No member learns from another: the gradient of each is that of its training alone. Raises
+    `ValueError` where the width is not a multiple of `members`.
+    """
+
+    def __init__(self, loss: keras.losses.Loss, members: int, name: str | None = None):
+        super().__init__(name=name)
+        self.loss = loss
+        self.members = members
+
+    def __call__(self, labels, embeddings, sample_weight=None):
+        if embeddings.shape[-1] % self.members:
+            raise ValueError(
+                "The embeddings cannot be told apart. Expected a width that is a multiple of "
+                f"{self.members} members. Received: {embeddings.shape[-1]}."
+            )
+        parts = ops.split(embeddings, self.members, axis=-1)
+        return sum(self.loss(labels, part, sample_weight) for part in parts)
+
+    def get_config(self):
+        loss = keras.saving.serialize_keras_object(self.loss)
+        return {"loss": loss, "members": self.members, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**keras.saving.deserialize_keras_object(config))

@@ -1,1 +1,0 @@
-"""Batches of labelled pictures, and how they are drawn."""
