@@ -125,8 +125,12 @@ def tests_of(path: Path) -> list[str]:
     if parts[:2] == ("zoo", "recipes"):
         name = parts[2].strip("_").replace("_", "-")
         return ["tests/zoo/test_every_recipe.py", "-k", name if name != "maps" else "cam"]
-    parts = parts[1:] if parts[0] == "keras_metric" else parts
     folder = ROOT / "tests"
+    if parts[:2] == ("zoo", "commands") and parts[2][0] != "_":
+        call = f'["{parts[2].replace("_", "-")}"'  # main(["NAME", ...])
+        called = [x for x in sorted(folder.rglob("test_*.py")) if call in x.read_text("utf-8")]
+        return [str(x.relative_to(ROOT)) for x in called]
+    parts = parts[1:] if parts[0] == "keras_metric" else parts
     for depth in range(len(parts), 0, -1):
         place = folder.joinpath(*parts[:depth])
         if place.is_dir() and place != folder / "zoo":
@@ -155,19 +159,31 @@ def whole_room(path: Path) -> list[str]:
     return [folder] if (ROOT / folder).is_dir() else []
 
 
-def tried(
-    copied: Path, path: Path, text: str, tests: list[str], seconds: float
-) -> tuple[str, str, float]:
-    """(red, green or the time is up; the first failure; seconds) of the tests."""
+def verdict_of(copied: Path, path: Path, text: str, tests: list[str], seconds: float):
+    """(red, green or the time is up; the first failure; seconds) of the tests.
+
+    A test that fails without the broken line, too, says nothing of it and is left out.
+    """
     target = copied / path.relative_to(ROOT)
     whole = target.read_text(encoding="utf-8")
-    target.write_text(text, encoding="utf-8")
+    started, left_out = time.time(), []
+    while True:
+        target.write_text(text, encoding="utf-8")
+        try:
+            verdict, told = run(copied, [*tests, *left_out], seconds)
+        finally:
+            target.write_text(whole, encoding="utf-8")
+        if not told or run(copied, [told], seconds)[0] != "red":
+            return verdict, told, time.time() - started
+        left_out += ["--deselect", told]
+
+
+def run(copied: Path, tests: list[str], seconds: float) -> tuple[str, str]:
+    """red, green or the time is up, and the first test that failed."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
-    command += ["-m", "not slow", *tests]
-    started = time.time()
     try:
         done = subprocess.run(
-            command,
+            [*command, "-m", "not slow", *tests],
             cwd=copied,
             env={**os.environ, "PYTHONPATH": str(copied)},
             capture_output=True,
@@ -175,12 +191,10 @@ def tried(
             timeout=seconds,
         )
     except subprocess.TimeoutExpired:
-        return "time is up", "", time.time() - started
-    finally:
-        target.write_text(whole, encoding="utf-8")
-    failed = [x for x in done.stdout.splitlines() if x.startswith(("FAILED", "ERROR"))]
-    told = (failed or [""])[0].partition(" - ")[0].removeprefix("FAILED ")
-    return ("red" if done.returncode else "green"), told, time.time() - started
+        return "time is up", ""
+    failed = [x for x in done.stdout.splitlines() if x.startswith(("FAILED ", "ERROR "))]
+    told = (failed or [" "])[0].partition(" ")[2].partition(" - ")[0]
+    return ("red" if done.returncode else "green"), told
 
 
 def main() -> None:
@@ -208,9 +222,9 @@ def main() -> None:
             text = rewritten(path, node, broken)
             ast.parse(text)
             tests, room = tests_of(path), whole_room(path)
-            verdict, told, seconds = tried(copied, path, text, tests, arguments.seconds)
+            verdict, told, seconds = verdict_of(copied, path, text, tests, arguments.seconds)
             if verdict == "green" and room and room != tests:
-                verdict, told, seconds = tried(copied, path, text, room, arguments.seconds)
+                verdict, told, seconds = verdict_of(copied, path, text, room, arguments.seconds)
             print(f"  {verdict} {told} ({seconds:.0f} s)", flush=True)
 
 

@@ -26,7 +26,7 @@ SMALL = {
     "exemplars": 1,
     "scenes": 2,
     "measured": 6,
-    "explained": 1,
+    "explained": 3,
     "methods": "cam,layercam",
     "weights": "random",
     "photos": 2,
