@@ -1,5 +1,6 @@
 """Audit of a SavedModel, any SavedModel: will a server load it, and what runs where?"""
 
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -8,24 +9,28 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow.python.framework import kernels
 
 from keras_metric.export.auditing import gpu_operations
+from keras_metric.export.auditing.effects import effects
 from keras_metric.export.auditing.reachable import nodes_behind
 from keras_metric.export.auditing.report import Audit
 from keras_metric.export.processes import last_words, run_module
 from keras_metric.export.runtime import description
+from keras_metric.export.runtime.description import missing_variables
 from keras_metric.export.saved_models.versions import latest
 
-_PYTHON = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
-_XLA = ("XlaCallModule", "XlaLaunch", "XlaLaunchV2", "_XlaCompile", "_XlaRun")
 _BAKED_IN = 2**20  # bytes of constants that look like weights
 
 
 def audit(path: str | Path) -> Audit:
     """Reads the SavedModel at `path` (a version, or a folder of them) and judges it.
 
-    Faults, any of which makes `ok` false: a server's loader refuses it; Python operations;
-    operations that the installed TensorFlow does not know; XLA code, which a server refuses unless
-    told otherwise; randomness in an answer; a fixed batch size; paths of the machine that wrote it;
-    megabytes of constants where weights belong in variables.
+    Faults, any of which makes `ok` false:
+
+    - no signature; a server's loader refuses it; files of its variables are missing; assets, tables
+      or paths that only the machine that wrote it has; operations that the installed TensorFlow
+      does not know; megabytes of constants where weights belong in variables;
+    - of a signature: a fixed batch size; Python operations; XLA code, which a server refuses unless
+      told otherwise; randomness; and whatever lets a request do more than get an answer: files read
+      or written, variables, tables or queues changed, text printed, other machines called.
 
     Operations without a GPU kernel in the installed TensorFlow are named in `on_cpu`, which is no
     fault: files are decoded on the CPU. A build without CUDA has no GPU kernels at all; the list
@@ -44,12 +49,13 @@ def audit(path: str | Path) -> Audit:
     hot = {name: _behind(graph, [signature]) for name, signature in signatures.items()}
     operations = _counted(graph, _behind(graph, signatures.values()))
     faults = (
+        *([] if signatures else ["no signature: there is nothing to ask"]),
         *_fixed_batches(signatures),
         *(fault for name, nodes in hot.items() for fault in _faults_of(name, nodes)),
         *_unknown(operations),
         *_paths(graph),
         *_baked_in(graph),
-        *_loading(folder),
+        *(_missing(folder) or _loading(folder)),
     )
     return Audit(folder, signatures, operations, _on_cpu(hot), _sizes(folder), faults)
 
@@ -75,26 +81,16 @@ def _fixed_batches(signatures: dict) -> list[str]:
 
 
 def _faults_of(signature: str, nodes: list) -> list[str]:
-    ops = {node.op for node in nodes}
-    forced = any(node.attr["_XlaMustCompile"].b for node in nodes if "_XlaMustCompile" in node.attr)
-    faults = {
-        "runs Python code, which a server does not have": ops.intersection(_PYTHON),
-        "needs XLA, which a server refuses unless told otherwise": ops.intersection(_XLA),
-        "is random (augmentation left on?)": {op for op in ops if "Random" in op},
-    }
-    if forced:
-        faults["needs XLA, which a server refuses unless told otherwise"].add("jit_compile=True")
     return [
         f"signature {signature}: {what}: {', '.join(sorted(found))}"
-        for what, found in faults.items()
-        if found
+        for what, found in effects(nodes).items()
     ]
 
 
 def _unknown(operations: dict[str, int]) -> list[str]:
     known = set(tf.raw_ops.__dict__)
-    strangers = [op for op in operations if op not in known and not kernels_of(op)]
-    return [f"operations unknown to TensorFlow: {', '.join(strangers)}"] if strangers else []
+    unknown = [op for op in operations if op not in known and not kernels_of(op)]
+    return [f"operations unknown to TensorFlow: {', '.join(unknown)}"] if unknown else []
 
 
 def kernels_of(op: str) -> set[str]:
@@ -142,9 +138,19 @@ def _all_nodes(graph):
         yield from function.node_def
 
 
+def _missing(folder: Path) -> list[str]:
+    """The loader does not miss the variables; then every request fails."""
+    lost = missing_variables(folder)
+    return [] if lost is None else [f"the variables are missing: no {lost.relative_to(folder)}"]
+
+
 def _loading(folder: Path) -> list[str]:
-    """Loads it in a process of its own through the C library, with XLA off."""
-    done = run_module("keras_metric.export.runtime", str(folder))
+    """Loads it through the C library with XLA off, in a process and an empty directory of its own.
+
+    There no relative path leads to a file, as it would on the machine that wrote it.
+    """
+    with tempfile.TemporaryDirectory() as empty:
+        done = run_module("keras_metric.export.runtime", str(folder.resolve()), folder=empty)
     return [f"a server's loader refuses it: {last_words(done)}"] if done.returncode else []
 
 

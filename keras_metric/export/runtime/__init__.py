@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .description import NUMPY, STRING, Signature, Tensor, signatures
+from .description import NUMPY, STRING, Signature, Tensor, missing_variables, signatures
 from .library import Output, RuntimeFault, checked, library
 
 __all__ = ["Runtime", "RuntimeFault", "Signature", "Tensor"]
@@ -37,7 +37,8 @@ class Runtime:
             loaded, which would lose it as well, it is left as it is unless you say False.
 
     Raises:
-        FileNotFoundError: no SavedModel at `path`, or no TensorFlow library installed.
+        FileNotFoundError: no SavedModel at `path`, one without the files of its variables, or no
+            TensorFlow library installed.
         RuntimeFault: the library's refusal, in its words.
     """
 
@@ -45,6 +46,12 @@ class Runtime:
         if not (Path(path) / "saved_model.pb").is_file():
             raise FileNotFoundError(
                 f"No SavedModel at {str(path)!r}. Expected a version folder with a saved_model.pb."
+            )
+        missing = missing_variables(Path(path))
+        if missing is not None:
+            raise FileNotFoundError(
+                f"The SavedModel {str(path)!r} has lost its variables. Expected: {missing}. "
+                "Received: no such file."
             )
         self._c = library()
         if xla is None:

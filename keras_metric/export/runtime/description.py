@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -24,6 +25,19 @@ class Tensor:
     def __str__(self) -> str:
         kind = "string" if self.dtype == STRING else np.dtype(NUMPY[self.dtype]).name
         return f"{kind}{'[?]' if self.shape is None else list(self.shape)}"
+
+
+def missing_variables(folder: Path) -> Path | None:
+    """The file of the variables that a SavedModel needs and does not have; None if it is whole.
+
+    TensorFlow loads it all the same, and then every request fails.
+    """
+    index = folder / "variables" / "variables.index"
+    if index.is_file():
+        return None
+    graph = (folder / "saved_model.pb").read_bytes()
+    restores = b"RestoreV2" in graph and (b"VarHandleOp" in graph or b"VariableV2" in graph)
+    return index if restores else None
 
 
 @dataclass(frozen=True)
