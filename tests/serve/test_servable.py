@@ -27,6 +27,11 @@ def scores(servable: Servable, images) -> np.ndarray:
         return version.predict("serving_default", {"images": images})["scores"]
 
 
+def looked_twice(servable: Servable) -> bool:
+    """A version is loaded when a second look finds it as it was."""
+    return servable.refresh() or servable.refresh()
+
+
 def test_a_new_version_takes_over_and_the_old_one_finishes(copied, pixels):
     images = pixels.astype("float32")
     servable = Servable(copied, name="tiny", threads=1)
@@ -35,7 +40,7 @@ def test_a_new_version_takes_over_and_the_old_one_finishes(copied, pixels):
         shutil.copytree(copied / "1", copied / ".2.partial")
         assert not servable.refresh()
         (copied / ".2.partial").rename(copied / "2")
-        assert servable.refresh()
+        assert looked_twice(servable)
         with servable.borrowed("tiny") as new:
             assert (old.number, new.number) == (1, 2)
         assert old.predict("serving_default", {"images": images})["scores"].shape == (4, 3)
@@ -58,9 +63,71 @@ def test_a_broken_version_leaves_the_old_one_in_service(copied, pixels, damage):
     else:
         file = copied / "2" / "assets.extra" / "tf_serving_warmup_requests"
         file.write_bytes(file.read_bytes()[:-10])
-    assert not servable.refresh()
+    assert not looked_twice(servable)
     assert set(servable.failures) == {2}
     assert scores(servable, pixels.astype("float32")).shape == (4, 3)
+    shutil.rmtree(copied / "2")
+    shutil.copytree(copied / "1", copied / "2")
+    assert looked_twice(servable)
+    assert not servable.failures
+    servable.close()
+
+
+def test_a_version_in_pieces_is_taken_when_it_is_whole(copied, pixels):
+    """Its files arrive one by one, in orders in which some loader would take what is half there."""
+    images = pixels.astype("float32")
+    wanted = {p.relative_to(copied / "1") for p in (copied / "1").rglob("*") if p.is_file()}
+    graph_first = sorted(wanted, key=lambda p: (p.name != "saved_model.pb", str(p)))
+    servable = Servable(copied, name="tiny", threads=1)
+    for number, order in ((2, graph_first), (3, graph_first[::-1])):
+        for place in order[:-1]:
+            target = copied / str(number) / place
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(copied / "1" / place, target)
+            looked_twice(servable)
+            assert scores(servable, images).shape == (4, 3)
+        target = copied / str(number) / order[-1]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(copied / "1" / order[-1], target)
+        assert looked_twice(servable)
+        with servable.borrowed("tiny", number):
+            assert scores(servable, images).shape == (4, 3)
+        assert not looked_twice(servable)
+    servable.close()
+
+
+def test_a_version_without_its_variables_is_not_taken(copied, pixels):
+    """TensorFlow loads it; without a warm-up nothing would be amiss until the first request."""
+    servable = Servable(copied, name="tiny", threads=1)
+    ignored = shutil.ignore_patterns("variables.index", "assets.extra")
+    shutil.copytree(copied / "1", copied / "2", ignore=ignored)
+    assert not looked_twice(servable)
+    assert "lost its variables" in servable.failures[2]
+    servable.close()
+
+
+def test_what_is_deleted_is_replaced_by_what_is_left(copied, pixels):
+    images = pixels.astype("float32")
+    for name in ("00000002", "3"):
+        shutil.copytree(copied / "1", copied / name)
+    (copied / "3" / "saved_model.pb").write_bytes(b"no graph")
+    (copied / "7").write_text("not a folder")
+    servable = Servable(copied, name="tiny", threads=1)
+    assert set(servable.failures) == {3}
+    with servable.borrowed("tiny", 2):  # TensorFlow Serving reads 00000002 as a version too
+        pass
+    (copied / "00000002" / "saved_model.pb").unlink()
+    assert not looked_twice(servable)
+    with servable.borrowed("tiny", 2):
+        assert scores(servable, images).shape == (4, 3)
+    shutil.rmtree(copied / "00000002")
+    assert looked_twice(servable)
+    with servable.borrowed("tiny", 1):
+        assert scores(servable, images).shape == (4, 3)
+    shutil.rmtree(copied)
+    assert not looked_twice(servable)
+    assert not servable.failures
+    assert scores(servable, images).shape == (4, 3)
     servable.close()
 
 

@@ -8,7 +8,7 @@ import keras
 
 from keras_metric.export.saved_models.gallery import Gallery
 from keras_metric.export.saved_models.options import Options
-from keras_metric.export.saved_models.versions import free_version, written_atomically
+from keras_metric.export.saved_models.versions import draft_in, free_version, publish
 
 if TYPE_CHECKING:
     from keras_metric.retrieval import Index
@@ -41,30 +41,36 @@ def saved_model(
       where the index is calibrated; and `explain`, the same and `maps` (B, top, h, w), what each
       position adds to the cosine with that neighbour, for encoders that end in
       GlobalAveragePooling2D or Flatten, and at most Dense and unit length.
-    - class scores (softmax, or `labels` are given): `serving_default`, images -> scores;
-      `classify`, images -> the best `classes`, their `scores` and `labels`; `explain`, the same
-      and `maps` (B, top, h, w), the class activation maps in units of the logit, for models that
-      end in GlobalAveragePooling2D and Dense.
+    - class scores (softmax, one sigmoid unit, or `labels` are given): `serving_default`, images ->
+      scores; `classify`, images -> the best `classes`, their `scores` and `labels`; `explain`, the
+      same and `maps` (B, top, h, w), the class activation maps in units of the logit, for models
+      that end in GlobalAveragePooling2D and Dense. One unit has two classes: scores [1 - p, p]
+      behind a sigmoid, else [-z, z].
     - map (fully convolutional): `serving_default` and `dense`, images -> map.
-    - several outputs: `serving_default`, images -> the outputs by name.
+    - any other: `serving_default`, the inputs -> the outputs, by name where there are several.
+
+    The input is `images` for (B, H, W, C) of any number of channels, and `inputs` for another rank;
+    several inputs keep their names, and have no `similarity`.
 
     For each signature but `embed` and `dense` there is one that takes image files: `bytes` for
-    `serving_default`, `NAME_bytes` for the others, where the model has one image size. Files are
-    decoded (JPEG, PNG, WebP, BMP, first frame of GIF), stretched to the size and put on
-    `pixel_range` in the graph; an EXIF orientation is not applied. The output `valid` is false
-    where a file was no image, and the other files of the batch are answered all the same.
+    `serving_default`, `NAME_bytes` for the others, where the model has one image size and 1 or 3
+    channels, which come last. Files are decoded in the graph (JPEG, PNG, WebP, BMP, GIF; the first
+    frame of an animation), turned upright, stretched to the size and put on `pixel_range`;
+    transparent parts show black. The output `valid` is false where a file was no image, and the
+    other files of the batch are answered all the same.
 
     The batch is of any size, none included. Layers run as at inference. Floating-point answers are
     float32. The draft is loaded through a TensorFlow session and compared with the Keras model on
     every signature before it becomes a version.
 
     Args:
-        model: any `keras.Model` with one image input (B, H, W, C), or a network of two branches.
+        model: any `keras.Model`, or a network of two branches.
         path: the model's folder, which holds its versions.
         signatures: names to write; all that fit the model when left out.
         version: number of the version; the next free one when left out.
         metadata: facts to keep with the model, anything JSON can say.
-        labels: names of the classes, in order; says that the model is a classifier.
+        labels: of the classes, in order; says that the model is a classifier. For one unit, those
+            of class 0 and class 1, or of class 1 alone.
         threshold: distance up to which two images count as the same.
         distance: between embeddings, where the model does not bring its own.
         image_shape: (H, W, C) where the model does not say, as with subclassed models, or to fix
@@ -94,11 +100,11 @@ def saved_model(
         max_pixels=max_pixels,
         gallery=None if gallery is None else Gallery.of(gallery, model),
     )
-    folder = free_version(path, version)
+    free_version(path, version)
     if keras.backend.backend() == "tensorflow":
         from keras_metric.export.saved_models.graph import write
     else:
         from keras_metric.export.saved_models.other_backends import write
-    with written_atomically(folder) as draft:
+    with draft_in(Path(path)) as draft:
         write(model, draft, options)
-    return folder
+        return publish(draft, path, version)
