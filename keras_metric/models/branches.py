@@ -67,6 +67,16 @@ class BranchNet(keras.Model):
         folder.mkdir(parents=True, exist_ok=True)
         return {name: _save(model, folder / name) for name, model in self.branches().items()}
 
+    def export(self, filepath, *arguments, **options):
+        """As `keras.Model.export`; the network need not have been called before.
+
+        Keras asks for a call, and on JAX neither `fit` nor `predict` of a network that was built by
+        its encoders counts as one.
+        """
+        if all(getattr(encoder, "inputs", None) for encoder in self._encoders):
+            self([_symbolic_input(self._encoder_of(side)) for side in self.sides])
+        return super().export(filepath, *arguments, **options)
+
     def build(self, input_shape):
         shapes = _checked_inputs(input_shape, self.roles, is_leaf=_is_shape)
         for side, shape in zip(self.sides, shapes, strict=True):
@@ -165,6 +175,11 @@ def _checked_classifier(classifier) -> keras.Layer | None:
         "The classifier cannot be used. Expected: a number of classes, a keras.Layer from "
         f"embeddings to logits, or None. Received: {classifier!r}."
     )
+
+
+def _symbolic_input(encoder: keras.Model):
+    tensors = [keras.KerasTensor(tensor.shape, tensor.dtype) for tensor in encoder.inputs]
+    return tensors[0] if len(tensors) == 1 else tree.pack_sequence_as(encoder.input, tensors)
 
 
 def _is_shape(structure) -> bool:

@@ -11,6 +11,8 @@ from argparse import ArgumentParser, Namespace
 
 from zoo.commands import Answer
 
+MUST_EXIST = {"path": "a version folder of a SavedModel, or a folder of versions"}
+
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("path", metavar="DIR", help="a version folder, or the folder of versions")

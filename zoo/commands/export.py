@@ -21,6 +21,11 @@ from zoo.commands import Answer
 
 SUFFIXES = {"litert": ".tflite", "onnx": ".onnx"}
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
+MUST_EXIST = {
+    "path": "the folder of a run, or a .keras file",
+    "gallery": "the folder of an index",
+    "samples": "a folder of images",
+}
 
 
 def arguments(parser: ArgumentParser) -> None:

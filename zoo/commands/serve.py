@@ -13,6 +13,8 @@ from argparse import ArgumentParser, Namespace
 
 from zoo.commands import Answer
 
+MUST_EXIST = {"path": "a folder of versions of a SavedModel"}
+
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("path", metavar="DIR", help="the folder of versions")

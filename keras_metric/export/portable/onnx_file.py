@@ -1,5 +1,6 @@
 """SavedModel -> ONNX, for ONNX Runtime and whatever else reads it."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -43,12 +44,10 @@ def to_onnx(
     _refuse_missing()
     source = open_source(saved, signature, samples)
     content = _converted(source, opset)
+    opened = _opened(content, source, opset)
+    names = [output.name for output in opened.get_outputs()]
 
     def run(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        import onnxruntime
-
-        opened = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-        names = [output.name for output in opened.get_outputs()]
         return dict(zip(names, map(np.asarray, opened.run(names, inputs)), strict=True))
 
     return keep(source, path, content, run, limit)
@@ -76,11 +75,53 @@ def _converted(source: Source, opset: int) -> bytes:
     def answer(*tensors):
         return source.function(**dict(zip(names, tensors, strict=True)))
 
+    logger = logging.getLogger("tf2onnx")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # what it logs is said in the error
     try:
-        model, _ = tf2onnx.convert.from_function(answer, input_signature=wanted, opset=opset)
+        model, _ = tf2onnx.convert.from_function(
+            answer,
+            input_signature=wanted,
+            opset=opset,
+            custom_op_handlers={"Erfc": (_one_minus_erf, [])},
+        )
     except (ValueError, RuntimeError, NotImplementedError) as error:
-        raise RuntimeError(
-            f"ONNX cannot express the signature {source.signature!r}. Expected: operations that "
-            f"opset {opset} has. Received: {str(error).strip().splitlines()[-1][:200]}"
-        ) from error
+        raise _inexpressible(source, opset, error) from error
+    finally:
+        logger.setLevel(level)
     return model.SerializeToString()
+
+
+def _one_minus_erf(graph, node, name: str, arguments: list) -> None:
+    """Erfc, in which TensorFlow computes the exact GELU and which ONNX does not have."""
+    from tf2onnx import utils
+
+    node.type = "Erf"
+    erf = node.output[0]
+    one = graph.make_const(utils.make_name("one"), np.array(1, np.float32))
+    kept = {"dtypes": [graph.get_dtype(erf)], "shapes": [graph.get_shape(erf)]}
+    graph.insert_node_on_output(graph.make_node("Sub", [one.output[0], erf], **kept), erf)
+
+
+def _opened(content: bytes, source: Source, opset: int):
+    """A session of ONNX Runtime.
+
+    Raises:
+        RuntimeError: an operation is left that ONNX does not have.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions have no base of their own
+        raise _inexpressible(source, opset, error) from error
+
+
+def _inexpressible(source: Source, opset: int, error: Exception) -> RuntimeError:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return RuntimeError(
+        f"ONNX cannot express the signature {source.signature!r}. Expected: operations that "
+        f"opset {opset} has. Received: {lines[-1][-200:]}"
+    )

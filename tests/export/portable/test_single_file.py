@@ -64,6 +64,27 @@ def test_a_map_of_any_size_is_read_at_another_size(tmp_path, exported):
         assert made.difference < 1e-5
 
 
+def test_the_exact_gelu(write, tmp_path, rng):
+    net = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Activation("gelu")])
+    saved = km.export.saved_model(net, tmp_path / "net", signatures=["serving_default"])
+    samples = rng.normal(size=(4, 4, 4, 3)).astype("float32")
+    made = write(saved, tmp_path / "file", samples=samples)
+    assert made.difference < 1e-6
+
+
+def test_an_operation_that_onnx_lacks_is_an_error_in_three_parts(tmp_path):
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.answer = tf.function(
+        lambda x: tf.math.xdivy(x, x), [tf.TensorSpec([None, 3], name="x")], autograph=False
+    )
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures=module.answer)
+    with pytest.raises(RuntimeError, match=r"ONNX cannot express.*Expected: .*Received: .*Xdivy"):
+        km.export.to_onnx(tmp_path / "1", tmp_path / "file")
+    assert not (tmp_path / "file").exists()
+
+
 @pytest.mark.parametrize("precision", ["float16", "dynamic", "int8"])
 def test_smaller_weights_make_a_smaller_file_and_nearly_the_same_answers(precision, tmp_path):
     layers = keras.layers
