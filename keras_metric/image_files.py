@@ -44,6 +44,7 @@ HIDDEN = "hidden"
 NOT_AN_IMAGE = "not an image by its name"
 ERRORS = (OSError, SyntaxError, ValueError)  # of Pillow, for a file that it cannot read
 
+_RUN_LENGTHS = (1, 2)  # compressions of BMP files
 _BY_EXTRA = (".heic", ".heif")
 
 
@@ -138,6 +139,7 @@ def upright(image, fill: int, grey: bool):
     """
     from PIL import Image, ImageOps
 
+    _refuse_what_no_graph_reads(image)
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(_as_bytes(np.asarray(image), image.mode))
@@ -146,6 +148,14 @@ def upright(image, fill: int, grey: bool):
         image = Image.alpha_composite(ground, image.convert("RGBA"))
     mode = "L" if grey else "RGB"
     return image if image.mode == mode else image.convert(mode)
+
+
+def _refuse_what_no_graph_reads(image) -> None:
+    """A served model would take these pictures for others, or for none."""
+    if image.format == "BMP" and image.info.get("compression") in _RUN_LENGTHS:
+        raise ValueError("a BMP that is run-length encoded. Expected one of plain pixels")
+    if image.format == "GIF" and image.tile and tuple(image.tile[0][1]) != (0, 0, *image.size):
+        raise ValueError("the first frame of the GIF does not fill it. Expected one that does")
 
 
 def _as_bytes(pixels: np.ndarray, mode: str) -> np.ndarray:

@@ -20,7 +20,7 @@ from keras_metric.export.runtime.wire import field
 from keras_metric.export.saved_models.gallery import Gallery, GalleryVariables
 from keras_metric.export.saved_models.model_parts import Branch, ModelParts, take_apart
 from keras_metric.export.saved_models.options import Options
-from keras_metric.export.saved_models.signatures import Endpoint, all_endpoints, images_of
+from keras_metric.export.saved_models.signatures import Endpoint, all_endpoints, specs_of
 from keras_metric.export.saved_models.versions import metadata_file
 from keras_metric.version import VERSION
 
@@ -34,7 +34,7 @@ def write(model: keras.Model, draft: Path, options: Options) -> None:
     """Writes `model` as a SavedModel into the folder `draft` and compares the two."""
     parts = take_apart(model, options)
     with tempfile.TemporaryDirectory() as folder:
-        labels = _label_table(options.labels, Path(folder) / "labels.txt")
+        labels = _label_table(parts.labels, Path(folder) / "labels.txt")
         gallery = _variables_of(options.gallery, Path(folder) / "gallery.txt")
         tables = (options, labels, gallery)
         served = _chosen(all_endpoints(parts, functools.cache(_traced), *tables), options)
@@ -58,7 +58,7 @@ def _chosen(available: dict[str, Endpoint], options: Options) -> dict[str, Endpo
 
 
 def _traced(branch: Branch) -> tf.types.experimental.PolymorphicFunction:
-    return tf.function(branch, [images_of(branch)], autograph=False)
+    return tf.function(branch, list(specs_of(branch).values()), autograph=False)
 
 
 def _variables_of(gallery: Gallery | None, file: Path) -> GalleryVariables | None:
@@ -162,12 +162,12 @@ def difference(answered: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def _probed(endpoint: Endpoint, count: int, pixel_range) -> tuple[dict, dict]:
-    """Random inputs for `count` images, and what Keras answers to them."""
+    """Random inputs for a batch of `count`, and what Keras answers to them."""
     for size in _SIZES:
         inputs = {
             name: _files(count)
             if spec.dtype == tf.string
-            else _images(spec, count, size, pixel_range)
+            else _numbers(spec, count, size, pixel_range)
             for name, spec in endpoint.inputs.items()
         }
         try:
@@ -178,12 +178,14 @@ def _probed(endpoint: Endpoint, count: int, pixel_range) -> tuple[dict, dict]:
     raise AssertionError("unreachable")
 
 
-def _images(spec: tf.TensorSpec, count: int, size: int, pixel_range) -> np.ndarray:
+def _numbers(spec: tf.TensorSpec, count: int, size: int, pixel_range) -> np.ndarray:
+    """Pixels for images; for other inputs small numbers, which any vocabulary has."""
     shape = [count, *(size if length is None else length for length in spec.shape[1:])]
-    draw = np.random.default_rng(count)
-    if spec.dtype.is_integer:
-        return draw.integers(0, 256, shape).astype(spec.dtype.as_numpy_dtype)
-    return draw.uniform(*sorted(pixel_range), shape).astype(spec.dtype.as_numpy_dtype)
+    draw, image = np.random.default_rng(count), len(shape) == 4
+    if spec.dtype.is_integer or spec.dtype.is_bool:
+        return draw.integers(0, 256 if image else 2, shape).astype(spec.dtype.as_numpy_dtype)
+    ends = sorted(pixel_range) if image else (-1, 1)
+    return draw.uniform(*ends, shape).astype(spec.dtype.as_numpy_dtype)
 
 
 def _files(count: int) -> np.ndarray:
@@ -262,7 +264,7 @@ def _facts(parts: ModelParts, served: dict[str, Endpoint], options: Options) -> 
         "image_shapes": [branch.shape for branch in parts.branches],
         "distance": getattr(parts.distance, "__name__", parts.distance),
         "threshold": options.threshold,
-        "labels": options.labels,
+        "labels": parts.labels,
         "gallery": options.gallery and options.gallery.facts(),
         "pixel_range": options.pixel_range,
         "signatures": {name: sorted(endpoint.inputs) for name, endpoint in served.items()},

@@ -35,8 +35,13 @@ class PooledHead:
     dense: keras.layers.Dense
 
     def maps(self, features, classes):
-        """`(B, h, w, K), (B, k) -> (B, k, h, w)`, in units of the logit, without its bias."""
+        """`(B, h, w, K), (B, k) -> (B, k, h, w)`, in units of the logit, without its bias.
+
+        One unit is the logit of class 1; that of class 0 is its negative.
+        """
         kernel = ops.transpose(ops.cast(self.dense.kernel, "float32"))
+        if self.dense.units == 1:
+            kernel = ops.concatenate([-kernel, kernel], axis=0)
         weights = ops.take(kernel, classes, axis=0)
         return ops.einsum("bhwc,bkc->bkhw", ops.cast(features, "float32"), weights)
 

@@ -76,14 +76,16 @@ def _modules(model: keras.Model) -> list[str]:
 
 
 def _probe(model: keras.Model, options: Options) -> dict[str, np.ndarray]:
-    """Images for each branch, and the answers of this backend."""
+    """Inputs for each branch, and the answers of this backend."""
     parts = take_apart(model, options)
     arrays = {}
     for place, branch in enumerate(parts.branches):
-        shape = (2, *(64 if length is None else length for length in branch.shape))
-        images = np.random.default_rng(place).uniform(0, 1, shape).astype(branch.dtype)
-        arrays[f"{place}/images"] = images
-        for name, answer in branch(keras.ops.convert_to_tensor(images)).items():
+        given = []
+        for name, one in branch.inputs:
+            shape = (2, *(64 if length is None else length for length in one.shape))
+            given.append(np.random.default_rng(place).uniform(0, 1, shape).astype(one.dtype))
+            arrays[f"{place}/given/{name}"] = given[-1]
+        for name, answer in branch(*map(keras.ops.convert_to_tensor, given)).items():
             answer = keras.ops.cast(answer, "float32")
             arrays[f"{place}/{name}"] = keras.ops.convert_to_numpy(answer)
     return arrays
@@ -96,7 +98,7 @@ def _compare_backends(model: keras.Model, place: Path, options: Options) -> None
     received = {}
     parts = take_apart(model, options)
     for number, branch in enumerate(parts.branches):
-        answers = branch(given[f"{number}/images"])
+        answers = branch(*(given[f"{number}/given/{name}"] for name, _ in branch.inputs))
         received |= {f"{number}/{name}": np.asarray(a, "f4") for name, a in answers.items()}
     wanted = {name: given[name] for name in received}
     compare("on another backend", received, wanted, tolerance=TOLERANCE)

@@ -5,6 +5,23 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_metric.export.saved_models.bitmaps import decode_bmp
+from keras_metric.export.saved_models.image_headers import (
+    BMP,
+    GIF,
+    JPEG,
+    PNG,
+    WEBP,
+    by_format,
+    extras,
+    first_chunk,
+    numbers,
+    orientation,
+    pixel_count,
+    refused,
+    starts_with,
+)
+
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's mode "L"
 _AT_ONCE = 8
 
@@ -21,8 +38,8 @@ def decoder(
 
     JPEG, PNG, WebP, BMP and the first frame of GIF. An image is stretched to (H, W) by the
     triangle filter that Pillow calls bilinear, rounded to whole grey values, and put on
-    `pixel_range`. Transparency is dropped; an EXIF orientation is not applied. What is no image,
-    or one of more than `max_pixels`, gives a black image that is not valid.
+    `pixel_range`. It is turned upright as EXIF or XMP data say, and transparent parts show black.
+    What is no image, or one of more than `max_pixels`, gives a black image that is not valid.
 
     An operation of TensorFlow fails for the whole batch or not at all, so the files pass through a
     `tf.data` pipeline that leaves out what fails. The places that are left say what was valid.
@@ -32,7 +49,8 @@ def decoder(
 
     def picture(data):
         tf.debugging.assert_less_equal(pixel_count(data), tf.constant(max_pixels, tf.int64))
-        image = tf.cast(_decoded(data), tf.float32)
+        found = extras(data)
+        image = _upright(_on_black(_decoded(data, found.transparent)), orientation(found))
         if channels == 1:
             image = tf.round(tf.tensordot(image, tf.constant(_LUMA), 1))[..., None]
         return tf.ensure_shape(_resized(image, height, width), shape)
@@ -53,13 +71,121 @@ def decoder(
     return tf.function(pictures, [tf.TensorSpec([None], tf.string)], autograph=False)
 
 
-def _decoded(data):
-    """As Pillow decodes; left alone, TensorFlow takes a fast JPEG transform, 9 grey values off."""
-    return tf.cond(
-        tf.io.is_jpeg(data),
-        lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.io.decode_image(data, channels=3, expand_animations=False),
+def _decoded(data, transparent):
+    """`(H, W, 3 or 4)` float32, 0 to 255, as Pillow decodes.
+
+    Left alone, TensorFlow takes a fast JPEG transform, 9 grey values off, and refuses files that do
+    not have the channels it is asked for.
+    """
+
+    def png():
+        depth, kind = tf.unstack(numbers(data, 24, 2, 1))
+        # Pillow finds no clear value among greys of these depths
+        unseen = tf.equal(kind, 0) & tf.reduce_any(tf.equal(depth, (2, 4, 16)))
+        with_alpha = (transparent & ~unseen) | (kind >= 4)
+        return tf.cond(
+            with_alpha,
+            lambda: tf.io.decode_png(data, channels=4),
+            lambda: tf.io.decode_png(data, channels=3),
+        )
+
+    decoders = {
+        JPEG: lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),
+        PNG: png,
+        WEBP: lambda: _decode_webp(data),
+        GIF: lambda: _decode_gif(data),
+    }
+    floats = {
+        magic: lambda decode=decode: _pixels(tf.cast(decode(), tf.float32))
+        for magic, decode in decoders.items()
+    }
+    floats[BMP] = lambda: _pixels(decode_bmp(data))
+    return by_format(data, floats, lambda: refused(tf.zeros([1, 1, 3]), "No image."))
+
+
+def _decode_gif(data):
+    """TensorFlow takes the size of the first frame for that of the picture: they must agree."""
+    image = tf.io.decode_image(data, channels=3, expand_animations=False)
+    size = numbers(data, 6, 2, 2)[::-1]
+    fills = tf.reduce_all(tf.equal(tf.shape(image, tf.int64)[:2], size))
+    with tf.control_dependencies([tf.debugging.Assert(fills, ["A frame in a part of its GIF."])]):
+        return tf.identity(image)
+
+
+def _decode_webp(data):
+    """`(H, W, 3 or 4)` uint8; of an animation the first frame, on a transparent canvas.
+
+    TensorFlow's operation writes beyond its memory where an animation has no alpha channel, so it
+    is given the frame as a file of its own.
+    """
+    animated = starts_with(data, 12, b"VP8X") & (
+        tf.equal(tf.bitwise.bitwise_and(numbers(data, 20, 1, 1)[0], 2), 2)
     )
+    return tf.cond(animated, lambda: _first_frame(data), lambda: _still_webp(data))
+
+
+def _still_webp(data):
+    return tf.io.decode_image(data, channels=0, expand_animations=False)
+
+
+def _first_frame(data):
+    frame = first_chunk(data, 12, b"ANMF")
+    left, top = tf.unstack(2 * numbers(frame, 0, 2, 3))
+    width, height = tf.unstack(1 + numbers(data, 24, 2, 3))
+    images = tf.strings.substr(frame, 16, tf.strings.length(frame) - 16)
+    head = tf.strings.join([b"VP8X\x0a\0\0\0\x10\0\0\0", tf.strings.substr(frame, 6, 6)])
+    body = tf.strings.join([b"WEBP", head, images])
+    whole = tf.strings.join([b"RIFF", _little_endian(tf.strings.length(body)), body])
+    image = tf.ensure_shape(_still_webp(whole), [None, None, None])
+    image = tf.cond(
+        tf.equal(tf.shape(image)[2], 4),
+        lambda: image,
+        lambda: tf.pad(image, [[0, 0], [0, 0], [0, 1]], constant_values=255),
+    )
+    rows, columns = tf.unstack(tf.shape(image, tf.int64)[:2])
+    fits = (top + rows <= height) & (left + columns <= width)
+    with tf.control_dependencies([tf.debugging.Assert(fits, ["A frame beyond its canvas."])]):
+        below, right = height - top - rows, width - left - columns
+    return tf.pad(image, [[top, below], [left, right], [0, 0]])
+
+
+def _little_endian(number):
+    """The four bytes of a whole number, as text."""
+    octets = tf.bitwise.bitwise_and(tf.bitwise.right_shift(number, [0, 8, 16, 24]), 255)
+    every = tf.constant([bytes([value]) for value in range(256)])
+    return tf.strings.reduce_join(tf.gather(every, octets))
+
+
+def _pixels(image):
+    return tf.ensure_shape(image, [None, None, None])
+
+
+def _on_black(image):
+    """`(H, W, 3)`: transparent parts show black, as where pictures are read for training."""
+    return tf.cond(
+        tf.equal(tf.shape(image)[2], 4),
+        lambda: tf.round(image[..., :3] * image[..., 3:] / 255),
+        lambda: image[..., :3],
+    )
+
+
+def _upright(image, turned):
+    """Turned and mirrored as the EXIF orientation 1 to 8 asks for."""
+
+    def across():
+        return tf.transpose(image, [1, 0, 2])
+
+    ways = [
+        lambda: tf.identity(image),
+        lambda: image[:, ::-1],
+        lambda: image[::-1, ::-1],
+        lambda: image[::-1],
+        across,
+        lambda: across()[:, ::-1],
+        lambda: across()[::-1, ::-1],
+        lambda: across()[::-1],
+    ]
+    return tf.switch_case(tf.cast(turned, tf.int32) - 1, ways)
 
 
 def _resized(image, height: int, width: int):
@@ -84,55 +210,3 @@ def _no_rewriting() -> tf.data.Options:
     options.experimental_warm_start = False
     options.deterministic = True
     return options
-
-
-def pixel_count(data):
-    """Width x height of a JPEG, PNG, WebP, BMP or GIF file; fails for anything else.
-
-    A file of a few kilobytes can claim a gigabyte of pixels.
-    """
-    formats = {
-        b"\xff\xd8\xff": lambda: tf.io.extract_jpeg_shape(data, output_type=tf.int64)[:2],
-        b"\x89PNG": lambda: _numbers(data, 16, 2, 4, big_endian=True),
-        b"RIFF": lambda: _webp(data),
-        b"BM": lambda: tf.abs(_numbers(data, 18, 2, 4, signed=True)),
-        b"GIF8": lambda: _numbers(data, 6, 2, 2),
-    }
-    known = [tf.equal(tf.strings.substr(data, 0, len(magic)), magic) for magic in formats]
-    size = tf.switch_case(
-        tf.argmax([*known, True], output_type=tf.int32), [*formats.values(), _refused]
-    )
-    return tf.reduce_prod(size)
-
-
-def _refused():
-    with tf.control_dependencies(
-        [tf.debugging.Assert(False, ["Not a JPEG, PNG, WebP, BMP, GIF."])]
-    ):
-        return tf.zeros([2], tf.int64)
-
-
-def _webp(data):
-    """Lossy, lossless and extended files keep their size in three ways."""
-    kinds = {
-        b"VP8 ": lambda: tf.bitwise.bitwise_and(_numbers(data, 26, 2, 2), 0x3FFF),
-        b"VP8L": lambda: _lossless(_numbers(data, 21, 1, 4)[0]),
-        b"VP8X": lambda: 1 + _numbers(data, 24, 2, 3),
-    }
-    known = [tf.equal(tf.strings.substr(data, 12, 4), kind) for kind in kinds]
-    return tf.switch_case(
-        tf.argmax([*known, True], output_type=tf.int32), [*kinds.values(), _refused]
-    )
-
-
-def _lossless(bits):
-    return 1 + tf.bitwise.bitwise_and(tf.stack([bits, tf.bitwise.right_shift(bits, 14)]), 0x3FFF)
-
-
-def _numbers(data, at: int, count: int, width: int, *, big_endian: bool = False, signed=False):
-    """`count` whole numbers of `width` bytes each, from byte `at` on."""
-    octets = tf.io.decode_raw(tf.strings.substr(data, at, count * width), tf.uint8)
-    octets = tf.cast(tf.reshape(octets, [count, width]), tf.int64)
-    powers = [256**place for place in range(width)]
-    numbers = tf.reduce_sum(octets * (powers[::-1] if big_endian else powers), axis=1)
-    return tf.where(numbers >= 2**31, numbers - 2**32, numbers) if signed else numbers

@@ -1,7 +1,7 @@
 """The signatures of each kind of model, as functions from named tensors to named tensors.
 
-First those that take images, then those that need a gallery. Each of them that takes images of one
-size gets a second signature that takes image files; and all of them take a batch of any size.
+First those that take arrays, then those that need a gallery. For each of them that takes images of
+one size there is a second that takes image files; and all of them take a batch of any size.
 """
 
 from collections.abc import Callable
@@ -23,10 +23,12 @@ _WITHOUT_IMAGE = {"distance": _FAR, "distances": _FAR, "classes": -1, "ids": -1}
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One signature: its inputs, and the function that computes its outputs."""
+    """One signature: its inputs, the function that computes its outputs, and whether all its
+    inputs could come from image files."""
 
     inputs: dict[str, tf.TensorSpec]
     answer: Callable[..., dict[str, tf.Tensor]]
+    takes_pictures: bool = False
 
 
 Run = Callable[[Branch], Callable]  # how a branch is run: traced for the graph, or by Keras
@@ -44,74 +46,84 @@ def all_endpoints(
     if gallery is not None:
         found |= _gallery_endpoints(parts, run, gallery, options.top)
     for name, endpoint in tuple(found.items()):
-        if name not in _ALIASES and _takes_one_size(endpoint):
+        if name not in _ALIASES and endpoint.takes_pictures:
             found[_name_for_files(name)] = _taking_files(endpoint, options)
     return {name: _taking_any_batch(endpoint) for name, endpoint in found.items()}
 
 
 def _image_endpoints(parts: ModelParts, run: Run, options: Options, labels) -> dict[str, Endpoint]:
     first = parts.branches[0]
-    single = Endpoint({"images": images_of(first)}, lambda images: run(first)(images))
+    single = _endpoint(first, run)
     if parts.kind == "dense":
         return {"serving_default": single, "dense": single}
     if parts.kind == "embedding":
         found = {"serving_default": single, "embed": single, **_branch_endpoints(parts, run)}
-        return {**found, "similarity": _similarity(parts, run, options.threshold)}
+        if all(branch.takes_one for branch in parts.branches):
+            found["similarity"] = _similarity(parts, run, options.threshold)
+        return found
     if parts.kind == "classifier":
         return {"serving_default": single, **_class_endpoints(parts, run, options, labels)}
     return {"serving_default": single}
 
 
-def images_of(branch: Branch) -> tf.TensorSpec:
-    return tf.TensorSpec([None, *branch.shape], branch.dtype, name="images")
+def specs_of(branch: Branch) -> dict[str, tf.TensorSpec]:
+    return {
+        name: tf.TensorSpec([None, *one.shape], one.dtype, name=name) for name, one in branch.inputs
+    }
+
+
+def _endpoint(branch: Branch, run: Run, after: Callable[[dict], dict] = dict) -> Endpoint:
+    """The outputs of a branch, and what `after` makes of them."""
+    inputs = specs_of(branch)
+
+    def answer(**tensors):
+        return after(run(branch)(*(tensors[name] for name in inputs)))
+
+    return Endpoint(inputs, answer, branch.takes_pictures)
 
 
 def _branch_endpoints(parts: ModelParts, run: Run) -> dict[str, Endpoint]:
     """`embed_NAME` for each branch, where there are several."""
     if len(parts.branches) == 1:
         return {}
-    return {
-        f"embed_{branch.model.name}": Endpoint({"images": images_of(branch)}, run(branch))
-        for branch in parts.branches
-    }
+    return {f"embed_{branch.model.name}": _endpoint(branch, run) for branch in parts.branches}
 
 
 def _similarity(parts: ModelParts, run: Run, threshold: float | None) -> Endpoint:
     between = distances.paired(parts.distance)
-    left_branch, right_branch = parts.branches[0], parts.branches[-1]
+    branches = {"left": parts.branches[0], "right": parts.branches[-1]}
 
     def answer(left, right):
-        (a,), (b,) = run(left_branch)(left).values(), run(right_branch)(right).values()
+        (a,), (b,) = run(branches["left"])(left).values(), run(branches["right"])(right).values()
         distance = between(a, b)
         if threshold is None:
             return {"distance": distance}
         return {"distance": distance, "same": distance <= threshold}
 
-    return Endpoint({"left": images_of(left_branch), "right": images_of(right_branch)}, answer)
+    inputs = {
+        side: tf.TensorSpec([None, *branch.shape], branch.dtype, name=side)
+        for side, branch in branches.items()
+    }
+    return Endpoint(inputs, answer, all(branch.takes_pictures for branch in branches.values()))
 
 
 def _class_endpoints(parts: ModelParts, run: Run, options: Options, labels) -> dict[str, Endpoint]:
     """`classify`: the best classes; `explain`: with the map of each, if the head has one."""
-    branch = parts.branches[0]
 
-    def best(scores):
+    def classify(outputs):
+        scores = parts.class_scores(tf.cast(outputs["scores"], tf.float32))
         top = min(options.top, scores.shape[-1])
-        values, classes = tf.math.top_k(tf.cast(scores, tf.float32), top)
+        values, classes = tf.math.top_k(scores, top)
         named = {} if labels is None else {"labels": labels.lookup(tf.cast(classes, tf.int64))}
         return {"classes": classes, "scores": values, **named}
 
-    def classify(images):
-        return best(run(branch)(images)["scores"])
-
-    def explain(images):
-        outputs = run(parts.explained)(images)
-        found = best(outputs["scores"])
+    def explain(outputs):
+        found = classify(outputs)
         return {**found, "maps": parts.class_head.maps(outputs["features"], found["classes"])}
 
-    inputs = {"images": images_of(branch)}
-    found = {"classify": Endpoint(inputs, classify)}
+    found = {"classify": _endpoint(parts.branches[0], run, classify)}
     if parts.explained is not None:
-        found["explain"] = Endpoint(inputs, explain)
+        found["explain"] = _endpoint(parts.explained, run, explain)
     return found
 
 
@@ -119,28 +131,21 @@ def _gallery_endpoints(
     parts: ModelParts, run: Run, gallery: GalleryVariables, top: int
 ) -> dict[str, Endpoint]:
     """`neighbours`; and `explain`, with the map of each neighbour, where the encoder has one."""
-    branch = parts.branches[0]
 
-    def neighbours(images):
-        (queries,) = run(branch)(images).values()
+    def neighbours(outputs):
+        (queries,) = outputs.values()
         return gallery.records(*gallery.nearest(tf.cast(queries, tf.float32), top))
 
-    def explain(images):
-        outputs = run(parts.explained)(images)
+    def explain(outputs):
         found, places = gallery.nearest(tf.cast(outputs["embeddings"], tf.float32), top)
         others = tf.gather(gallery.embeddings, places)
         maps = parts.embedding_head.maps(outputs["features"], outputs["unscaled"], others)
         return {**gallery.records(found, places), "maps": maps}
 
-    inputs = {"images": images_of(branch)}
-    endpoints = {"neighbours": Endpoint(inputs, neighbours)}
+    endpoints = {"neighbours": _endpoint(parts.branches[0], run, neighbours)}
     if parts.explained is not None:
-        endpoints["explain"] = Endpoint(inputs, explain)
+        endpoints["explain"] = _endpoint(parts.explained, run, explain)
     return endpoints
-
-
-def _takes_one_size(endpoint: Endpoint) -> bool:
-    return not any(None in spec.shape[1:] for spec in endpoint.inputs.values())
 
 
 def _name_for_files(name: str) -> str:

@@ -99,6 +99,74 @@ def test_scores_without_softmax_are_a_classifier_by_their_labels(images, tmp_pat
         saved_model(model, tmp_path, labels=["a", "b"])
 
 
+UNITS = {
+    "sigmoid": ([layers.Dense(1, activation="sigmoid")], None),
+    "sigmoid apart": ([layers.Dense(1), layers.Activation("sigmoid")], ["healthy", "ill"]),
+    "label of class 1": ([layers.Dense(1, activation="sigmoid")], ["ill"]),
+    "logit": ([layers.Dense(1)], ["healthy", "ill"]),
+}
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("case", UNITS)
+def test_one_unit_is_a_classifier_of_two(case, images, tmp_path):
+    head, labels = UNITS[case]
+    model = classifier(layers.GlobalAveragePooling2D(), *head)
+    dense = model.layers[3]
+    dense.bias.assign([0.02])
+    score = np.asarray(model(images, training=False))[:, 0]
+    of_both = np.stack([-score if case == "logit" else 1 - score, score], axis=1)
+    wanted = ["serving_default", "explain", "classify_bytes"]
+    folder = saved_model(model, tmp_path, labels=labels, signatures=wanted)
+    with Runtime(folder, xla=True) as served:
+        np.testing.assert_allclose(served(images=images)["scores"][:, 0], score, atol=1e-6)
+        answer = served("explain", images=images)
+    order = np.argsort(-of_both, axis=1)
+    np.testing.assert_array_equal(answer["classes"], order)
+    np.testing.assert_allclose(answer["scores"], np.take_along_axis(of_both, order, 1), atol=1e-6)
+    logit = score if case == "logit" else np.log(score / (1 - score))
+    of_ill = answer["maps"][np.arange(6), np.argmax(order, axis=1)]
+    np.testing.assert_allclose(of_ill.mean((1, 2)) + 0.02, logit, atol=1e-5)
+    np.testing.assert_allclose(answer["maps"].sum(1), 0, atol=1e-6)
+    if labels:
+        names = ["not ill", "ill"] if len(labels) == 1 else labels
+        assert [[x.decode() for x in row] for row in answer["labels"]] == [
+            [names[c] for c in row] for row in order
+        ]
+
+
+@pytest.mark.tensorflow
+def test_one_unit_takes_no_three_labels(tmp_path):
+    model = classifier(layers.GlobalAveragePooling2D(), layers.Dense(1, activation="sigmoid"))
+    with pytest.raises(ValueError, match=r"2 classes, or one for class 1,\. Received: 3"):
+        saved_model(model, tmp_path, labels=["a", "b", "c"])
+
+
+def nested(*head) -> keras.Model:
+    inner = keras.Sequential([keras.Input((4,)), *head])
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Dense(4)(layers.GlobalAveragePooling2D()(inputs))
+    return keras.Model(inputs, layers.Activation("linear")(inner(x)))
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        (lambda: nested(layers.Dense(3, activation="softmax")), "classifier"),
+        (lambda: nested(layers.Dense(1), layers.Activation("sigmoid")), "classifier"),
+        (lambda: nested(layers.Dense(3), layers.Softmax(), layers.Dropout(0.1)), "classifier"),
+        (lambda: nested(layers.Dense(3, activation="sigmoid")), "embedding"),
+        (lambda: nested(layers.Dense(1)), "embedding"),
+        (lambda: nested(layers.Dense(3, activation="softmax"), layers.Dense(5)), "embedding"),
+    ],
+)
+def test_the_last_activation_says_what_a_model_is(model, kind):
+    from keras_metric.export.saved_models.model_parts import take_apart
+    from keras_metric.export.saved_models.options import Options
+
+    assert take_apart(model(), Options()).kind == kind
+
+
 def functional(head) -> keras.Model:
     x = inputs = keras.Input((8, 8, 3))
     for layer in head:

@@ -196,7 +196,11 @@ def test_what_is_no_gallery_of_the_model_is_refused(model, pictures, tmp_path):
         (model, pictures, "Expected: a keras_metric.retrieval.Index. Received: ndarray"),
         (model, foreign, "Expected: embeddings of 5 numbers. Received: of 7"),
         (model, lines, "Expected: text without line breaks"),
-        (classifier, wide, "a model of embeddings. Received: one of kind 'classifier'"),
+        (
+            classifier,
+            wide,
+            "a model of embeddings with one input. Received: one of kind 'classifier'",
+        ),
     ):
         with pytest.raises((ValueError, TypeError), match=message):
             saved_model(wrong, tmp_path / "model", gallery=given)

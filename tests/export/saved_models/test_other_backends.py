@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_metric.export import Runtime, saved_model
-from keras_metric.models import SiameseNet
+from keras_metric.models import SiameseNet, TripletNet
 
 pytest.importorskip("tensorflow")
 # Keras 3.15 itself meets this on JAX when it saves a model
@@ -69,3 +69,16 @@ def test_a_layer_of_ones_own_is_exported_if_it_answers_alike(offset, tmp_path, m
         with pytest.raises(RuntimeError, match=r"on another backend.*a difference of 0.01"):
             saved_model(model, tmp_path / "model", **options)
         assert list((tmp_path / "model").iterdir()) == []
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="Keras exports it on TensorFlow, JAX"
+)
+@pytest.mark.parametrize("net", [SiameseNet, TripletNet])
+def test_kerass_own_export_needs_no_call_before(net, images, tmp_path):
+    layers = keras.layers
+    encoder = keras.Sequential([keras.Input((16, 12, 3)), layers.Flatten(), layers.Dense(2)])
+    two = net(encoder)
+    two.predict((images,) * len(two.roles), verbose=0)
+    two.export(tmp_path / "1", verbose=False)
+    assert (tmp_path / "1" / "saved_model.pb").is_file()

@@ -155,8 +155,6 @@ def test_refusals_come_before_anything_is_written(encoder, tmp_path, options, me
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_no_image_model_is_refused(tmp_path):
-    with pytest.raises(TypeError, match=r"Expected: a keras.Model .* Received: str"):
+def test_what_is_no_model_is_refused(tmp_path):
+    with pytest.raises(TypeError, match=r"Expected: a keras.Model. Received: str"):
         saved_model("model.keras", tmp_path)
-    with pytest.raises(ValueError, match="no usable shape"):
-        saved_model(keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)]), tmp_path)
