@@ -48,7 +48,9 @@ def decoder(
     low, high = pixel_range
 
     def picture(data):
-        tf.debugging.assert_less_equal(pixel_count(data), tf.constant(max_pixels, tf.int64))
+        small = tf.debugging.assert_less_equal(pixel_count(data), tf.constant(max_pixels, tf.int64))
+        with tf.control_dependencies([small]):  # nothing is decoded before the check
+            data = tf.identity(data)
         found = extras(data)
         image = _upright(_on_black(_decoded(data, found.transparent)), orientation(found))
         if channels == 1:
