@@ -2,16 +2,15 @@
 
     file                                         what happens
     .keras and .h5 of Keras 3                    loaded
-    .h5 of Keras 2                               its configuration is repaired in a copy, loaded
+    .h5 of Keras 1 and 2                         its configuration is repaired, its weights rearranged
     .keras of Keras 2, SavedModel with layers    through tf_keras, the extra "keras-metric[legacy]"
     SavedModel of model.export, weights, JSON    refused: the layers or the weights are not in it
 
 The file itself is never written to. With `safe_mode` no Python code of the file is run.
 """
 
+import copy
 import json
-import os
-import shutil
 import tempfile
 import zipfile
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 import keras
 
 from keras_metric.convert.errors import ConversionError
+from keras_metric.convert.loading.dialect import Dialect
 from keras_metric.convert.loading.repairs import repaired
 from keras_metric.saved_classes import import_named
 
@@ -100,26 +100,56 @@ def _hdf5(path: Path, safe_mode: bool, custom_objects) -> keras.Model:
     import h5py
 
     with h5py.File(path, "r") as file:
-        text = file.attrs.get("model_config")
-        version = file.attrs.get("keras_version", "2.")
+        text = _text(file.attrs.get("model_config"))
+        dialect = _dialect(path.name, file, custom_objects)
     if text is None:
         raise ConversionError(
             f"{path.name} holds weights only. Expected {_RENEW}; or build the model, then "
             "model.load_weights(). Received: an .h5 file without model_config."
         )
-    text, version = (x.decode() if isinstance(x, bytes) else x for x in (text, version))
     config = json.loads(text)
     _check_code(path, config, safe_mode)
-    if not version.startswith(("1.", "2.")):
+    if dialect.version.startswith("3"):
         import_named(text)
         return _keras(path, path.name, safe_mode, custom_objects)
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "repaired.h5"
-        shutil.copyfile(path, copy)
-        os.chmod(copy, 0o600)
-        with h5py.File(copy, "r+") as file:
-            file.attrs["model_config"] = json.dumps(repaired(config))
-        return _keras(copy, path.name, safe_mode, custom_objects)
+    return _old_hdf5(path, config, dialect, safe_mode)
+
+
+def _old_hdf5(path: Path, config: dict, dialect: Dialect, safe_mode: bool) -> keras.Model:
+    import h5py
+
+    from keras_metric.convert.loading.old_weights import assign
+
+    config = repaired(config, dialect)
+    try:
+        with keras.saving.custom_object_scope(dialect.own):
+            model = keras.saving.deserialize_keras_object(
+                copy.deepcopy(config), custom_objects=dialect.own, safe_mode=safe_mode
+            )
+    except Exception as error:  # Keras reports a bad configuration by almost any class
+        raise _unreadable(path.name, error) from error
+    with h5py.File(path, "r") as file:
+        assign(model, config, file["model_weights"], dialect)
+    return model
+
+
+def _dialect(name: str, file, custom_objects: dict | None) -> Dialect:
+    """Keras 1 writes its version and backend into few files; names of Theano lack ":0"."""
+    from keras_metric.convert.loading.old_weights import attribute
+
+    group = file.get("model_weights", file)
+    version, backend = (
+        _text(group.attrs.get(key, file.attrs.get(key))) for key in ("keras_version", "backend")
+    )
+    if backend is None and "layer_names" in group.attrs:
+        layers = [group[layer] for layer in attribute(group, "layer_names")]
+        weights = [w for layer in layers for w in attribute(layer, "weight_names")]
+        backend = "theano" if weights and not any(":" in w for w in weights) else "tensorflow"
+    return Dialect(name, version or "1", backend, dict(custom_objects or {}))
+
+
+def _text(value) -> str | None:
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _keras(path: Path, name: str, safe_mode: bool, custom_objects) -> keras.Model:
@@ -128,13 +158,20 @@ def _keras(path: Path, name: str, safe_mode: bool, custom_objects) -> keras.Mode
             path, custom_objects=custom_objects, compile=False, safe_mode=safe_mode
         )
     except Exception as error:  # Keras reports a bad file by almost any class
-        hint = (
-            "custom_objects={...} for classes of your own; a model with raw operations such as "
-            f"ops.relu(x) or x + y saved as .keras, for an .h5 cannot hold them; else {_RENEW}"
-        )
-        raise ConversionError(
-            f"Keras cannot read {name}. Expected {hint}. Received: {str(error).splitlines()[0]}"
-        ) from error
+        raise _unreadable(name, error) from error
+
+
+def _unreadable(name: str, error: Exception) -> ConversionError:
+    hint = (
+        "custom_objects={...} for classes of your own; a model with raw operations such as "
+        f"ops.relu(x) or x + y saved as .keras, for an .h5 cannot hold them; else {_RENEW}"
+    )
+    return ConversionError(f"Keras cannot read {name}. Expected {hint}. Received: {_cause(error)}")
+
+
+def _cause(error: Exception) -> str:
+    """What Keras says, whole; of an error around another one, the inner."""
+    return str(error).rpartition("Exception encountered: ")[2].strip()
 
 
 def _through_tf_keras(path: Path, safe_mode: bool, custom_objects) -> keras.Model:
@@ -152,15 +189,15 @@ def _through_tf_keras(path: Path, safe_mode: bool, custom_objects) -> keras.Mode
         mode = {} if path.is_dir() else {"safe_mode": safe_mode}
         model = tf_keras.models.load_model(path, custom_objects, compile=False, **mode)
         with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder) / "model.h5"
-            _save_quietly(model, copy)
-            return _hdf5(copy, safe_mode, custom_objects)
+            file = Path(folder) / "model.h5"
+            _save_quietly(model, file)
+            return _hdf5(file, safe_mode, custom_objects)
     except ConversionError:
         raise
     except Exception as error:  # as for Keras
         raise ConversionError(
             f"tf_keras cannot turn {path.name} into layers. Expected a Sequential or functional "
-            f"model, or custom_objects={{...}}. Received: {str(error).splitlines()[0]}"
+            f"model, or custom_objects={{...}}. Received: {_cause(error)}"
         ) from error
 
 

@@ -1,74 +1,99 @@
-"""The configuration of a Keras 2 model in words that Keras 3 understands."""
+"""The configuration of an old model as Keras 3 reads it: layers, their calls, inputs and outputs.
 
-_SEPARABLE = ("kernel_initializer", "kernel_regularizer", "kernel_constraint")
-_UNKNOWN = {
-    "DepthwiseConv2D": ("groups",),
-    "Conv2DTranspose": ("groups",),
-    "Conv3DTranspose": ("groups",),
-    "Conv1DTranspose": ("groups",),
-    "SeparableConv1D": ("groups", *_SEPARABLE),
-    "SeparableConv2D": ("groups", *_SEPARABLE),
-    "DepthwiseConv1D": ("groups",),
-}
-_MODELS = ("Functional", "Sequential", "Model")
+    Keras 1 and 2.0 to 2.2      a Sequential is a list of layers
+    Keras 1 and 2               a nested model's calls are counted from 1; calls are lists
+    Keras 2                     the first layer of a Sequential carries the input's shape
+    Keras 2                     names may hold "/"
+"""
+
+from keras_metric.convert.loading.dialect import Dialect
+
+_MODELS = ("Functional", "Sequential", "Model", "Container")
+_CONSTANT = "_CONSTANT_VALUE"
 
 
-def repaired(config: dict) -> dict:
-    """A copy of a model's configuration without what Keras 3 rejects.
+def repaired(config: dict, dialect: Dialect) -> dict:
+    """A copy of a model's configuration for `keras.saving.deserialize_keras_object`.
 
-    - arguments that Keras 2 wrote for depthwise, separable and transposed convolutions;
-    - the calls of a nested model, which Keras 2 counts from 1;
-    - `input_layers` and `output_layers` of one element, which make a list of one tensor;
-    - "/" in the names of layers;
-    - the shape of the images as an argument of a Sequential's first layer.
-
-    Weights are found by their order in the file, so that names may change.
+    Raises:
+        ConversionError: a layer, or an argument of one, that Keras 3 has no equivalent for.
     """
-    return _layer(config)
+    return _entry(config, dialect)
 
 
-def _layer(entry: dict) -> dict:
-    entry, kind = dict(entry), entry.get("class_name")
-    inner = entry.get("config")
-    if isinstance(inner, dict):
-        gone = () if kind == "InputLayer" else ("batch_input_shape", *_UNKNOWN.get(kind, ()))
-        inner = {k: v for k, v in inner.items() if k not in gone}
-        if "name" in inner:
-            inner["name"] = inner["name"].replace("/", "_")
-        if isinstance(inner.get("layer"), dict):
-            inner["layer"] = _layer(inner["layer"])
-        if kind in _MODELS and "layers" in inner:
-            inner = _model(inner)
-        entry["config"] = inner
-    if isinstance(entry.get("name"), str):
-        entry["name"] = entry["name"].replace("/", "_")
-    return entry
+def is_model(entry: dict) -> bool:
+    """Whether an entry is a model with layers of its own."""
+    return entry.get("class_name") in _MODELS or isinstance(_layers(entry), list)
 
 
-def _model(config: dict) -> dict:
-    nested = {_name(e) for e in config["layers"] if e.get("class_name") in _MODELS}
-    first = _first_calls(config, nested)
-    config = {**config, "layers": [_layer(e) for e in _with_input(config["layers"])]}
-    for entry in config["layers"]:
-        if "inbound_nodes" in entry:
-            entry["inbound_nodes"] = _references(entry["inbound_nodes"], first)
+def _layers(entry: dict):
+    config = entry.get("config")
+    return config.get("layers") if isinstance(config, dict) else None
+
+
+def _entry(entry: dict, dialect: Dialect) -> dict:
+    if not is_model(entry):
+        return dialect.layer(_renamed(entry))
+    config, kind = entry["config"], entry["class_name"]
+    if isinstance(config, list):  # a Sequential of Keras 1, or of Keras 2 before 2.2.3
+        config = {"layers": config}
+    config = {"name": entry.get("name") or config.get("name") or kind.lower(), **config}
+    config["name"] = _plain(config["name"])
+    kept = ("name", "trainable", "layers", "input_layers", "output_layers", "build_input_shape")
+    model = {k: config[k] for k in kept if k in config}
+    model = _sequential(model, dialect) if kind == "Sequential" else _functional(model, dialect)
+    if kind in _MODELS:
+        kind = "Sequential" if kind == "Sequential" else "Model"
+    found = {"module": "keras", "class_name": kind, "registered_name": kind, "config": model}
+    return found | ({"name": model["name"]} if "name" in entry else {})
+
+
+def _sequential(config: dict, dialect: Dialect) -> dict:
+    entries = [_entry(e, dialect) for e in _with_input(config["layers"])]
+    if entries and entries[0]["class_name"] == "InputLayer":
+        config.pop("build_input_shape", None)
+    return config | {"layers": entries}
+
+
+def _functional(config: dict, dialect: Dialect) -> dict:
+    first = _first_calls(config, {_name(e) for e in config["layers"] if is_model(e)})
+    config["layers"] = [
+        _entry(e, dialect)
+        | {
+            "name": _plain(_name(e)),
+            "inbound_nodes": [_call(node, first) for node in e.get("inbound_nodes", [])],
+        }
+        for e in config["layers"]
+    ]
+    config.pop("build_input_shape", None)
     for ends in ("input_layers", "output_layers"):
-        if ends in config:
-            calls = _references(config[ends], first)
-            one = len(calls) == 1 and isinstance(calls[0], list)
-            config[ends] = calls[0] if one else calls
+        calls = _ends(config[ends], first)
+        one = len(calls) == 1 and isinstance(calls, list) and isinstance(calls[0], list)
+        config[ends] = calls[0] if one else calls
     return config
 
 
+def _plain(name: str) -> str:
+    return name.replace("/", "_")
+
+
+def _renamed(entry: dict) -> dict:
+    config = entry.get("config")
+    if isinstance(config, dict) and isinstance(config.get("name"), str):
+        entry = entry | {"config": config | {"name": _plain(config["name"])}}
+    return entry
+
+
 def _with_input(entries: list[dict]) -> list[dict]:
-    """A Sequential whose first layer carries the shape of the images gets an input layer."""
+    """A Sequential whose first layer carries the input's shape gets an input layer."""
     first = entries[0]["config"] if entries else {}
     shape = first.get("batch_input_shape") if isinstance(first, dict) else None
-    if shape is None or entries[0]["class_name"] == "InputLayer" or "inbound_nodes" in entries[0]:
+    if shape is None or entries[0]["class_name"] == "InputLayer":
         return entries
+    kind = first.get("input_dtype") or first.get("dtype")
     config = {
         "batch_input_shape": shape,
-        "dtype": first.get("dtype", "float32"),
+        "dtype": kind if isinstance(kind, str) else "float32",
         "name": f"{first['name']}_input",
     }
     return [{"class_name": "InputLayer", "config": config}, *entries]
@@ -97,13 +122,33 @@ def _first_calls(config: dict, nested: set[str]) -> dict[str, int]:
     return found
 
 
-def _references(x, first: dict[str, int]):
-    """Every `[layer, call, tensor, ...]` renamed, and counted from 0 for nested models."""
+def _call(node, first: dict[str, int]) -> dict:
+    """One call of a layer: `[[layer, call, tensor, keywords], ...]` as arguments and keywords."""
+    keywords: dict = {}
+
+    def walk(x):
+        if _is_reference(x):
+            if x[0] == _CONSTANT:
+                return x[2]
+            for extra in x[3:]:
+                keywords.update(walk(extra))
+            place = [_plain(x[0]), x[1] - first.get(x[0], 0), x[2]]
+            tensor = {"shape": [1], "dtype": "float32", "keras_history": place}
+            return {"class_name": "__keras_tensor__", "config": tensor}
+        if isinstance(x, dict):
+            return {k: walk(v) for k, v in x.items()}
+        return [walk(part) for part in x] if isinstance(x, list) else x
+
+    found = walk(node)
+    if isinstance(found, list) and len(found) == 1:
+        found = found[0]
+    return {"args": [found], "kwargs": keywords}
+
+
+def _ends(x, first: dict[str, int]):
+    """Inputs or outputs of a model, counted from 0 for nested models."""
     if _is_reference(x):
-        rest = [_references(part, first) for part in x[2:]]
-        return [x[0].replace("/", "_"), x[1] - first.get(x[0], 0), *rest]
-    if isinstance(x, list):
-        return [_references(part, first) for part in x]
+        return [_plain(x[0]), x[1] - first.get(x[0], 0), *x[2:]]
     if isinstance(x, dict):
-        return {k: _references(v, first) for k, v in x.items()}
-    return x
+        return {k: _ends(v, first) for k, v in x.items()}
+    return [_ends(part, first) for part in x]
