@@ -1,8 +1,10 @@
-"""What changed between Keras 1, 2 and 3: the table of docs/convert.md, and what is done about it."""
+"""What changed between Keras 1, 2 and 3 and what is done about it, as docs/convert.md shows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+from keras_metric.convert.loading import mending
 
 ANY = object()
 """As a value of `Change.dropped`: whatever the file says."""
@@ -57,106 +59,6 @@ def table() -> str:
     )
 
 
-def _hard_sigmoid(kind: str, config: dict) -> tuple[str, dict]:
-    import keras
-
-    from keras_metric.convert.loading.old_layers import keras_2_hard_sigmoid
-
-    old = keras.saving.serialize_keras_object(keras_2_hard_sigmoid)
-    for key in ("activation", "recurrent_activation"):
-        name = config.get(key)
-        if isinstance(name, dict):
-            name = name.get("config")
-        if name == "hard_sigmoid":
-            config[key] = old
-    return kind, config
-
-
-def _leaky_relu(kind: str, config: dict) -> tuple[str, dict]:
-    if kind == "LeakyReLU" and "alpha" in config:
-        config["negative_slope"] = config.pop("alpha")
-    return kind, config
-
-
-_CUDNN = {
-    "CuDNNLSTM": ("LSTM", {"recurrent_activation": "sigmoid"}),
-    "CuDNNGRU": ("GRU", {"recurrent_activation": "sigmoid", "reset_after": True}),
-}
-
-
-def _cudnn(kind: str, config: dict) -> tuple[str, dict]:
-    kind, extra = _CUDNN.get(kind, (kind, {}))
-    return kind, config | extra
-
-
-_WINDOWS = ("Conv", "MaxPooling", "AveragePooling", "SeparableConv", "DepthwiseConv")
-
-
-def of_theano(kind: str, config: dict) -> None:
-    """Refuse "same" padding that Theano laid otherwise: for even windows and for strides."""
-    if config.get("padding") != "same" or not kind.startswith(_WINDOWS):
-        return
-    sizes = config.get("kernel_size", config.get("pool_size", 1))
-    steps = config.get("strides") or sizes
-    sizes, steps = ([x] if isinstance(x, int) else x for x in (sizes, steps))
-    average = kind.startswith("Average") and any(size > 1 for size in sizes)
-    if average or any(size % 2 == 0 for size in sizes) or any(step > 1 for step in steps):
-        raise NotImplementedError(
-            f"has padding='same' with windows of {list(sizes)} and strides of {list(steps)}, "
-            "which the Theano backend laid otherwise than all others"
-        )
-
-
-_SAME_CLASS = {
-    "BatchNormalizationV1": "BatchNormalization",
-    "BatchNormalizationV2": "BatchNormalization",
-    "SyncBatchNormalization": "BatchNormalization",
-    "UnifiedLSTM": "LSTM",
-    "UnifiedGRU": "GRU",
-    "RandomHeight": "Identity",
-    "RandomWidth": "Identity",
-    "RandomCrop": "Resizing",
-}
-
-
-def _same_class(kind: str, config: dict) -> tuple[str, dict]:
-    if kind in ("RandomHeight", "RandomWidth"):
-        config = {k: config[k] for k in ("name", "trainable", "dtype") if k in config}
-    if kind == "RandomCrop":
-        config = config | {"crop_to_aspect_ratio": True}
-        config.pop("seed", None)
-    return _SAME_CLASS.get(kind, kind), config
-
-
-def _axis(kind: str, config: dict) -> tuple[str, dict]:
-    axis = config.get("axis")
-    if isinstance(axis, list) and len(axis) == 1:
-        config["axis"] = axis[0]
-    return kind, config
-
-
-def _policy(kind: str, config: dict) -> tuple[str, dict]:
-    dtype = config.get("dtype")
-    if isinstance(dtype, dict):
-        config["dtype"] = dtype["config"]["name"]
-    return kind, config
-
-
-def _input(kind: str, config: dict) -> tuple[str, dict]:
-    shape = config.pop("batch_input_shape", None)
-    if kind == "InputLayer" and shape is not None:
-        config["batch_shape"] = shape
-    return kind, config
-
-
-def _function(kind: str, config: dict) -> tuple[str, dict]:
-    code = config.get("function")
-    if kind == "Lambda" and isinstance(code, list):
-        parts = dict(zip(("code", "defaults", "closure"), code, strict=True))
-        config["function"] = {"class_name": "__lambda__", "config": parts}
-    return kind, config
-
-
 _KERNEL = ("kernel_initializer", "kernel_regularizer", "kernel_constraint")
 _SEPARABLE = ("DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D")
 _TRANSPOSED = ("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose")
@@ -166,20 +68,26 @@ CHANGES: tuple[Change, ...] = (
         "kernels of the Theano backend are those of a true convolution",
         "2.4",
         "flipped along the image axes",
-        "Keras 2.2.5 and 1.2.2 on Theano",
+        "Keras 2.0.9 and 1.2.2 on Theano",
+    ),
+    Change(
+        '`UpSampling2D(interpolation="bilinear")` from before TensorFlow 2 (Keras 2.2.3 to 2.3)',
+        "2.4",
+        "refused: pixels lie elsewhere",
+        "Keras 2.2.5",
     ),
     Change(
         '`padding="same"` of the Theano backend with strides, even windows or average pooling',
         "2.4",
         "refused: other pixels are read",
-        "Keras 2.2.5 on Theano",
+        "Keras 2.0.9 on Theano",
     ),
     Change(
         "`hard_sigmoid` was `clip(0.2 x + 0.5, 0, 1)`, now `relu6(x + 3) / 6`",
         "3",
         "the old function, `keras_2_hard_sigmoid`",
         "tf_keras 2.21",
-        mend=_hard_sigmoid,
+        mend=mending.hard_sigmoid,
     ),
     Change(
         "`GRU` without `reset_after` resets before the product, now after it",
@@ -201,21 +109,21 @@ CHANGES: tuple[Change, ...] = (
         "3",
         "renamed",
         "tf_keras 2.21",
-        mend=_leaky_relu,
+        mend=mending.leaky_relu,
     ),
     Change(
         "`CuDNNLSTM` and `CuDNNGRU` are `LSTM` and `GRU(reset_after=True)`",
         "2.4",
         "renamed; kernels and biases rearranged",
         "tf_keras 2.21 (its own rearrangement)",
-        mend=_cudnn,
+        mend=mending.cudnn,
     ),
     Change(
         "`BatchNormalizationV1`, `V2`, `SyncBatchNormalization`, `UnifiedLSTM`, `UnifiedGRU`",
         "2",
         "`BatchNormalization`, `LSTM`, `GRU`",
         "tf_keras 2.21",
-        mend=_same_class,
+        mend=mending.same_class,
     ),
     Change(
         "`RandomHeight` and `RandomWidth` are gone, `RandomCrop` no longer resizes when predicting",
@@ -228,7 +136,7 @@ CHANGES: tuple[Change, ...] = (
         "3",
         "by its name",
         "tf_keras 2.21",
-        mend=_policy,
+        mend=mending.policy,
     ),
     Change(
         "`batch_input_shape` of the first layer, `InputLayer(ragged, type_spec)`",
@@ -237,7 +145,7 @@ CHANGES: tuple[Change, ...] = (
         "tf_keras 2.21",
         dropped={"ragged": (False, None), "type_spec": (None,), "sparse": (False, None)},
         only=("InputLayer",),
-        mend=_input,
+        mend=mending.input_shape,
     ),
     Change(
         "`Lambda` code as a list, with `function_type`, `module` and the like",
@@ -249,7 +157,7 @@ CHANGES: tuple[Change, ...] = (
             **dict.fromkeys(("module", "output_shape_module", "mask_module"), ANY),
         },
         only=("Lambda",),
-        mend=_function,
+        mend=mending.function,
     ),
     Change(
         "`rng_type`, `force_generator`: which random generator",
@@ -303,7 +211,7 @@ CHANGES: tuple[Change, ...] = (
         dropped=dict.fromkeys(("query_shape", "key_shape", "value_shape"), ANY),
     ),
     Change(
-        "tensors in the keywords of a call, such as `value=` of attention",
+        "tensors in the keywords of a call (`value=` of attention), first states behind an input",
         "3",
         "connected",
         "tf_keras 2.21",
@@ -313,7 +221,7 @@ CHANGES: tuple[Change, ...] = (
         "3",
         "kept; a list of one as a number",
         "tf_keras 2.21",
-        mend=_axis,
+        mend=mending.axis,
     ),
     Change(
         "`causal` of `Attention`",
@@ -354,7 +262,7 @@ CHANGES: tuple[Change, ...] = (
         dropped={"input_length": ANY},
     ),
     Change(
-        "`dynamic`, `robust_masking`, `rank`, `vocabulary_size`, `trainable` of layers without weights",
+        "`dynamic`, `robust_masking`, `rank`, `vocabulary_size`; `trainable` where no weights are",
         "3",
         "left out if they change nothing, else refused",
         "tf_keras 2.21",

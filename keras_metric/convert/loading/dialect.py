@@ -5,13 +5,15 @@ What no row names is refused: an argument that Keras 3 does not take, a class it
 
 import inspect
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import keras
 
 from keras_metric.convert.errors import ConversionError
 from keras_metric.convert.loading import keras_1
-from keras_metric.convert.loading.changes import CHANGES, REMOVED, of_theano
+from keras_metric.convert.loading.changes import CHANGES, REMOVED
+from keras_metric.convert.loading.mending import of_theano, of_version
 
 _OF_EVERY_LAYER = {"name", "trainable", "dtype", "activity_regularizer", "autocast"}
 _FIXED = {"rank", "pool_dimensions", "pool_mode"}  # by the class itself
@@ -28,12 +30,16 @@ class Dialect:
         version: of Keras, such as "1.2.2" or "2.15.0".
         backend: "tensorflow", "theano", "cntk", or None where the file does not say.
         own: classes and functions of the caller, by name.
+        image_format: the `data_format` of the file's layers.
+        shapes: of each layer's first weight.
     """
 
     file: str
     version: str
     backend: str | None
     own: dict[str, Any] = field(default_factory=dict)
+    image_format: str = "channels_last"
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def is_keras_1(self) -> bool:
@@ -50,7 +56,9 @@ class Dialect:
             config.pop("batch_input_shape", None)
             return {"module": None, "class_name": kind, "registered_name": kind, "config": config}
         if self.is_keras_1:
-            kind, config = self._asked(keras_1.renamed, kind, config)
+            shape = self.shapes.get(config.get("name", ""), ())
+            renamed = partial(keras_1.renamed, image_format=self.image_format, shape=shape)
+            kind, config = self._asked(renamed, kind, config)
         for name in _INNER:
             if isinstance(config.get(name), dict):
                 config[name] = self.layer(config[name])
@@ -59,6 +67,7 @@ class Dialect:
         for change in CHANGES:
             if change.mend is not None:
                 kind, config = self._asked(change.mend, kind, config)
+        self._asked(partial(of_version, self.version), kind, config)
         if self.backend == "theano":
             self._asked(of_theano, kind, config)
         return self._serialized(kind, config, entry["class_name"])

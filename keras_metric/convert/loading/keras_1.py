@@ -69,8 +69,19 @@ _INITIALIZERS = {
 }
 
 
-def renamed(kind: str, config: dict) -> tuple[str, dict]:
+_UNSAID = ("ZeroPadding2D", "ZeroPadding3D", "Cropping2D", "Cropping3D")
+
+
+def renamed(
+    kind: str, config: dict, image_format: str = "channels_last", shape=()
+) -> tuple[str, dict]:
     """Class and configuration as Keras 2 calls them.
+
+    Args:
+        kind: the class.
+        config: its configuration.
+        image_format: that of the other layers, for classes whose files do not say it.
+        shape: of the layer's first weight; which axes a PReLU shares stands nowhere else.
 
     Raises:
         NotImplementedError: with why Keras 2 has no equivalent.
@@ -86,6 +97,10 @@ def renamed(kind: str, config: dict) -> tuple[str, dict]:
     config = {names.get(k, k): v for k, v in config.items() if k not in gone}
     if "data_format" in config:
         config["data_format"] = _FORMATS[config["data_format"]]
+    if kind in _UNSAID:
+        config.setdefault("data_format", image_format)
+    if kind == "PReLU" and 1 in shape:
+        config["shared_axes"] = [axis + 1 for axis, size in enumerate(shape) if size == 1]
     if kind == "BatchNormalization":
         _check_mode(config.pop("mode", 0))
     if "forget_bias_init" in config:

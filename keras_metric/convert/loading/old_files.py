@@ -2,7 +2,7 @@
 
     file                                         what happens
     .keras and .h5 of Keras 3                    loaded
-    .h5 of Keras 1 and 2                         its configuration is repaired, its weights rearranged
+    .h5 of Keras 1 and 2                         configuration repaired, weights rearranged, loaded
     .keras of Keras 2, SavedModel with layers    through tf_keras, the extra "keras-metric[legacy]"
     SavedModel of model.export, weights, JSON    refused: the layers or the weights are not in it
 
@@ -11,6 +11,7 @@ The file itself is never written to. With `safe_mode` no Python code of the file
 
 import copy
 import json
+import re
 import tempfile
 import zipfile
 from pathlib import Path
@@ -134,18 +135,29 @@ def _old_hdf5(path: Path, config: dict, dialect: Dialect, safe_mode: bool) -> ke
 
 
 def _dialect(name: str, file, custom_objects: dict | None) -> Dialect:
-    """Keras 1 writes its version and backend into few files; names of Theano lack ":0"."""
+    """Keras 1 does not write its backend: Theano's names of weights lack ":0"."""
     from keras_metric.convert.loading.old_weights import attribute
 
     group = file.get("model_weights", file)
     version, backend = (
         _text(group.attrs.get(key, file.attrs.get(key))) for key in ("keras_version", "backend")
     )
-    if backend is None and "layer_names" in group.attrs:
-        layers = [group[layer] for layer in attribute(group, "layer_names")]
-        weights = [w for layer in layers for w in attribute(layer, "weight_names")]
-        backend = "theano" if weights and not any(":" in w for w in weights) else "tensorflow"
-    return Dialect(name, version or "1", backend, dict(custom_objects or {}))
+    layers = attribute(group, "layer_names")
+    weights = {layer: attribute(group[layer], "weight_names") for layer in layers}
+    if backend is None:
+        written = [w for names in weights.values() for w in names]
+        backend = "theano" if written and not any(":" in w for w in written) else "tensorflow"
+    orderings = set(
+        re.findall(r'"dim_ordering": "(\w+)"', _text(file.attrs.get("model_config", "")))
+    )
+    return Dialect(
+        name,
+        version or "1",
+        backend,
+        dict(custom_objects or {}),
+        "channels_first" if orderings == {"th"} else "channels_last",
+        {layer: group[layer][names[0]].shape for layer, names in weights.items() if names},
+    )
 
 
 def _text(value) -> str | None:

@@ -1,14 +1,15 @@
 """The configuration of an old model as Keras 3 reads it: layers, their calls, inputs and outputs.
 
-    Keras 1 and 2.0 to 2.2      a Sequential is a list of layers
-    Keras 1 and 2               a nested model's calls are counted from 1; calls are lists
-    Keras 2                     the first layer of a Sequential carries the input's shape
-    Keras 2                     names may hold "/"
+Keras 1 and 2.0 to 2.2      a Sequential is a list of layers
+Keras 1 and 2               a nested model's calls are counted from 1; calls are lists
+Keras 2                     the first layer of a Sequential carries the input's shape
+Keras 2                     names may hold "/"
 """
 
 from keras_metric.convert.loading.dialect import Dialect
 
 _MODELS = ("Functional", "Sequential", "Model", "Container")
+_RECURRENT = ("LSTM", "GRU", "RNN", "Bidirectional", "LSTM1D", "LSTM2D", "LSTM3D")
 _CONSTANT = "_CONSTANT_VALUE"
 
 
@@ -61,7 +62,9 @@ def _functional(config: dict, dialect: Dialect) -> dict:
         _entry(e, dialect)
         | {
             "name": _plain(_name(e)),
-            "inbound_nodes": [_call(node, first) for node in e.get("inbound_nodes", [])],
+            "inbound_nodes": [
+                _call(node, first, e["class_name"]) for node in e.get("inbound_nodes", [])
+            ],
         }
         for e in config["layers"]
     ]
@@ -122,8 +125,11 @@ def _first_calls(config: dict, nested: set[str]) -> dict[str, int]:
     return found
 
 
-def _call(node, first: dict[str, int]) -> dict:
-    """One call of a layer: `[[layer, call, tensor, keywords], ...]` as arguments and keywords."""
+def _call(node, first: dict[str, int], kind: str) -> dict:
+    """One call of a layer: `[[layer, call, tensor, keywords], ...]` as arguments and keywords.
+
+    The first states of a recurrent layer stand behind its input.
+    """
     keywords: dict = {}
 
     def walk(x):
@@ -142,6 +148,8 @@ def _call(node, first: dict[str, int]) -> dict:
     found = walk(node)
     if isinstance(found, list) and len(found) == 1:
         found = found[0]
+    elif kind.endswith(_RECURRENT) and isinstance(found, list):
+        found, keywords["initial_state"] = found[0], found[1:]
     return {"args": [found], "kwargs": keywords}
 
 
