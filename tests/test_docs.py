@@ -108,3 +108,24 @@ def test_a_run_is_collected_with_its_card_results_and_pictures(tmp_path):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"Expected a folder with metrics.json. Received"):
         script("collect").collect(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.stem)
+def test_a_recipe_says_what_its_card_measured(card):
+    report = json.loads(card.read_text())
+    if card.stem != report["recipe"]:
+        return
+    recipe = importlib.import_module(f"zoo.recipes.{card.stem.replace('-', '_')}")
+    paragraph = recipe.__doc__.strip().rpartition("\n\n")[2]
+    assert paragraph == script("collect").cost_and_result(report)
+    assert "Measured:" not in zoo.get(card.stem).about
+
+
+def test_collecting_writes_the_docstring_anew(tmp_path):
+    (tmp_path / "mine.py").write_text('"""Mine.\n\nA \\\\ b.\n\nMeasured: before.\n"""\n\nX = 1\n')
+    training = {"epochs": 2, "seconds": 90}
+    report = {"recipe": "mine", "training": training, "results": {"recall@1": 0.5}}
+    script("collect").note(report, tmp_path)
+    cost = "Measured: 1 seed, 2 epochs, 1.5 minutes on two cores: recall@1 0.5."
+    expected = f'"""Mine.\n\nA \\\\ b.\n\n{cost}\n"""\n\nX = 1\n'
+    assert (tmp_path / "mine.py").read_text() == expected

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 FOLDER = Path(__file__).parent / "recipes"
+MEASURED = "Measured:"  # begins the paragraph of a docstring that docs/collect.py writes
 
 Settings = Mapping[str, Any]
 
@@ -95,7 +96,12 @@ def get(name: str) -> Recipe:
     if name not in names():
         raise KeyError(_unknown("recipe", name, names()))
     module = import_module(f"zoo.recipes.{name.replace('-', '_')}")
-    return Recipe(**{**vars(module.RECIPE), "name": name, "about": module.__doc__.strip()})
+    return Recipe(**{**vars(module.RECIPE), "name": name, "about": _about(module.__doc__)})
+
+
+def _about(docstring: str) -> str:
+    """A docstring without the paragraph of results, which a card has anew."""
+    return docstring.partition(f"\n{MEASURED}")[0].strip()
 
 
 def summary(name: str) -> str:

@@ -7,6 +7,9 @@ network is told which kinds of cells (red, white, platelets) a patch shows, and 
 say which labels a patch has, and measure. The maps are those of whole pictures: thresholds are
 chosen on a fifth of the home's training pictures, which are not trained on, scores taken on its 87
 validation pictures, and its test pictures are left alone.
+
+Measured: 3 seeds, 12 epochs, 1.7 minutes on two cores in all: presence 0.9268 (0.9238 to
+0.9303), pointing game 0.9125 (0.9002 to 0.9203), MaxBoxAccV2 0.7624 (0.7217 to 0.7876).
 """
 
 import numpy as np

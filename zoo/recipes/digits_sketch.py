@@ -7,6 +7,9 @@ Sangkloy, Burnell, Ham and Hays, "The Sketchy Database: Learning to Retrieve Bad
 directions. Drawn: scikit-learn's digits, 8 x 8, grey. Printed: matplotlib's fonts, 16 x 16, in any
 colours. They share the shape, not the style. Learnt from DejaVu, watched on Computer Modern,
 measured on STIX; of the drawings, on three in ten that training never saw.
+
+Measured: 3 seeds, 12 epochs, 17.3 minutes on two cores in all: recall@1 0.9765 (0.9722 to
+0.9814), recall@5 0.9882 (0.987 to 0.9889), map@r 0.909 (0.9037 to 0.9119).
 """
 
 import keras

@@ -9,6 +9,10 @@ count as classes of their own, and half of the classes of a batch are distorted 
 nobody drew. Asked 20-way one-shot within the alphabets that only the other set has. Drawings are
 brought to about the same size; the embedding is the last feature map, the mean over nine views of
 an image: as it is, turned, resized, moved. No ensemble.
+
+Measured: 3 seeds, 15 epochs, 23.7 minutes on two cores in all: 20-way one-shot error % 9.655
+(9.225 to 10.13), 20-way error %, Japanese_(katakana) 11.57 (11.45 to 11.7), 20-way error %,
+Sanskrit 13.85 (13.3 to 14.45).
 """
 
 from zoo.recipe import Recipe
