@@ -6,9 +6,47 @@ import numbers
 
 import keras
 
-__all__ = ["arguments", "as_json", "number", "serializable", "whole"]
+__all__ = [
+    "Configured",
+    "FixedArguments",
+    "arguments",
+    "as_json",
+    "number",
+    "serializable",
+    "whole",
+]
 
 serializable = keras.saving.register_keras_serializable(package="keras_metric")
+
+
+class FixedArguments:
+    """What keeps the arguments of its constructor as they were given.
+
+    A compiled training step has read them once: another value would change the configuration and
+    not the step. Raises AttributeError when an argument other than the name is set again.
+    """
+
+    def __setattr__(self, name, value):
+        if name != "name" and name in vars(self) and name in arguments(type(self)):
+            kind = type(self).__name__
+            raise AttributeError(
+                f"{kind}.{name} is fixed when it is built, since a compiled step has read it. "
+                f"Expected: a new one, {kind}.from_config({{**old.get_config(), {name!r}: ...}}), "
+                "in a new model.compile(model.optimizer, loss=...), which keeps the weights. "
+                f"Received: {name}={value!r}."
+            )
+        super().__setattr__(name, value)
+
+
+class Configured(FixedArguments):
+    """What is saved as the arguments of its constructor, by value."""
+
+    def get_config(self):
+        return {name: as_json(getattr(self, name)) for name in arguments(type(self))}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**keras.saving.deserialize_keras_object(config))
 
 
 def arguments(cls):

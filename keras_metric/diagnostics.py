@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from keras_metric import distances
-from keras_metric.arguments import arguments, as_json, number, serializable
+from keras_metric.arguments import Configured, number, serializable
 from keras_metric.numerics.operations import at_least_one
 from keras_metric.pairs import count_below, from_labels
 
@@ -20,10 +20,11 @@ __all__ = [
     "EmbeddingSpread",
     "MeanNegativeDistance",
     "MeanPositiveDistance",
+    "NonFiniteRows",
 ]
 
 
-class BatchMetric(keras.metrics.Metric):
+class BatchMetric(Configured, keras.metrics.Metric):
     """The mean over batches of a number; a leaf implements `measure(labels, embeddings)`.
 
     `measure` returns a sum and how much it is a sum of, so that a batch weighs what it has.
@@ -48,9 +49,6 @@ class BatchMetric(keras.metrics.Metric):
 
     def measure(self, labels, embeddings):
         raise NotImplementedError(f"{type(self).__name__} does not implement measure.")
-
-    def get_config(self):
-        return {name: as_json(getattr(self, name)) for name in arguments(type(self))}
 
 
 @serializable
@@ -113,3 +111,16 @@ class EmbeddingSpread(BatchMetric):
     def measure(self, labels, embeddings):
         center = ops.mean(distances.unit(embeddings), axis=0)
         return 1 - ops.sum(ops.square(center)), 1
+
+
+@serializable
+class NonFiniteRows(BatchMetric):
+    """The number of embeddings of a batch with an infinite or undefined coordinate; 0 is right.
+
+    The mean over the batches seen. Above 0 rows were not finite, and then every
+    loss of their batch is NaN. Labels are ignored.
+    """
+
+    def measure(self, labels, embeddings):
+        finite = ops.all(ops.isfinite(embeddings), axis=1)
+        return ops.sum(ops.cast(ops.logical_not(finite), embeddings.dtype)), 1

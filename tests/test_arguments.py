@@ -97,3 +97,26 @@ def test_bounds_are_met():
 def test_a_distance_of_ours_is_saved_by_its_name(name):
     config = losses.TripletLoss(distance=distances.get(name)).get_config()
     assert config["distance"] == name
+
+
+FIXED = [
+    (losses.TripletLoss(), "mining", "all"),
+    (losses.TripletLoss(), "distance", "cosine"),
+    (losses.SupConLoss(), "miner", "batch_hard"),
+    (losses.ContrastiveLoss(), "margin", 0.5),
+    (losses.VICRegLoss(), "reduction", "sum"),
+    (heads.ArcFace(5), "margin", 0.1),
+    (heads.ArcFace(5).loss(), "scale", 3.0),
+    (miners.SemiHard(), "margin", 0.1),
+    (diagnostics.ActiveTriplets(), "margin", 0.1),
+]
+
+
+@pytest.mark.parametrize(("built", "name", "value"), FIXED)
+def test_an_argument_set_after_construction_is_refused_with_the_way_that_works(built, name, value):
+    before = built.get_config()
+    with pytest.raises(AttributeError, match=rf"{name} is fixed.*from_config.*Received: {name}="):
+        setattr(built, name, value)
+    assert built.get_config() == before
+    again = type(built).from_config({**before, name: value})
+    assert getattr(again, name) == value

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_metric.arguments import arguments, number, whole
+from keras_metric.arguments import FixedArguments, arguments, number, whole
 from keras_metric.distances import precise, unit
 from keras_metric.labels import as_labels, same_class
 from keras_metric.losses._base import SampleLoss
@@ -12,7 +12,7 @@ from keras_metric.numerics.operations import all_products, at_least_one
 __all__ = []
 
 
-class Head(keras.layers.Layer):
+class Head(FixedArguments, keras.layers.Layer):
     """Scaled cosines between embeddings (B, D) and the weights of each class: (B, classes).
 
     A leaf implements `loss(**options)`. scale: the factor of the cosines. centers: weight vectors a

@@ -12,18 +12,18 @@ import keras
 from keras import ops
 
 from keras_metric import distances
-from keras_metric.arguments import arguments, as_json, number, whole
+from keras_metric.arguments import Configured, number, whole
 from keras_metric.labels import as_labels
 from keras_metric.losses._few_positives import by_labels, take_positives_out
 from keras_metric.numerics.blocks import map_rows, rows_from
-from keras_metric.numerics.operations import at_least, at_least_one, where
+from keras_metric.numerics.operations import at_least, at_least_one, nan_unless_finite, where
 from keras_metric.numerics.replicas import gather, replica_mean
 from keras_metric.pairs import Pairs, from_read_labels
 
 __all__ = ["Batch", "PairLoss", "SampleLoss", "has_needed"]
 
 
-class SampleLoss(keras.losses.Loss):
+class SampleLoss(Configured, keras.losses.Loss):
     """A Keras loss that remembers its arguments; a leaf implements `call`, one value a sample."""
 
     def __init__(
@@ -67,14 +67,6 @@ class SampleLoss(keras.losses.Loss):
     def _total(self, count):
         """The number by which a mean divides; over several replicas their mean."""
         return count
-
-    def get_config(self):
-        """The arguments of the constructor, by value."""
-        return {name: as_json(getattr(self, name)) for name in arguments(type(self))}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**keras.saving.deserialize_keras_object(config))
 
 
 @keras.saving.register_keras_serializable(package="keras_metric", name="_Reduction")
@@ -213,7 +205,12 @@ class PairLoss(SampleLoss):
         if among_themselves:
             candidates, candidate_labels = anchors, labels
         batch = Batch(anchors, labels, candidates, candidate_labels, offset)
-        return tuple(map(without, self._counted(batch)))
+        values, counts = self._counted(batch)
+        return without(nan_unless_finite(values, batch.anchors, batch.candidates)), without(counts)
+
+    def gather_over_replicas(self, gather: bool = True) -> None:
+        """Set `gather`, of a loss that no step has been compiled with yet."""
+        vars(self)["gather"] = gather
 
     def among(self, valid):
         """The same loss, blind to candidates that are not `valid`, (C,) bool."""

@@ -10,7 +10,14 @@ from collections.abc import Callable
 import numpy as np
 from keras import ops
 
-from keras_metric.numerics.operations import at_least, switch, take_columns, where, with_columns
+from keras_metric.numerics.operations import (
+    at_least,
+    may_branch,
+    switch,
+    take_columns,
+    where,
+    with_columns,
+)
 from keras_metric.pairs import Pairs
 
 __all__ = ["TIERS", "by_labels", "by_pairs", "same_class_columns", "take_positives_out"]
@@ -43,6 +50,8 @@ def by_labels(batch, few: Callable, many: Callable):
 
     The columns are (A, S) with S the least of TIERS that is enough for every anchor.
     """
+    if not may_branch(batch.anchors, batch.candidates):
+        return many(batch)
     columns, most = same_class_columns(batch, TIERS[-1])
     branches = [lambda s=s: few(batch._replace(same_class=columns[:, :s])) for s in TIERS]
     return switch(_tier(most), [*branches, lambda: many(batch)])
@@ -50,6 +59,8 @@ def by_labels(batch, few: Callable, many: Callable):
 
 def by_pairs(pairs: Pairs, few: Callable, many: Callable):
     """few(columns), (A, S) columns of all positives, -1 for none; many() where S is too small."""
+    if not may_branch(pairs.distances):
+        return many()
     most = ops.amax(ops.sum(ops.cast(pairs.positives, "int32"), axis=1))
 
     def of_few(slots):

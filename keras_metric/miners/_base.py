@@ -3,22 +3,15 @@
 import numpy as np
 from keras import ops
 
-from keras_metric.arguments import arguments
+from keras_metric.arguments import Configured
 
 __all__ = []
 
 
-class Miner:
+class Miner(Configured):
     """A leaf implements `__call__(pairs) -> pairs`."""
 
     looks_beyond_row = False  # or `__call__(pairs, between)`, between: columns (A,) -> (A, C)
-
-    def get_config(self):
-        return {name: getattr(self, name) for name in arguments(type(self))}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
 
 
 def one(d, mask, *, farthest: bool):

@@ -78,6 +78,9 @@ def _tensorflow(function, rows, shared, size, dtype):
 
     @tf.custom_gradient
     def mapped(rows, shared):
+        # a tape outside of a graph would keep what the loop computes of watched tensors
+        rows, shared = tf.stop_gradient(rows), tf.stop_gradient(shared)
+
         def forward(i, values):
             return i + 1, values.write(i, function(i * size, block(i, rows), shared))
 

@@ -21,6 +21,8 @@ __all__ = [
     "known_values",
     "largest_magnitude",
     "masked_logsumexp",
+    "may_branch",
+    "nan_unless_finite",
     "softplus",
     "switch",
     "take_columns",
@@ -76,6 +78,30 @@ def switch(index, branches):
     if keras.backend.backend() != "torch":
         return ops.switch(index, branches)
     return branches[_whole(index)]()
+
+
+def may_branch(*tensors) -> bool:
+    """Whether a branch around gathers of these tensors can be compiled, with its gradient.
+
+    XLA on TensorFlow ends the process at the scatter of such a gradient if a size is not known.
+    """
+    known = all(None not in tensor.shape for tensor in tensors)
+    if known or keras.backend.backend() != "tensorflow":
+        return True
+    import tensorflow as tf
+    from tensorflow.python.ops import control_flow_util
+
+    return not control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
+def nan_unless_finite(values, *tensors):
+    """The values; NaN, as are their gradients, where any tensor holds a number that is not finite.
+
+    Comparisons with NaN are False: miners and hinges would drop such rows and show a loss of 0.
+    """
+    different = {id(tensor): tensor for tensor in tensors}.values()
+    total = sum(ops.sum(ops.stop_gradient(x) * 1e-30) for x in different)  # finite if they are
+    return values * ops.cast(where(ops.isfinite(total), 1.0, float("nan")), values.dtype)
 
 
 def known_values(tensor):

@@ -67,8 +67,8 @@ def over_replicas(model: keras.Model, on: bool = True) -> None:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = on
     for loss in keras.tree.flatten(getattr(model, "loss", None)):
-        if hasattr(loss, "gather"):
-            loss.gather = on
+        if hasattr(loss, "gather_over_replicas"):
+            loss.gather_over_replicas(on)
 
 
 WAYS = ("mirrored", "processes")
