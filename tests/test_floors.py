@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,12 @@ def test_the_zoo_imports_public_names_only(path):
         assert room_.count(".") <= 1, f"{path} imports from inside {room_}"
         public = importlib.import_module(room_).__all__
         assert not name or name in public, f"{path} imports {name}, not in {room_}.__all__"
+
+
+def test_the_table_of_contributing_is_the_tested_one():
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = [
+        line.strip("|").split("|") for line in text.splitlines() if re.match(r"\| -?\d+ \|", line)
+    ]
+    told = {name: int(floor) for floor, rooms in rows for name in re.findall(r"`(\w+)`", rooms)}
+    assert told == FLOORS
