@@ -121,7 +121,8 @@ def _paths(graph) -> list[str]:
         for node in _all_nodes(graph)
         if node.op == "Const"
         for text in node.attr["value"].tensor.string_val
-        if text.startswith((b"/", b"file:", b"\\\\")) or text[1:3] in (b":\\", b":/")
+        if len(text) > 1
+        and (text.startswith((b"/", b"file:", b"\\\\")) or text[1:3] in (b":\\", b":/"))
     }
     found |= {asset.filename for asset in graph.asset_file_def if asset.filename.startswith("/")}
     return [f"a path of another machine: {path}" for path in sorted(found)]
