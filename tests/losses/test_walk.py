@@ -26,10 +26,10 @@ def resident() -> int:
 
 @pytest.mark.tensorflow
 def test_an_eager_tape_keeps_no_row_block(rng):
-    """2,048 rows in blocks of 256: the (B, B) distances alone are 16 MiB."""
+    """4,096 rows in blocks of 256: the (B, B) distances alone are 64 MiB."""
     import tensorflow as tf
 
-    x = tf.constant(rng.normal(size=(2048, 8)).astype("float32"))
+    x = tf.constant(rng.normal(size=(4096, 8)).astype("float32"))
     shapes = []
 
     def of_rows(start, rows, shared):
@@ -37,7 +37,7 @@ def test_an_eager_tape_keeps_no_row_block(rng):
         shapes.append(tuple(distances.shape))
         return ops.sum(ops.exp(ops.tanh(distances)) ** 2, axis=1)
 
-    def kept():
+    def kept(x):
         before = resident()
         with tf.GradientTape() as tape:
             tape.watch(x)
@@ -45,11 +45,11 @@ def test_an_eager_tape_keeps_no_row_block(rng):
         held = resident() - before
         return held, tape.gradient(value, x)
 
-    kept()
-    held, gradient = kept()
-    assert set(shapes) == {(256, 2048)}
+    kept(x[:256])  # what a first call loads stays; memory used before would be used again
+    held, gradient = kept(x)
+    assert set(shapes) == {(256, 256), (256, 4096)}
     assert np.abs(gradient).max() > 0
-    assert held < 8 * 2**20
+    assert held < 40 * 2**20
 
 
 @pytest.mark.tensorflow
