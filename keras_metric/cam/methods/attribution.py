@@ -109,11 +109,11 @@ def scores_of_masked(plan: Plan, number: int, score: Callable) -> Callable:
     image = plan.mapped.images[number]
 
     def scores(inputs, masks, *arrays):
-        count, flat = masks.shape[0], list(keras.tree.flatten(inputs))
-        batch = flat[image.number].shape[0]
+        count = ops.shape(masks)[0]
+        batch = ops.shape(keras.tree.flatten(inputs)[image.number])[0]
         flat = keras.tree.flatten(repeated(inputs, count))
         pixels = flat[image.number]
-        tiled = ops.tile(masks, (batch, 1))
+        tiled = ops.reshape(ops.repeat(masks[None], batch, axis=0), (-1, masks.shape[-1]))
         flat[image.number] = pixels * ops.cast(image.over(tiled, pixels), pixels.dtype)
         outputs = forward(plan.model, keras.tree.pack_sequence_as(inputs, flat), plan.patches)
         return ops.reshape(score(outputs, repeated(list(arrays), count)), (-1, count))

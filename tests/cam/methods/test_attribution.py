@@ -128,3 +128,11 @@ def test_several_images_have_a_map_each(rng):
     assert second.shape == (2, 6, 5)
     expected = ops.convert_to_numpy(net(pair))[:, 1]
     np.testing.assert_allclose(first.sum((1, 2)) + second.sum((1, 2)), expected, atol=1e-4)
+
+
+def test_batches_of_several_lengths_have_the_same_maps(rng):
+    """Windows go through the net in chunks whose length depends on that of the batch."""
+    cam, images = CAM(model(), "occlusion", window=4), rng.normal(size=(9, *SIZE, 2))
+    every = cam(images, 1, raw=True)
+    for count in (1, 4):
+        np.testing.assert_allclose(cam(images[:count], 1, raw=True), every[:count], atol=1e-5)
