@@ -40,11 +40,21 @@ def targets(path: Path, images: list[Path], out: Path) -> list[Path]:
 
 def height_and_width(text: str | None, option: str) -> tuple[int, int] | None:
     """`28x28` as numbers; None for None."""
+    found = sides(text, option, "height x width, such as 28x28")
+    if found is None:
+        return None
+    if len(found) != 2:
+        raise ValueError(
+            f"{option} is not a size. Expected height x width, such as 28x28. Received: {text!r}."
+        )
+    return found[0], found[1]
+
+
+def sides(text: str | None, option: str, expected: str) -> tuple[int, ...] | None:
+    """`64`, `28x28` or `16x28x28` as numbers; None for None."""
     if text is None:
         return None
-    sides = text.lower().split("x")
-    if len(sides) != 2 or not all(side.isdecimal() and int(side) for side in sides):
-        raise ValueError(
-            f"{option} is no size. Expected height x width, such as 28x28. Received: {text!r}."
-        )
-    return int(sides[0]), int(sides[1])
+    parts = text.lower().split("x")
+    if len(parts) > 3 or not all(part.isdecimal() and int(part) for part in parts):
+        raise ValueError(f"{option} is not a size. Expected {expected}. Received: {text!r}.")
+    return tuple(map(int, parts))

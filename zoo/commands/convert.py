@@ -1,7 +1,7 @@
 """rewrite a classifier as a fully convolutional network, and prove it equal
 
-Prints the rewriting layer by layer, how exact the result is and which layers are why not, and what
-each output cell sees of the image.
+Prints the rewriting layer by layer, how exact the result is and which layers are why not, and each
+cell's receptive field.
 
 The source may be a .keras or .h5 of Keras 3, an .h5 of Keras 2, and with keras-metric[legacy] a
 .keras or SavedModel of Keras 2. It is never written to.
@@ -10,14 +10,31 @@ examples:
   keras-metric convert classifier.keras -o fcn.keras
   keras-metric convert classifier.keras -o fcn.keras --densify 4
   keras-metric convert old.h5 -o fcn.keras --map --saved-model served/fcn
+  keras-metric convert signals.keras -o fcn.keras --size 128
 """
 
 from argparse import ArgumentParser, Namespace
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from zoo.commands import Answer
-from zoo.commands._pictures import height_and_width
+from zoo.commands._pictures import sides
+
+_IN_OPTIONS = (  # what the Python functions call their arguments, and the command its options
+    (
+        "input_shape=, the size of the training images (all dimensions, no batch)",
+        "--size, the size of the training images, such as 28x28, or 64 for a signal",
+    ),
+    ("input_shape=(height, width, channels)", "--size HxW"),
+    ("input_shape=None", "no --size"),
+    ("input_shape=", "--size "),
+    ("safe_mode=False", "--trust"),
+    ("safe_mode=True", "no --trust"),
+    ("allow_global=True", "--allow-global"),
+    ("pooling='map'", "--map"),
+    ("pooling='window'", "no --map"),
+    ("densify=", "--densify "),
+)
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -30,12 +47,14 @@ def arguments(parser: ArgumentParser) -> None:
         "--densify", type=int, default=1, metavar="N", help="cells N times finer, by dilation"
     )
     parser.add_argument(
-        "--size", metavar="HxW", help="of the training images, for a model of free sizes"
+        "--size",
+        metavar="HxW",
+        help="of the training images, for a model of free sizes; L for signals, DxHxW for volumes",
     )
     parser.add_argument(
         "--allow-global",
         action="store_true",
-        help="keep layers that look at the whole image; cells are then no windows",
+        help="keep layers that read the whole image; cells are then no windows",
     )
     parser.add_argument(
         "--trust", action="store_true", help="run the Python code of Lambda layers in the file"
@@ -53,15 +72,18 @@ def run(options: Namespace) -> Answer:
             "The result needs a place of its own. Expected a file that ends in .keras and is not "
             f"the source. Received: {options.out}."
         )
-    size = height_and_width(options.size, "--size")
-    source = convert.load(options.path, safe_mode=not options.trust)
-    fcn = convert.to_fully_convolutional(
-        source,
-        pooling="map" if options.map else "window",
-        densify=options.densify,
-        input_shape=_shape(source, size) if size else None,
-        allow_global=options.allow_global,
-    )
+    size = sides(options.size, "--size", "sides in pixels, such as 28x28, or 64 for a signal")
+    try:
+        source = convert.load(options.path, safe_mode=not options.trust)
+        fcn = convert.to_fully_convolutional(
+            source,
+            pooling="map" if options.map else "window",
+            densify=options.densify,
+            input_shape=_shape(source, size) if size else None,
+            allow_global=options.allow_global,
+        )
+    except convert.ConversionError as error:
+        raise convert.ConversionError(_in_options(str(error))) from error
     report, geometry = convert.verify(source, fcn), convert.geometry(fcn)
     if not report.equal:
         raise ValueError(
@@ -79,12 +101,28 @@ def run(options: Namespace) -> Answer:
         "equal": report.equal,
         "exact": report.exact,
         "report": {name: str(value) for name, value in asdict(report).items()},
-        "geometry": {name: str(value) for name, value in asdict(geometry).items()},
+        "geometry": {
+            one.name: str(getattr(geometry, one.name)) for one in fields(geometry) if one.repr
+        },
     }
     return Answer(content, "\n\n".join(text))
 
 
-def _shape(model, size: tuple[int, int]) -> tuple[int, ...]:
+def _in_options(message: str) -> str:
+    """A message of the converter in the words of the command line."""
+    for argument, option in _IN_OPTIONS:
+        message = message.replace(argument, option)
+    return message
+
+
+def _shape(model, size: tuple[int, ...]) -> tuple[int, ...]:
     """Of the training images: the model's, with its free sizes filled in."""
-    sides = iter(size)
-    return tuple(next(sides) if d is None else d for d in model.input_shape[1:])
+    shape = model.input_shape
+    free = tuple(shape[1:]).count(None) if isinstance(shape, tuple) else 0
+    if free != len(size):
+        raise ValueError(
+            f"--size does not fit the model. Expected {free} sides, as many as are free in one "
+            f"input. Received: {'x'.join(map(str, size))} for input shape {shape}."
+        )
+    given = iter(size)
+    return tuple(next(given) if d is None else d for d in shape[1:])

@@ -60,7 +60,7 @@ class ScanPictures:
 
     def read(self, file: Path) -> np.ndarray:
         """The pixels `(H, W, C)` of a file; `ValueError` for no image, or one below a window."""
-        pixels = photos.read(file, self.fcn.inputs[0].shape[1 if self._first else -1])
+        pixels = photos.read(file, self._channels or 1)
         least = self.window or self._trained_on
         if pixels.shape[0] < least[0] or pixels.shape[1] < least[1]:
             raise ValueError(
@@ -73,7 +73,7 @@ class ScanPictures:
         """Scan, and what was found; `title` stands before the bar."""
         scanned = convert.scan(
             self.fcn,
-            np.moveaxis(pixels, -1, 0) if self._first else pixels,
+            self._as_read(pixels),
             tile=self.tile,
             memory=self.memory,
             window=self.window,
@@ -116,6 +116,17 @@ class ScanPictures:
     @property
     def _first(self) -> bool:
         return channels_first(self.fcn)
+
+    @property
+    def _channels(self) -> int | None:
+        """Of an image as the network reads it; None for one that reads `(height, width)`."""
+        shape = self.fcn.inputs[0].shape
+        return None if len(shape) == 3 else shape[1 if self._first else -1]
+
+    def _as_read(self, pixels: np.ndarray) -> np.ndarray:
+        if self._channels is None:
+            return pixels[..., 0]
+        return np.moveaxis(pixels, -1, 0) if self._first else pixels
 
     def _labels(self) -> list[int]:
         count = self.fcn.outputs[0].shape[1 if self._first else -1]
@@ -190,7 +201,7 @@ def _cut(one: convert.Detection, size) -> convert.Detection:
 
 def _check_network(fcn: keras.Model) -> None:
     shapes = [tuple(x.shape) for x in (*fcn.inputs, *fcn.outputs)]
-    free = [len(shape) == 4 and shape.count(None) == 3 for shape in shapes]
+    free = [shape.count(None) == 3 and len(shape) in (3, 4) for shape in shapes]
     if len(shapes) != 2 or not all(free):
         raise ValueError(
             "The network does not scan pictures. Expected one made by `keras-metric convert`, with "

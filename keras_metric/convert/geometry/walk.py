@@ -127,7 +127,7 @@ class Walk:
         self.inexact_layers: list[InexactLayer] = []
         self.fields: dict[int, tuple[ReceptiveField, ...]] = {}
         self.whole: set[int] = set()
-        self._upsampled: list[tuple[Step, tuple[Fraction, ...], bool]] = []
+        self._upsampled: dict[int, tuple[Step, tuple[Fraction, ...], bool]] = {}
         inputs = zip(tree.flatten(self.graph.inputs), fcn.inputs, strict=True)
         for x, free in inputs:
             if len(x.shape) > 2:
@@ -251,17 +251,33 @@ class Walk:
         kernel = each(getattr(op, "kernel_size", None) or op.pool_size, len(fields))
         dilation = each(getattr(op, "dilation_rate", 1), len(fields))
         strides = step_stride(op, len(fields))
+        bilinear = self._is_bilinear(step)
         for i, (f, k, d, n) in enumerate(zip(fields, kernel, dilation, sizes, strict=True)):
             reach, before, s = (k - 1) * d, 0, int(strides[i])
             if op.padding == "same":
                 before = trunk.in_front(n, reach, s)
-                if reach > 0 or (s > 1 and n % s):
+                if not bilinear and (reach > 0 or (s > 1 and n % s)):
                     self._report(step, "phase" if s > 1 else "border")
             elif op.padding == "causal":
                 before = reach
                 self._report(step, "border")
             made.append(f.through(kernel_taps(after[i], k, s, d, before), s, after[i]))
         return tuple(made)
+
+    def _is_bilinear(self, step: Step) -> bool:
+        """Whether it averages what was repeated: the converter's form of bilinear upsampling."""
+        made = self._upsampled.get(id(step.tensors[0]))
+        if not made or not isinstance(made[0].op, UPSAMPLING):
+            return False
+        if not isinstance(step.op, trunk.AVERAGE_POOLS):
+            return False
+        repeat, coarse, _ = made
+        rank = len(coarse)
+        same_size = each(repeat.op.size, rank) == each(step.op.pool_size, rank)
+        if not same_size or step.op.padding != "same":
+            return False
+        self._upsampled[id(step.tensors[0])] = (step, coarse, True)
+        return True
 
     def _border(self, step: Step, fields, after) -> tuple[ReceptiveField, ...]:
         adds = isinstance(step.op, trunk.PADDINGS)
@@ -284,13 +300,13 @@ class Walk:
                 taps, read = interpolation_taps(max(n, s), s, interpolation(op)), np.True_
             overlaps |= overlapping(op, axis, s)
             made.append(f.through(taps, Fraction(1, s), n, read))
-        self._upsampled.append((step, tuple(f.stride for f in fields), overlaps))
+        self._upsampled[id(step.outputs[0])] = (step, tuple(f.stride for f in fields), overlaps)
         return tuple(made)
 
     def _report_upsampling(self) -> None:
         """Where cells lie between the positions that it read, or its kernels overlap."""
         outputs = [fields for fields in self.outputs() if fields]
-        for step, coarse, overlaps in self._upsampled:
+        for step, coarse, overlaps in self._upsampled.values():
             between = any(
                 (f.stride / c).denominator > 1
                 for fields in outputs

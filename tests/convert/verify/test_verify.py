@@ -68,6 +68,64 @@ def test_faults_are_named(name, net):
     assert "NOT exact" in str(report)
 
 
+def tokens(x):
+    x = layers.Reshape((-1, 4))(layers.Conv2D(4, 3)(x))
+    return D(3)(layers.GlobalAveragePooling1D()(layers.MultiHeadAttention(1, 2)(x, x)))
+
+
+def upsampled(way):
+    def build(x):
+        x = layers.Conv2D(3, 3, 2, activation="relu")(x)
+        return D(3)(layers.Flatten()(layers.Conv2D(2, 2)(way()(x))))
+
+    return build
+
+
+MEASURED = {  # whether windows are exact, and the kinds of layers that can be why not
+    "attention over tokens": (tokens, True, []),
+    "transposed, no overlap": (
+        lambda x: D(3)(
+            layers.Flatten()(layers.MaxPooling2D(2)(layers.Conv2DTranspose(2, 2, 2)(x)))
+        ),
+        True,
+        [],
+    ),
+    "transposed": (upsampled(lambda: layers.Conv2DTranspose(2, 3, 2)), False, ["upsampling"]),
+    "nearest": (upsampled(lambda: layers.UpSampling2D(2)), False, ["upsampling"]),
+    "bilinear": (
+        upsampled(lambda: layers.UpSampling2D(2, interpolation="bilinear")),
+        False,
+        ["upsampling", "upsampling"],  # once along each axis
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_the_verdict_is_what_was_measured(name, net, capfd):
+    """No layer that the conversion adds is blamed, and no difference is left without a layer."""
+    build, exact, kinds = MEASURED[name]
+    report = report_of(net, build, (13, 13, 3))
+    assert report.exact == exact == (report.on_windows <= report.tolerance)
+    assert [layer.kind for layer in report.inexact_layers] == kinds
+    assert ("NOT exact" in str(report)) != exact
+    assert "not known" not in str(report)
+    assert "rendezvous" not in capfd.readouterr().err.lower()
+
+
+def test_an_exact_measurement_says_what_may_differ_elsewhere(net):
+    """Kernels of one tap alone read no neighbors, though the layer pads."""
+    model = net(
+        lambda x: D(3)(layers.Flatten()(layers.Conv2D(3, 3, padding="same", name="pad")(x)))
+    )
+    kernel, bias = model.get_layer("pad").get_weights()
+    kernel[[0, 0, 0, 1, 1, 2, 2, 2], [0, 1, 2, 0, 2, 0, 1, 2]] = 0
+    model.get_layer("pad").set_weights([kernel, bias])
+    report = km.convert.verify(model, km.convert.to_fully_convolutional(model))
+    assert report.exact
+    assert [layer.layer for layer in report.inexact_layers] == ["pad"]
+    assert "on other images a layer can make a difference" in str(report)
+
+
 def test_zero_padding_and_causal_convolutions(net):
     padded = report_of(
         net, lambda x: D(3)(layers.Flatten()(layers.ZeroPadding2D(1, name="bad")(x)))

@@ -1,6 +1,7 @@
 """`keras-metric convert`: what it prints is what it wrote, and the source stays as it was."""
 
 import json
+import re
 import warnings
 
 import keras
@@ -143,7 +144,12 @@ def spatial_norm(x):
 
 
 UNLOCKED = {
-    "free": (free, (None, None, 1), ["--size", "9x8"], "Expected input_shape="),
+    "free": (
+        free,
+        (None, None, 1),
+        ["--size", "9x8"],
+        "Expected --size, the size of the training images",
+    ),
     "code": (code, (9, 8, 1), ["--trust"], "has a Lambda layer, which is Python code"),
     "global": (spatial_norm, (9, 8, 1), ["--allow-global"], "'over_space' does not treat every"),
 }
@@ -174,9 +180,58 @@ def test_refusals(strided, tmp_path, capsys):
         ([tmp_path / "missing.keras"], "No model there"),
         ([strided, "--densify", "3"], "does not divide the stride"),
         ([strided, "--map"], "no global average pooling to drop"),
-        ([strided, "--size", "12"], "--size is no size. Expected height x width"),
+        ([strided, "--size", "12"], "Expected 0 sides, as many as are free"),
     ]:
         out = tmp_path / "fcn.keras"
         assert main(["convert", *map(str, arguments), "-o", str(out)]) == 1
         assert words in capsys.readouterr().err
         assert not out.exists()
+
+
+def saved(model, folder):
+    model.save(folder / "model.keras")
+    return str(folder / "model.keras"), str(folder / "fcn.keras")
+
+
+def pooled(shape):
+    image = keras.Input(shape)
+    return keras.Model(image, layers.Dense(2)(layers.GlobalAveragePooling1D()(image)))
+
+
+@pytest.mark.parametrize("size", [[], ["--size", "64"]])
+def test_signals_are_converted(size, tmp_path, capsys):
+    source, out = saved(pooled((None if size else 64, 3)), tmp_path)
+    assert main(["convert", source, "-o", out, *size]) == 0
+    assert "64 pixels" in capsys.readouterr().out
+    assert km.convert.geometry(keras.saving.load_model(out)).window == (64,)
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments", "message"),
+    [
+        (lambda: pooled((None, 3)), [], "Expected --size, .*64 for a signal.*no --size"),
+        (lambda: pooled((None, 3)), ["--size", "8x8"], "Expected 1 sides.*Received: 8x8"),
+        (lambda: pooled((64, 3)), ["--size", "64"], "Expected 0 sides"),
+        (lambda: pooled((64, 3)), ["--densify", "3"], "--densify 3 does not divide the stride"),
+        (
+            lambda: keras.Sequential(
+                [keras.Input((8, 8, 3)), layers.Lambda(abs), layers.Flatten()]
+            ),
+            [],
+            "Expected a file without code, or --trust",
+        ),
+        (
+            lambda: keras.Sequential(
+                [keras.Input((8, 8, 3)), layers.GroupNormalization(1), layers.Flatten()]
+            ),
+            [],
+            "--allow-global keeps it",
+        ),
+    ],
+)
+def test_errors_name_the_options_of_the_command(model, arguments, message, tmp_path, capsys):
+    source, out = saved(model(), tmp_path)
+    assert main(["convert", source, "-o", out, *arguments]) == 1
+    said = capsys.readouterr().err
+    assert re.search(message, said)
+    assert not re.search(r"input_shape=|safe_mode|allow_global|pooling=|densify=", said)

@@ -168,7 +168,7 @@ def test_one_class_for_a_place(network, tmp_path, capsys):
         (["--side", "3"], "side of 16 pixels or more"),
         (
             ["--window", "28"],
-            "--window is no size. Expected height x width, such as 28x28. Received: '28'",
+            "--window is not a size. Expected height x width, such as 28x28. Received: '28'",
         ),
         (["--window", "90x90"], "smaller than a window. Expected at least 90 x 90"),
     ],
@@ -197,3 +197,18 @@ def test_files_are_guarded(network, scene, tmp_path, capsys):
         assert main(["scan", *map(str, command)]) == 1
         assert words in capsys.readouterr().err
     assert scene.read_bytes() == before
+
+
+def test_networks_of_images_without_channels(tmp_path, capsys):
+    """Trained on (height, width): they read the brightness of a picture."""
+    image = keras.Input((8, 8))
+    model = keras.Model(image, layers.Flatten()(layers.AveragePooling2D(8, 1)(image[..., None])))
+    model.save(tmp_path / "model.keras")
+    network = tmp_path / "fcn.keras"
+    assert main(["convert", str(tmp_path / "model.keras"), "-o", str(network)]) == 0
+    pixels = np.zeros((24, 20, 3), np.uint8)
+    pixels[10:18, 4:12] = 255
+    keras.utils.array_to_img(pixels, scale=False).save(tmp_path / "scene.png")
+    out = tmp_path / "found.png"
+    (answer,) = scanned([network, tmp_path / "scene.png", "-o", out, "--threshold", 250], capsys)
+    assert [d["box"] for d in answer["detections"]] == [[4, 10, 12, 18]]
