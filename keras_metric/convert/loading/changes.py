@@ -24,7 +24,7 @@ REMOVED = {
 
 @dataclass(frozen=True)
 class Change:
-    """A row: what changed, since which version, what is done, which version wrote the reference.
+    """A row: what changed, since when, what is done, which version wrote the reference, if any.
 
     Attributes:
         dropped: arguments that say nothing about predictions, with the values for which that is
@@ -122,7 +122,7 @@ CHANGES: tuple[Change, ...] = (
         "`BatchNormalizationV1`, `V2`, `SyncBatchNormalization`, `UnifiedLSTM`, `UnifiedGRU`",
         "2",
         "`BatchNormalization`, `LSTM`, `GRU`",
-        "tf_keras 2.21",
+        "none",
         mend=mending.same_class,
     ),
     Change(
@@ -151,7 +151,7 @@ CHANGES: tuple[Change, ...] = (
         "`Lambda` code as a list, with `function_type`, `module` and the like",
         "3",
         "read with `safe_mode=False`",
-        "tf_keras 2.21",
+        "none",
         dropped={
             **dict.fromkeys(("function_type", "output_shape_type", "mask_type"), ANY),
             **dict.fromkeys(("module", "output_shape_module", "mask_module"), ANY),
@@ -227,14 +227,14 @@ CHANGES: tuple[Change, ...] = (
         "`causal` of `Attention`",
         "2.10",
         "left out if False, else refused",
-        "tf_keras 2.21",
+        "none",
         dropped={"causal": (False,)},
     ),
     Change(
         "`virtual_batch_size`, `renorm` of `BatchNormalization`",
         "3",
         "left out if None or False, else refused",
-        "tf_keras 2.21",
+        "none",
         dropped={
             "virtual_batch_size": (None,),
             "renorm": (False,),
@@ -279,7 +279,7 @@ CHANGES: tuple[Change, ...] = (
         "`data_format` of `Cropping1D` and `UpSampling1D`",
         "2.4",
         'left out if "channels_last", else refused',
-        "Keras 2.2.5",
+        "none",
         dropped={"data_format": ("channels_last",)},
     ),
     Change(
@@ -319,12 +319,12 @@ CHANGES: tuple[Change, ...] = (
         "`BatchNormalization(mode=1)` and `(mode=2)` of Keras 1",
         "2.0",
         "refused: statistics of the sample or batch",
-        "Keras 1.2.2",
+        "none",
     ),
     Change(
         "`SReLU`, `ParametricSoftplus`, `Highway`, `MaxoutDense` of Keras 1",
         "2.0",
         "refused by name",
-        "Keras 1.2.2",
+        "none",
     ),
 )
