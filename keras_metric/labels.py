@@ -38,13 +38,20 @@ def as_labels(labels, *, multi_label: bool = False):
     `exact_labels`; what has already become a tensor there has 32 bits, and two labels that differ
     by a multiple of 2^32 are then equal.
 
+    With `multi_label` a sample has the labels whose numbers are above 0.
+
     Raises ValueError for strings, floats, more than one column without `multi_label` (one-hot
-    rows), or other shapes.
+    rows), rows that are not of 0 and 1, where they can be looked at, or other shapes.
     """
-    labels = _integers(labels)
+    labels = _integers(labels, multi_label=multi_label)
     rank = len(labels.shape)
     if multi_label and rank == 2:
-        return ops.cast(labels, "float32")
+        if isinstance(labels, np.ndarray) and not np.isin(labels, (0, 1)).all():
+            raise ValueError(
+                "A sample has a label or it has not. Expected rows of 0 and 1, (B, L). "
+                f"Received: numbers from {labels.min()} to {labels.max()}."
+            )
+        return ops.cast(labels > 0, "float32")
     if not multi_label and rank in (1, 2) and (rank == 1 or labels.shape[1] == 1):
         return _words(ops.reshape(labels, (-1,)) if ops.is_tensor(labels) else labels.reshape(-1))
     if not multi_label and rank == 3 and tuple(labels.shape[1:]) == (1, 2):
@@ -78,7 +85,7 @@ def has_int64() -> bool:
     return standardize_dtype(ops.convert_to_tensor(np.zeros(1, "int64")).dtype) == "int64"
 
 
-def _integers(labels):
+def _integers(labels, *, multi_label: bool = False):
     if not ops.is_tensor(labels):
         labels = np.asarray(labels)
         dtype = labels.dtype.name
@@ -90,6 +97,11 @@ def _integers(labels):
         return labels
     if _is_placeholder(labels):
         return ops.cast(labels, "int64")
+    if multi_label:
+        raise ValueError(
+            "Rows of labels must be integers. Expected 0 and 1, (B, L), as labels.astype('int32') "
+            f"makes them. Received: {dtype}."
+        )
     raise ValueError(
         "Labels must be integers, so that any two ids stay different. Expected an integer dtype "
         f"(int64, int32, ...). Received: {dtype}. Strings and floats that stand for classes become "

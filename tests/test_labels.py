@@ -53,6 +53,25 @@ def test_words_of_small_labels():
 
 
 @pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (np.eye(3), r"Expected 0 and 1, .B, L., as labels.astype.*Received: float64"),
+        (np.array([[1, -1], [0, 1]]), "Expected rows of 0 and 1.*numbers from -1 to 1"),
+    ],
+)
+def test_rows_of_labels_are_of_0_and_1(rows, words):
+    with pytest.raises(ValueError, match=words):
+        as_labels(rows, multi_label=True)
+
+
+def test_a_label_that_is_not_known_matches_nothing():
+    """Rows that are tensors cannot be looked at: -1 is no label, and no match of -1."""
+    rows = as_labels(ops.convert_to_tensor(np.array([[-1, 0], [-1, 1], [0, 1]])), multi_label=True)
+    same = ops.convert_to_numpy(same_class(rows, rows, multi_label=True))
+    np.testing.assert_array_equal(same, [[0, 0, 0], [0, 1, 1], [0, 1, 1]])
+
+
+@pytest.mark.parametrize(
     ("labels", "words"),
     [
         (np.zeros((3, 2), int), r"Expected integers of shape \(B,\) or \(B, 1\)"),

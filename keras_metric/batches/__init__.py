@@ -8,6 +8,7 @@ from keras_metric.batches.base import MEMBERS, Batches
 from keras_metric.batches.folder import FolderImages
 from keras_metric.batches.pairs import PairBatches
 from keras_metric.batches.pk import PKBatches
+from keras_metric.batches.sampler import PKSampler
 from keras_metric.batches.stream import pk_dataset
 from keras_metric.batches.triplets import TripletBatches
 from keras_metric.labels import exact_labels
@@ -17,6 +18,7 @@ __all__ = [
     "Batches",
     "FolderImages",
     "PKBatches",
+    "PKSampler",
     "PairBatches",
     "TripletBatches",
     "exact_labels",

@@ -55,6 +55,11 @@ def pk_dataset(
             f"Expected elements (image, integer label). Received: {spec}."
         )
     image, label = spec
+    if label.shape.rank:
+        raise ValueError(
+            "The stream must give one image at a time with its label. Expected single elements, as "
+            f"dataset.unbatch() gives them. Received: batches, with labels {label.shape}."
+        )
 
     def batches():
         stream = dataset.as_numpy_iterator()

@@ -21,6 +21,8 @@ class Head(FixedArguments, keras.layers.Layer):
     Raises ValueError for numbers out of range and for inputs that are not (B, D).
     """
 
+    reads_embeddings = True  # `EvaluateRetrieval` measures what comes in
+
     def __init__(
         self,
         classes: int,

@@ -6,14 +6,16 @@ In `compile(metrics=[...])` they take what the network gives:
     (labels, embeddings)   integers (B,), embeddings (B, D) with D > 1: all pairs of the batch
 
 Distances d are counted in `bins` equal bins of u = d / (d + scale), so no largest distance need be
-known; memory is two numbers a bin however long the stream. Pairs in one bin count as equally far:
-`ROCAUC` is off by at most half the chance that a same and a different pair share a bin, the others
-by at most the share of pairs in one bin. Exact measures: `verification`.
+known. A y that is neither 0 nor 1 makes the measure NaN. Memory is two numbers a bin however long
+the stream. Pairs in one bin count as equally far: `ROCAUC` is off by at most half the chance that a
+same and a different pair share a bin, the others by at most the share of pairs in one bin. Exact
+measures: `verification`.
 """
 
 from collections.abc import Callable
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_metric import distances, pairs
@@ -51,7 +53,10 @@ class InStream(keras.metrics.Metric):
             weights = weights[:, None] * weights[None]
         else:
             apart = ops.reshape(ops.cast(y_pred, "float32"), (-1,))
-            same = ops.reshape(ops.cast(y_true, "float32"), (-1,)) > 0.5
+            _refuse_class_numbers(y_true)
+            same = ops.reshape(ops.cast(y_true, "float32"), (-1,))
+            weights = ops.where(ops.logical_or(same == 0, same == 1), weights, float("nan"))
+            same = same == 1
             different = ops.logical_not(same)
         share = apart / (apart + self.scale)
         share = ops.where(share < 1, share, 1)  # NaN and infinity are far
@@ -68,6 +73,16 @@ class InStream(keras.metrics.Metric):
             "name": self.name,
             "dtype": self.dtype,
         }
+
+
+def _refuse_class_numbers(y_true) -> None:
+    """Where y can be looked at; inside of `fit` the measure becomes NaN."""
+    if isinstance(y_true, np.ndarray | list | tuple) and not np.isin(y_true, (0, 1)).all():
+        raise ValueError(
+            "y says of each pair whether it is the same. Expected 0 or 1, with distances (B,); or "
+            "class numbers with embeddings (B, D). Received: "
+            f"y with {sorted(set(np.ravel(y_true).tolist()))[:5]}."
+        )
 
 
 def _weights(sample_weight, like):

@@ -18,7 +18,7 @@ import numpy as np
 from keras_metric.batches.classes import integer_labels
 from keras_metric.metrics.intervals import bootstrap_mean
 from keras_metric.metrics.measures import AT_ANY_RANK, AT_K, AT_R, graded_ndcg, ndcg
-from keras_metric.metrics.multi_label import LabelSets, ranked_by_overlap, set_numbers
+from keras_metric.metrics.multi_label import LabelSets, label_rows, ranked_by_overlap, set_numbers
 from keras_metric.metrics.ranking import Gallery, ranked_queries
 
 BLOCK = 2**24  # distances held at once: 64 MiB in float32
@@ -128,6 +128,41 @@ def scores(
             f"Received: {len(labels)} queries and {len(candidates)} candidates, none shared."
         )
     return Scores(per_query, labels)
+
+
+def checked_measures(
+    labels,
+    gallery_labels=None,
+    *,
+    k: int | Sequence[int],
+    names: Sequence[str] | None = None,
+    multi_label: bool = False,
+) -> list[str]:
+    """The names of the measures, all at the ranks `k` by default, that labels like these can have.
+
+    Raises:
+        ValueError: an unknown measure, a rank beyond the candidates, or nothing to find.
+    """
+    read = label_rows if multi_label else integer_labels
+    labels, itself = read(labels), gallery_labels is None
+    others = labels if itself else read(gallery_labels)
+    ks = (k,) if isinstance(k, int | np.integer) else tuple(k)
+    every = [f"{name}@{rank}" for rank in ks for name in AT_K] + [*AT_R, *AT_ANY_RANK]
+    names = every if names is None else [names] if isinstance(names, str) else list(names)
+    for name in names:
+        _measure(name, len(others) - itself)
+    if multi_label:
+        some = bool(names) and ((labels @ others.sum(axis=0)) > itself * labels.sum(axis=1)).any()
+    else:
+        values, counts = np.unique(others, return_counts=True)
+        some = bool(names) and np.isin(labels, values[counts > itself]).any()
+    if not some:
+        raise ValueError(
+            "There is nothing to measure. Expected a measure, and at least one query with a "
+            f"candidate of its class. Received: {len(names)} measures, {len(labels)} queries and "
+            f"{len(others)} candidates, none shared."
+        )
+    return names
 
 
 def check_gallery(gallery, gallery_labels) -> None:

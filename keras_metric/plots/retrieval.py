@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_metric.plots.figures import Figure, figure, shown
 
-HIT, MISS = "#2a9d3a", "#d62728"
+HIT, MISS, NEUTRAL = "#2a9d3a", "#d62728", "#8c8c8c"
 
 
 GALLERY = "nearest neighbours: green is the query's class, red another"
@@ -20,7 +20,8 @@ def gallery(
     Args:
         queries: images `(Q, H, W, C)`, uint8 or floats of 0..1.
         neighbours: images `(Q, K, H, W, C)`.
-        hits: booleans `(Q, K)`, True (green) where query and neighbour are of one class.
+        hits: `(Q, K)`, True (green) where query and neighbour are of one class, False (red) where
+            they are not, None (gray) where nobody can say.
         captions: a text for each query.
         title: what stands above.
 
@@ -44,7 +45,8 @@ def gallery(
         if captions is not None:
             axes[row, 0].set_ylabel(captions[row], rotation=0, ha="right", va="center", fontsize=9)
         for column in range(columns):
-            color = HIT if hits[row, column] else MISS
+            hit = hits[row, column]
+            color = NEUTRAL if hit is None else HIT if hit else MISS
             _framed(axes[row, column + 1], neighbours[row, column], color, 3)
     axes[0, 0].set_title("query", fontsize=9)
     for column in range(columns):

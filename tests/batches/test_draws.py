@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from keras_metric.batches import PairBatches, PKBatches, TripletBatches
+from keras_metric.batches import PairBatches, PKBatches, PKSampler, TripletBatches
 
 SIZES = (5, 2, 7, 4, 1, 6, 3)
 LABELS = np.repeat(np.arange(7) * 11 + 2**40, SIZES)[::-1].copy()
@@ -182,3 +182,19 @@ def test_neighbouring_int64_labels_stay_apart():
     labels = 2**53 + np.repeat([0, 1, 2], 2)
     _, names = PKBatches(ROWS[:6], labels[:, None], classes_per_batch=3, images_per_class=2)[0]
     assert set(numbers(names).tolist()) == set(labels.tolist())
+
+
+def test_a_sampler_gives_the_rows_of_the_batches():
+    labels = np.repeat(np.arange(6), 5)
+    options = {"classes_per_batch": 2, "images_per_class": 3, "seed": 4}
+    sampler, batches = PKSampler(labels, **options), PKBatches(np.arange(30), labels, **options)
+    next(iter(sampler))  # a trial batch is no epoch
+    for epoch in range(2):
+        batches.epoch = epoch
+        assert sampler.epoch == epoch
+        expected = [batches[index][0].tolist() for index in range(len(batches))]
+        assert list(sampler) == expected
+        assert len(sampler) == len(expected)
+    sampler.epoch = 0
+    batches.epoch = 0
+    assert next(iter(sampler)) == batches[0][0].tolist()

@@ -34,7 +34,7 @@ def test_learns_and_measures(rng):
     whole = metrics.EvaluateRetrieval(images, labels, k=1)
     logs = net.fit(batches, epochs=12, verbose=0, shuffle=False, callbacks=[whole]).history
     assert logs["recall@1"][-1] > logs["recall@1"][0]
-    assert logs["val_recall@1"][-1] > logs["val_recall@1"][0]
+    assert logs["val_set_recall@1"][-1] > logs["val_set_recall@1"][0]
     assert logs["eer"][-1] < logs["eer"][0]
 
 

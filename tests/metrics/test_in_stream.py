@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from keras_metric import metrics
 
@@ -92,3 +93,11 @@ def test_refuses_options():
         metrics.ROCAUC(bins=1)
     with pytest.raises(ValueError, match=r"far is a rate.*Received: 2"):
         metrics.TARAtFAR(2)
+
+
+def test_class_numbers_are_no_pairs():
+    with pytest.raises(ValueError, match=r"Expected 0 or 1.*Received: y with \[0, 1, 2, 3\]"):
+        metrics.ROCAUC().update_state(np.arange(4), np.arange(4.0))
+    metric = metrics.ROCAUC()
+    metric.update_state(ops.convert_to_tensor(np.arange(4)), np.arange(4, dtype="float32"))
+    assert np.isnan(float(metric.result()))

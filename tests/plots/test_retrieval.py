@@ -56,3 +56,12 @@ def test_images_are_shown_as_they_are():
 
 def test_histograms_of_a_collapsed_embedding_are_drawn(tmp_path):
     plots.distance_histograms(np.zeros(3), np.zeros(4)).savefig(tmp_path / "distances.png")
+
+
+def test_gallery_frames_neutrally_where_nobody_can_say(rng):
+    hits = np.array([[True, False, None]])
+    figure = plots.gallery(rng.random((1, 4, 4, 1)), rng.random((1, 3, 4, 4, 1)), hits)
+    colors = [axes.spines["top"].get_edgecolor() for axes in figure.axes[1:]]
+    assert len(set(colors)) == 3
+    red, green, blue, _ = colors[2]
+    assert red == green == blue

@@ -5,7 +5,7 @@ PHOTO is an image, or a folder of them. The index is that of the run unless --in
 column says what the photograph shows, or that nothing in the index matches.
 
 The picture written has a row for each photograph: the photograph, then its neighbours, nearest
-first, green up to the threshold and red beyond it.
+first, green up to the threshold and red beyond it; gray where there is no threshold.
 
 examples:
   keras-metric search out/digits-triplet photo.jpg

@@ -84,6 +84,10 @@ class Searcher:
     def _verdict(self, label, near: list[dict[str, Any]]) -> str:
         if not near:
             return "nothing to compare with"
+        if _indistinct(near):
+            return (
+                f"no verdict: all {len(near)} neighbors are equally far; has the model collapsed?"
+            )
         if label is not None:
             return str(label) + ("" if self.threshold is not None else " (no threshold is set)")
         if all(one["label"] is None for one in near):
@@ -136,15 +140,16 @@ class PhotoSearch(Searcher):
         blank = np.full((SIDE, SIDE, 3), 255, np.uint8)
         rows = [[thumbnail(near["path"]) for near in one.neighbours] for one in answers]
         near = [[*row, *[blank] * (width - len(row))] for row in rows]
-        limit = np.inf if self.threshold is None else self.threshold
-        inside = [
-            [rank < len(one.neighbours) and one.neighbours[rank]["distance"] <= limit
-             for rank in range(width)]
-            for one in answers
-        ]  # fmt: skip
+        inside = np.full((len(answers), width), None)
+        for row, one in enumerate(answers):
+            for rank, neighbour in enumerate(one.neighbours):
+                if self.threshold is not None:
+                    inside[row, rank] = neighbour["distance"] <= self.threshold
         title = "nearest neighbours"
         if self.threshold is not None:
             title += f": green up to the threshold {self.threshold:.3g}, red beyond it"
+        else:
+            title += " (no threshold is set)"
         return plots.gallery(
             np.stack([thumbnail(str(one.photo)) for one in answers]),
             np.array(near),
@@ -161,6 +166,14 @@ def _by_hand(threshold: float, distance: str) -> Calibration:
 def file_of(path: str | None, folder: Path | None) -> str | None:
     """The file that a record names, which an index has relative to its own folder."""
     return path if path is None or folder is None else os.path.normpath(folder.resolve() / path)
+
+
+def _indistinct(near: list[dict[str, Any]], distance: str) -> bool:
+    """Whether neighbors of several labels are equally far, up to rounding."""
+    apart = [one["distance"] for one in near]
+    labels = {one["label"] for one in near}
+    unit = 1.0 if distance == "cosine" else max(apart)
+    return len(labels) > 1 and max(apart) - min(apart) <= 1e-6 * unit
 
 
 def thumbnail(file: str | None) -> np.ndarray:

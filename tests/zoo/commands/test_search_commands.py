@@ -14,6 +14,7 @@ import zoo
 from keras_metric.retrieval import Index, load_calibration
 from zoo.cli import main
 from zoo.datasets.sources import digits
+from zoo.inference import searching
 
 pytest.importorskip("faiss")
 pytest.importorskip("pyarrow")
@@ -111,6 +112,28 @@ def test_a_threshold_is_kept_with_model_index_and_export(indexed, tmp_path, caps
     assert main(["index", str(run), str(indexed / "photos"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["threshold"] == found.threshold
     (run / "calibration.json").unlink()
+
+
+def test_a_model_in_a_file_keeps_its_threshold_beside_it(place, tmp_path, capsys):
+    model, index = str(tmp_path / "encoder.keras"), str(tmp_path / "digits.index")
+    shutil.copy(place / "run" / "model.keras", model)
+    assert main(["index", model, str(place / "photos"), "-o", index]) == 0
+    search = ["search", model, str(place / "queries" / "3-12.png"), "--index", index, "--json"]
+    capsys.readouterr()
+    assert main(search) == 0
+    assert json.loads(capsys.readouterr().out)["threshold"] is None
+    assert main(["calibrate", model, str(place / "photos"), "--far", "0.02"]) == 0
+    capsys.readouterr()
+    assert main(search) == 0
+    found = load_calibration(tmp_path / "encoder.calibration.json")
+    assert json.loads(capsys.readouterr().out)["threshold"] == found.threshold
+
+
+def test_a_collapsed_model_gets_no_verdict():
+    near = [{"distance": 1e-8 * rank, "label": str(rank)} for rank in range(3)]
+    assert searching._indistinct(near, "cosine")
+    assert not searching._indistinct(near, "euclidean")
+    assert not searching._indistinct([{"distance": 0.0, "label": "a"}] * 3, "cosine")
 
 
 @pytest.mark.tensorflow
