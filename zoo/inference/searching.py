@@ -84,10 +84,8 @@ class Searcher:
     def _verdict(self, label, near: list[dict[str, Any]]) -> str:
         if not near:
             return "nothing to compare with"
-        if _indistinct(near):
-            return (
-                f"no verdict: all {len(near)} neighbors are equally far; has the model collapsed?"
-            )
+        if _indistinct(near, self.index.distance):
+            return f"no verdict: {len(near)} neighbors are equally far; has the model collapsed?"
         if label is not None:
             return str(label) + ("" if self.threshold is not None else " (no threshold is set)")
         if all(one["label"] is None for one in near):
