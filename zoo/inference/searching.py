@@ -14,7 +14,7 @@ from keras_metric.retrieval import Calibration, Filter, Index, matched, refuse_a
 from zoo.inference.bulk import networks
 from zoo.inference.bulk.networks import Network
 from zoo.inference.bulk.pipeline import Reader
-from zoo.runs.searchable import index_place
+from zoo.runs.searchable import calibration_of, index_place
 
 SIDE = 96  # pixels of a picture in the gallery
 
@@ -115,7 +115,10 @@ class PhotoSearch(Searcher):
         place = index_place(model, index)
         loaded = Index.load(place)
         source = networks.locate(model, size=size, branch=branch, pixels=pixels, layer=layer)
-        super().__init__(networks.load(source), loaded, threshold, place)
+        network = networks.load(source)
+        if threshold is None and loaded.calibration is None:
+            loaded.calibration = calibration_of(model, network.fingerprint, loaded.distance)
+        super().__init__(network, loaded, threshold, place)
 
     def __call__(
         self, photos: list[Path], k: int, matcher: str, filter: dict[str, Any] | None
