@@ -36,7 +36,7 @@ FLOORS = {
     "export": 4,
     "serve": 5,
 }
-STRANGERS = {"losses", "convert", "cam"}
+INDEPENDENT = {"losses", "convert", "cam"}
 BACKENDS = {"tensorflow", "jax", "torch"}
 MEET_A_BACKEND = {
     "cam/network/gradients.py",
@@ -86,8 +86,8 @@ def test_imports_go_down(path):
     assert here in FLOORS, f"{here} has no floor: give it one in FLOORS"
     above = {name for name in rooms_imported(path) if FLOORS[name] >= FLOORS[here]}
     assert not above, f"{here} (floor {FLOORS[here]}) imports {above}, which are not below it"
-    if here in STRANGERS:
-        assert not rooms_imported(path) & STRANGERS
+    if here in INDEPENDENT:
+        assert not rooms_imported(path) & INDEPENDENT
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -6,12 +6,37 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import keras_metric as km
 from keras_metric.cam import METHODS
 from zoo import encoders
 from zoo.cli import parser
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = ("maps", "locate", "demo")
+LISTED = {  # what, where: the page and its sections
+    "losses": (
+        set(km.losses.__all__),
+        "losses",
+        (
+            "Losses on distances",
+            "Triplets found in the batch",
+            "Pairs",
+            "Softmax over the batch",
+            "Structure beyond the anchor's row",
+            "Rankings",
+            "Two views, no labels",
+        ),
+    ),
+    "heads": (set(km.heads.__all__), "losses", ("Heads",)),
+    "miners": (
+        {*km.miners.__all__, *km.miners.names()} - {"get", "names"},
+        "losses",
+        ("Miners",),
+    ),
+    "distances": (set(km.distances.names()), "losses", ("Distances",)),
+    "metrics": (set(km.metrics.__all__), "metrics", ()),
+    "map methods": (set(METHODS), "maps", ("Why this class",)),
+}
 
 
 @pytest.fixture
@@ -62,3 +87,20 @@ def test_the_commands_are_understood(page):
     assert lines
     for line in lines:
         parser().parse_args(line.split())
+
+
+def names_in(page: str, sections: tuple[str, ...]) -> set[str]:
+    """The names at the beginning of inline code, on a page or in some of its `##` sections."""
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    parts = dict(part.partition("\n")[::2] for part in re.split(r"^## ", text, flags=re.MULTILINE))
+    code = re.findall(r"`([^`]+)`", "\n".join(parts[name] for name in sections or parts))
+    return {re.match(r"[\w+-]*", span.removeprefix("km.metrics.")).group() for span in code}
+
+
+@pytest.mark.parametrize("kind", LISTED)
+def test_a_page_lists_every_public_name(kind):
+    names, page, sections = LISTED[kind]
+    assert names
+    missing = names - names_in(page, sections)
+    assert not missing, f"docs/{page}.md lists no {', '.join(sorted(missing))}"
