@@ -117,7 +117,7 @@ class EmbeddingSpread(BatchMetric):
 class NonFiniteRows(BatchMetric):
     """The number of embeddings of a batch with an infinite or undefined coordinate; 0 is right.
 
-    The mean over the batches seen. Above 0 rows were not finite, and then every
+    The mean over the batches seen that have rows. Above 0 rows were not finite, and then every
     loss of their batch is NaN. Labels are ignored.
     """
 

@@ -203,8 +203,10 @@ class CAM:
         target = as_target(classes)
         numbers, several = self._numbers(runner, inputs, None if target else classes)
         if self._smooth is None:
-            return runner.run(inputs, numbers, target=target, wanted=wanted), several
-        return self._smoothed(runner, inputs, numbers, target), several
+            result = runner.run(inputs, numbers, target=target, wanted=wanted)
+        else:
+            result = self._smoothed(runner, inputs, numbers, target)
+        return _undefined_where_inputs_are(result, inputs), several
 
     def _numbers(self, runner: Runner, inputs, classes):
         batch = keras.tree.flatten(inputs)[0].shape[0]
@@ -225,6 +227,29 @@ class CAM:
             for m, size in zip(mean, runner.plan.sizes, strict=True)
         ]
         return clean._replace(raw=mean, maps=maps)
+
+
+def _undefined_where_inputs_are(result: Result, inputs) -> Result:
+    """NaN for maps and scores of images that are not finite: TensorFlow's ReLU makes 0 of NaN."""
+    undefined = ~np.logical_and.reduce([_are_finite(x) for x in keras.tree.flatten(inputs)])
+    if not undefined.any():
+        return result
+
+    def marked(values):
+        values = np.array(values)
+        values[undefined] = np.nan
+        return values
+
+    maps = {name: getattr(result, name) for name in ("raw", "maps")}
+    maps = {name: None if of is None else list(map(marked, of)) for name, of in maps.items()}
+    scores = None if result.scores is None else marked(result.scores)
+    return result._replace(**maps, scores=scores)
+
+
+def _are_finite(x) -> np.ndarray:
+    """(B,) bool: whether every number of a sample is finite."""
+    x = ops.convert_to_numpy(x)
+    return np.isfinite(x).reshape(len(x), -1).all(1)
 
 
 def _shaped(maps: list, several: bool):

@@ -1,6 +1,7 @@
 """Smoothing: the mean of the raw maps of several versions of the same images.
 
-"noise": Gaussian noise of a share of each image's range (Smilkov et al. 2017. arXiv:1706.03825).
+"noise": Gaussian noise of a share of each image's range (Smilkov et al. 2017. arXiv:1706.03825), the
+same for every image of a batch, so that a map does not depend on the others.
 "flips": the images and their mirror images, whose maps are mirrored back.
 """
 
@@ -50,7 +51,7 @@ def smoothed(
     def noisy(pixels, image):
         places = tuple(range(1, pixels.ndim))
         scale = noise * (pixels.max(places, keepdims=True) - pixels.min(places, keepdims=True))
-        return pixels + scale * rng.normal(size=pixels.shape)
+        return pixels + scale * rng.normal(size=(1, *pixels.shape[1:]))
 
     return _mean([raw(_changed(inputs, images, noisy)) for _ in range(samples)])
 

@@ -51,7 +51,7 @@ def test_smoothgrad_is_the_mean_saliency_of_noisy_copies(images):
     rng, maps = np.random.default_rng(5), []
     spread = np.ptp(images, axis=(1, 2, 3), keepdims=True)
     for _ in range(3):
-        noisy = images + 0.2 * spread * rng.normal(size=images.shape)
+        noisy = images + 0.2 * spread * rng.normal(size=(1, *images.shape[1:]))
         maps.append(np.abs(gradient(net, noisy)).max(-1))
     np.testing.assert_allclose(found, np.mean(maps, axis=0), atol=1e-5)
 
