@@ -1,7 +1,7 @@
 """Smoothing: the mean of the raw maps of several versions of the same images.
 
-"noise": Gaussian noise of a share of each image's range (Smilkov et al. 2017. arXiv:1706.03825), the
-same for every image of a batch, so that a map does not depend on the others.
+"noise": Gaussian noise of a share of each image's range, the same for every image of a batch, so
+that a map does not depend on the others (Smilkov et al. 2017. arXiv:1706.03825).
 "flips": the images and their mirror images, whose maps are mirrored back.
 """
 
