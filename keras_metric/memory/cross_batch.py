@@ -17,11 +17,13 @@ class CrossBatchMemory(EncoderModel):
         loss(anchors = batch,  candidates = batch + memory)
 
     `compile(loss=...)` takes any `PairLoss` of `keras_metric.losses`. After the loss of a training
-    step the batch enters the memory, without gradient, and the oldest rows leave it. The memory is
-    two non-trainable weights of fixed size and a count, saved with the model. It is frozen outside
-    of training: `predict` does not need it, and `evaluate` compares the batch with itself only, so
-    that labels of other classes under the same numbers cannot meet. Under a `tf.distribute`
-    strategy the rows of all replicas enter it, the same ones in the same order on each.
+    step the batch enters the memory, without gradient, and the oldest rows leave it. Embeddings
+    that are not finite, or whose squared length is not, are not stored: an overflow in half
+    precision costs one step. The memory is two non-trainable weights of fixed size and a count,
+    saved with the model. It is frozen outside of training: `predict` does not need it, and
+    `evaluate` compares the batch with itself only, so that labels of other classes under the same
+    numbers cannot meet. Under a `tf.distribute` strategy the rows of all replicas enter it, the
+    same ones in the same order on each.
 
     Args:
         encoder: a `keras.Model` from an input to embeddings (B, D).
@@ -89,10 +91,7 @@ class CrossBatchMemory(EncoderModel):
         batch_labels, batch, offset = labels, embeddings, 0
         if self.loss.gather:
             batch_labels, batch, offset = gather(labels, embeddings)
-        remembered = ops.logical_and(
-            ops.arange(self.size) >= self.size - self.filled.value,
-            self.steps.value >= self.warmup_steps,
-        )
+        remembered = ops.logical_and(self._in_use(), self.steps.value >= self.warmup_steps)
         valid = ops.concatenate([ops.ones(ops.shape(batch)[:1], "bool"), remembered], axis=0)
         return self.loss.among(valid).loss_against(
             labels,
@@ -103,13 +102,22 @@ class CrossBatchMemory(EncoderModel):
             sample_weight=sample_weight,
         )
 
+    def _in_use(self):
+        """(size,) bool: the places that hold a row; the newest rows stand last."""
+        return ops.arange(self.size) >= self.size - self.filled.value
+
     def _remember(self, labels, embeddings) -> None:
-        """The newest rows stand last."""
+        """Keeps the last `size` of the finite rows: those remembered, then those of the batch."""
         labels, rows, _ = gather(labels, ops.stop_gradient(ops.cast(embeddings, "float32")))
-        for memory, new in ((self.embeddings, rows), (self.labels, labels)):
-            joined = ops.concatenate([memory.value, new], axis=0)
-            memory.assign(ops.reshape(joined[-self.size :], memory.shape))
-        count = self.filled.value + ops.shape(rows)[0]
+        used = ops.concatenate([self._in_use(), ops.ones(ops.shape(rows)[:1], "bool")], axis=0)
+        rows = ops.concatenate([self.embeddings.value, rows], axis=0)
+        labels = ops.concatenate([self.labels.value, labels], axis=0)
+        used = ops.logical_and(used, _squares_are_finite(rows))
+        last = _used_last(used)[-self.size :]
+        rows = ops.where(used[:, None], rows, 0)
+        for memory, joined in ((self.embeddings, rows), (self.labels, labels)):
+            memory.assign(ops.reshape(ops.take(joined, last, axis=0), memory.shape))
+        count = ops.sum(ops.cast(used, "int32"))
         self.filled.assign(ops.cast(ops.minimum(count, self.size), "int32"))
         self.steps.assign(self.steps.value + 1)
 
@@ -124,3 +132,15 @@ def _check_loss(loss) -> None:
             "The loss cannot look into a memory. Expected: compile() with a PairLoss of "
             f"keras_metric.losses on single labels, such as TripletLoss(). Received: {loss!r}."
         )
+
+
+def _squares_are_finite(rows):
+    """(N,) bool: whether the squared distance to a row of equal length is still a float32."""
+    return ops.isfinite(4 * ops.sum(ops.square(rows), axis=1))
+
+
+def _used_last(used):
+    """An order of (N,) places in which those in use come last, each kind as it stood."""
+    count = ops.shape(used)[0]
+    places = ops.arange(count, dtype="int32")
+    return ops.argsort(ops.where(used, places + count, places))

@@ -140,6 +140,60 @@ def test_memory_waits_for_the_warm_up(rng):
     assert ratios[2] > 1.001  # hard triplets of more candidates violate more
 
 
+def in_half_precision():
+    """Embeddings are the sum of five coordinates, in float16."""
+    layer = keras.layers.Dense(3, kernel_initializer="ones", dtype="mixed_float16")
+    model = CrossBatchMemory(keras.Sequential([keras.Input((5,)), layer]), 16)
+    scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1))
+    model.compile(scaled, TripletLoss(margin=1.0, mining="all"))
+    return model
+
+
+def test_an_overflow_in_float16_costs_one_step(rng):
+    model, steps = in_half_precision(), list(batches(rng, 6))
+    steps[1][0][2] = 6e4  # the embedding of one sample is infinite
+    moved, shown = [], []
+    for x, labels in steps:
+        before = np.copy(model.encoder.get_weights()[0])
+        shown.append(fit(model, x, labels))
+        moved.append(bool((model.encoder.get_weights()[0] != before).any()))
+    assert np.isfinite(shown).tolist() == moved == [True, False, True, True, True, True]
+    scale = ops.convert_to_numpy(model.optimizer.dynamic_scale)
+    assert scale == model.optimizer.initial_scale / 2
+    embeddings, stored = remembered(model)
+    assert np.isfinite(embeddings).all()
+    labels = np.concatenate([labels for _, labels in steps])
+    np.testing.assert_array_equal(stored, np.delete(labels, 6)[-16:])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e19])
+def test_rows_that_no_distance_can_be_computed_of_are_left_out(value, rng):
+    """The rows before them stay instead, in their order."""
+    model = compiled(CrossBatchMemory(encoder(), 6), rate=0.0)
+    steps = list(batches(rng, 3))
+    for x, labels in steps[:2]:
+        fit(model, x, labels)
+    rows = np.array([[1, 2, 3], [value, 0, 0], [4, 5, 6], [0, value, 0]], "float32")
+    kept = remembered(model)
+    label = kept[1][:1]
+    store = ops.reshape(model.labels.value[:1], (1, *model.labels.shape[1:]))
+    model._remember(ops.concatenate([store] * 4), ops.convert_to_tensor(rows))
+    embeddings, stored = remembered(model)
+    np.testing.assert_allclose(embeddings, np.concatenate([kept[0][2:], rows[::2]]))
+    np.testing.assert_array_equal(stored, np.concatenate([kept[1][2:], label, label]))
+
+
+def test_a_memory_saved_with_rows_that_are_not_finite_recovers(rng):
+    model, steps = compiled(CrossBatchMemory(encoder(), 6)), list(batches(rng, 3))
+    fit(model, *steps[0])
+    model.embeddings.assign(ops.full((6, 3), float("nan")))
+    weights = model.encoder.get_weights()
+    assert np.isnan(fit(model, *steps[1]))
+    model.encoder.set_weights(weights)
+    assert np.isfinite(fit(model, *steps[2]))
+    assert len(remembered(model)[1]) == 6
+
+
 def test_evaluate_and_predict_leave_it_alone(rng):
     first, second = batches(rng, 2)
     model = compiled(CrossBatchMemory(encoder(), 6))
