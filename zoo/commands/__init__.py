@@ -2,7 +2,7 @@
 
 The docstring of a command is its help. `arguments(parser)` adds its options, `run(options)` does
 the work and returns an `Answer`. Only `run` imports what costs time. `MUST_EXIST` names options
-that are paths: one where nothing is ends the command before Keras is imported.
+that are paths: a missing one ends the command before Keras is imported.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ FAILURES = (ValueError, TypeError, KeyError, OSError, ImportError, RuntimeError,
 
 
 class Answer(NamedTuple):
-    """What a command says: to a program (`content`, as JSON) or to a person (`text`)."""
+    """The output of a command: for programs (`content`, as JSON) and for people (`text`)."""
 
     content: Any
     text: str
@@ -60,7 +60,7 @@ def run(options: Namespace) -> int:
             answer = module.run(options)
         return _print(json.dumps(answer.content, indent=2), answer.code)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
+        print("interrupted; the same command resumes", file=sys.stderr)
         return 130
     except FAILURES as error:
         reason = error.args[0] if isinstance(error, KeyError) and error.args else error
@@ -81,7 +81,7 @@ def _check_paths(options: Namespace, paths: Mapping[str, str]) -> None:
 
 
 def _print(text: str, code: int) -> int:
-    """Print, even to a reader that has gone, such as `head`; returns the code."""
+    """Print, also to a closed pipe, as with `head`; returns the code."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -118,7 +118,7 @@ def columns(rows: list[list[str]]) -> str:
 def _load_keras_quietly() -> None:
     """Import Keras without the banners that its backend's libraries write to standard error.
 
-    Nor is it for a person at the command line to hear how TensorFlow traces functions.
+    TensorFlow's warnings about retracing are hidden, too.
     """
     logging.getLogger("tensorflow").addFilter(lambda said: "retracing" not in said.getMessage())
     kept = os.dup(2)

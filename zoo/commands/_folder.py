@@ -1,7 +1,7 @@
-"""The pictures of a folder one by one: what cannot be read is skipped, what is whole is kept.
+"""The pictures of a folder one by one: unreadable ones are skipped, complete ones are kept.
 
-A PNG carries what it was made of: model, options, image. The same command finds it again after an
-interruption, and does not take a picture of other settings for its own.
+A PNG stores a digest of its model, options and image. After an interruption the same command
+recognizes its pictures, and does not reuse those made with other settings.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ def drawn(
 
     Args:
         read: the pixels of an image file; `ValueError` for one that is not an image.
-        draw: `(pixels, image, place) -> picture, content`; writes what lies `beside` itself.
+        draw: `(pixels, image, place) -> picture, content`; writes the `beside` files itself.
         made_of: what all pictures depend on, see `ingredients`.
         beside: suffixes of files that belong to each picture.
 

@@ -1,4 +1,4 @@
-"""Which pictures a command works on, of which size, and where what it draws of them goes."""
+"""Which pictures a command reads, their size, and where it writes its results."""
 
 from pathlib import Path
 

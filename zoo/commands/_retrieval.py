@@ -1,4 +1,4 @@
-"""What the commands that search have in common."""
+"""Options and messages that the search commands share."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -10,14 +10,14 @@ TOLD = 20
 
 
 def add_network(parser: ArgumentParser) -> None:
-    """The model, and what a model of any size or of two networks is asked besides."""
+    """The model, and the options for models of any size or with two networks."""
     parser.add_argument(
         "model",
         metavar="MODEL",
         help="a .keras file, a run, a SavedModel, or a backbone such as efficientnet_lite0",
     )
     parser.add_argument("--size", metavar="HxW", help="for a model that takes images of any size")
-    parser.add_argument("--branch", metavar="NAME", help="which network, of a model of two")
+    parser.add_argument("--branch", metavar="NAME", help="which network, of a model with two")
     parser.add_argument(
         "--pixels",
         default="0..255",
@@ -25,7 +25,7 @@ def add_network(parser: ArgumentParser) -> None:
         help="0..1 or -1..1 for a model trained on pixels scaled outside of it (default: 0..255)",
     )
     parser.add_argument(
-        "--layer", metavar="NAME", help="whose output is the embedding, of a classifier"
+        "--layer", metavar="NAME", help="of a classifier: the layer whose output is the embedding"
     )
 
 

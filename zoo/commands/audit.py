@@ -1,7 +1,7 @@
-"""judge a SavedModel as a TensorFlow server would meet it
+"""check a SavedModel the way a TensorFlow server will load it
 
-Lists signatures and operations, says what stays on the CPU, and names every fault; any SavedModel
-may be asked about. Exit code 1 on a fault.
+Lists signatures and operations, shows what runs only on the CPU, and names every fault. Any
+SavedModel can be checked. Exit code 1 if there are faults.
 
 examples:
   keras-metric audit out/digits-triplet/saved_model

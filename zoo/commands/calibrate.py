@@ -1,23 +1,23 @@
-"""find from which distance on two images are no longer the same
+"""find the distance beyond which two images no longer match
 
-FOLDER holds images the model was not trained on, a sub-folder for each class (or shards that
+FOLDER contains images that the model was not trained on, one sub-folder per class (or shards that
 `keras-metric embed` made of them). All pairs are compared. Give one target, or none for the best
-f1; the rates that the threshold has on these pairs come with the interval that another draw of
-classes would give.
+F1. The rates of the threshold on these pairs are reported with an interval: the range expected for
+another sample of classes.
 
-  --far        of pairs of two classes, the share taken for the same; the threshold is the largest
-  --precision  of pairs taken for the same, the share that are; the largest
-  --recall     of pairs of one class, the share taken for the same; the least
+  --far        share of pairs of two classes that are accepted; the largest threshold that keeps it
+  --precision  share of accepted pairs that are of one class; the largest threshold
+  --recall     share of pairs of one class that are accepted; the smallest threshold
 
-The threshold is kept beside the model (calibration.json in the folder of a run), and in the index
-of the run if there is one. `search` and the `similarity` signature of `export` use it.
+The threshold is stored next to the model (calibration.json in the folder of a run), and in the
+index of the run if there is one. `search` and the `similarity` signature of `export` use it.
 
 examples:
   keras-metric calibrate out/digits-triplet validation/ --far 0.01
   keras-metric calibrate encoder.keras validation/ --precision 0.95 -o threshold.json
   keras-metric calibrate encoder.keras shards/ --recall 0.9 --distance cosine --json
 
-exit codes: 0 calibrated, 3 calibrated but for images that could not be read (they are listed), 1
+exit codes: 0 calibrated, 3 calibrated without images that could not be read (they are listed), 1
 no threshold
 """
 
@@ -41,8 +41,8 @@ def arguments(parser: ArgumentParser) -> None:
     targets.add_argument("--far", type=float, metavar="F", help="false accept rate, such as 0.01")
     targets.add_argument("--precision", type=float, metavar="P", help="such as 0.95")
     targets.add_argument("--recall", type=float, metavar="R", help="such as 0.9")
-    parser.add_argument("--distance", help="of keras_metric.distances (default: the model's)")
-    parser.add_argument("--seed", type=int, default=0, help="of the intervals (default: 0)")
+    parser.add_argument("--distance", help="in keras_metric.distances (default: the model's)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the intervals (default: 0)")
 
 
 def run(options: Namespace) -> Answer:

@@ -1,17 +1,17 @@
 """draw where in an image a model sees a class
 
-Takes an image, or a folder of them (every .jpg, .png, .bmp and .webp below it). The class is the
-model's best unless one is named by its number, or the best K are asked for; of a model of
-embeddings it is a dimension. --target explains other things: a difference of two classes, the other
-side of a sigmoid unit, a class inside a box or a mask (of a model that answers with a map, or of a
-detector), the similarity to a vector. Boxes are in pixels of the picture as it is drawn. `cam` is
-exact for a model whose last step is global average pooling and a dense layer; for others it says
-so, and names a method that works.
+Takes an image, or a folder of images (every .jpg, .png, .bmp and .webp below it). The class is the
+model's best unless it is given by number, or the best K are requested; for an embedding model it is
+a dimension. --target explains something else: a difference of two classes, the negative class of a
+sigmoid unit, a class inside a box or a mask (for a model whose output is a map, or a detector), the
+similarity to a vector. Boxes are in pixels of the picture as it is drawn. `cam` is exact for a
+model that ends with global average pooling and a dense layer; for others an error says so and names
+a method that works.
 
-One method and one class give the map over the image; several give a grid, a row for each class and
-a column for each method. --signed draws what speaks against the class in blue. With --report all
-pictures are in one HTML file, which needs nothing beside it. Pictures that the same command has
-written before are kept: after an interruption it goes on where it was.
+One method and one class give the map over the image; several give a grid, with one row per class
+and one column per method. --signed draws evidence against the class in blue. With --report all
+pictures are embedded in one HTML file. Pictures that the same command has written before are kept,
+so after an interruption it resumes.
 
 examples:
   keras-metric cam classifier.keras photo.jpg -o photo-cam.png
@@ -53,15 +53,15 @@ def arguments(parser: ArgumentParser) -> None:
     chosen.add_argument("--top", type=int, metavar="K", help="the K best classes of each image")
     chosen.add_argument("--target", metavar="WHAT", help=f"one of: {'; '.join(FORMS)}")
     parser.add_argument("--output", metavar="NAME", help="which of several outputs to explain")
-    parser.add_argument("--layer", help="the layer to map (default: the last with positions)")
+    parser.add_argument("--layer", help="the layer to map (default: the last spatial layer)")
     parser.add_argument(
-        "--alpha", type=float, default=0.5, help="share of color, 0 to 1 (default: 0.5)"
+        "--alpha", type=float, default=0.5, help="opacity of the map, 0 to 1 (default: 0.5)"
     )
     parser.add_argument(
         "--colormap", metavar="NAME", help="of matplotlib (default: jet, or RdBu_r when signed)"
     )
     parser.add_argument(
-        "--signed", action="store_true", help="show evidence against the class, too"
+        "--signed", action="store_true", help="also show evidence against the class"
     )
 
 

@@ -1,10 +1,10 @@
-"""rewrite a classifier as a fully convolutional network, and prove it equal
+"""rewrite a classifier as a fully convolutional network, and verify that it is equal
 
-Prints the rewriting layer by layer, how exact the result is and which layers are why not, and each
-cell's receptive field.
+Prints how each layer was rewritten, how exact the result is and which layers prevent exactness, and
+each cell's receptive field.
 
-The source may be a .keras or .h5 of Keras 3, an .h5 of Keras 2, and with keras-metric[legacy] a
-.keras or SavedModel of Keras 2. It is never written to.
+The source can be a .keras or .h5 file of Keras 3, an .h5 file of Keras 2, and with
+keras-metric[legacy] a .keras file or SavedModel of Keras 2. It is never modified.
 
 examples:
   keras-metric convert classifier.keras -o fcn.keras
@@ -49,17 +49,17 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--size",
         metavar="HxW",
-        help="of the training images, for a model of free sizes; L for signals, DxHxW for volumes",
+        help="training size, for a model of free sizes; L for signals, DxHxW for volumes",
     )
     parser.add_argument(
         "--allow-global",
         action="store_true",
-        help="keep layers that read the whole image; cells are then no windows",
+        help="keep layers that read the whole image; cells then depend on all of it",
     )
     parser.add_argument(
         "--trust", action="store_true", help="run the Python code of Lambda layers in the file"
     )
-    parser.add_argument("--saved-model", metavar="DIR", help="write a SavedModel there, too")
+    parser.add_argument("--saved-model", metavar="DIR", help="also write a SavedModel there")
 
 
 def run(options: Namespace) -> Answer:

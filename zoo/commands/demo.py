@@ -1,18 +1,19 @@
-"""open a page on this machine to look at a model: what is similar, why, and where
+"""open a web page to explore a model: what is similar, why, and where
 
-Drop a picture on the page, or take one of the samples. It shows the nearest pictures of the index
-with their distances, what they say at the threshold ("no match" where nothing is near enough), the
-parts of two pictures that make them alike, and where a picture is found in a larger one. (The maps
-of a classifier are drawn by `keras-metric cam`.)
+Drop a picture on the page, or select one of the samples. It shows the nearest pictures of the index
+with their distances, the label that follows at the threshold ("no match" if none is near enough),
+the parts of two pictures that make them similar, and where a picture is found in a larger one. (The
+maps of a classifier are drawn by `keras-metric cam`.)
 
-MODEL is the folder of a run, as `keras-metric train` leaves it, or a .keras file. The index is that
-of the run (`keras-metric index`) unless --index names another; without one the training and
+MODEL is the folder of a run, as written by `keras-metric train`, or a .keras file. The index is
+that of the run (`keras-metric index`) unless --index is given; without an index the training and
 validation pictures of the run's recipe are embedded, which takes a moment. The threshold is that of
-`keras-metric calibrate`, or --threshold; with neither, that at which 5 % of the recipe's validation
-pictures find somebody once their own class is taken away. An index of other weights is refused.
+`keras-metric calibrate`, or --threshold; with neither, it is the one at which 5 % of the recipe's
+validation pictures still have a match after their own class is removed. An index made with other
+weights is refused.
 
-The page needs nothing from the network, and nobody else on it can open the page: it answers on
-loopback only, until Ctrl-C or SIGTERM. From another machine: ssh -L 8600:127.0.0.1:8600 HOST.
+The page loads nothing from the network, and it is served on loopback only, so no other machine can
+open it. It runs until Ctrl-C or SIGTERM. From another machine: ssh -L 8600:127.0.0.1:8600 HOST.
 Uploads of more than 16 MiB or 33,554,432 pixels are refused before they are decoded.
 
 examples:
@@ -40,7 +41,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--index", metavar="INDEX", help="folder of the index (default: in that of the run, if any)"
     )
-    parser.add_argument("--threshold", type=float, metavar="T", help="instead of the calibrated")
+    parser.add_argument("--threshold", type=float, metavar="T", help="replaces the calibrated one")
     parser.add_argument(
         "--port", type=int, default=8600, metavar="PORT", help="0: any free (default: 8600)"
     )

@@ -1,4 +1,4 @@
-"""say what is installed, which device computes, and how to get what is missing
+"""show what is installed, which devices are used, and how to install what is missing
 
 examples:
   keras-metric doctor

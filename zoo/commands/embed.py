@@ -1,16 +1,17 @@
 """embed a folder of images into Parquet shards, for an index or any other reader
 
-FOLDER may be a list, too: a line each with the path and, if there is one, the label (CSV or TSV).
-Every image below the folder is turned upright, stretched to the size of the model and embedded.
-The label of an image is the sub-folder it lies in. Memory stays the same however many there are.
-A run that was killed goes on with the same command; whole shards are never made again.
+FOLDER can also be a list (CSV or TSV): one line per image with the path and, if there is one, the
+label. Every image below the folder is rotated upright, stretched to the model's input size and
+embedded. The label of an image is the name of its sub-folder. Memory does not grow with the number
+of images. A run that was killed resumes with the same command; complete shards are never computed
+again.
 
-DIR holds part-00000.parquet, ... (path, label, embedding), skipped.json (every other file
-below the folder, and why) and manifest.json. The shards know the weights that made them: those of
-another model or another folder are refused.
+DIR contains part-00000.parquet, ... (path, label, embedding), skipped.json (every other file below
+the folder, with the reason) and manifest.json. The shards store a fingerprint of the weights that
+made them: shards of another model or another folder are refused.
 
---engine ray embeds on a Ray cluster: the same shards, by the same command started again. Images,
-model and DIR lie at one path for all machines, keras-metric is installed on each.
+--engine ray embeds on a Ray cluster and writes the same shards; it resumes in the same way. Images,
+model and DIR must have the same paths on all machines, and keras-metric must be installed on each.
 
 examples:
   keras-metric embed out/digits-triplet photos/ -o shards/
@@ -45,7 +46,7 @@ def arguments(parser: ArgumentParser) -> None:
         "--batch", type=int, default=64, metavar="N", help="images at a time (default: 64)"
     )
     parser.add_argument(
-        "--shard", type=int, default=1024, metavar="N", help="images of a shard (default: 1024)"
+        "--shard", type=int, default=1024, metavar="N", help="images per shard (default: 1024)"
     )
     parser.add_argument(
         "--engine",

@@ -1,15 +1,15 @@
-"""measure a finished run again, or put a model to a protocol
+"""evaluate a finished run again, or run an evaluation protocol on a model
 
-Without --protocol, RUN is measured as its recipe says, and its card is written anew.
+Without --protocol, RUN is evaluated as its recipe defines, and its card is rewritten.
 
---protocol omniglot-oneshot asks one-shot questions: a drawing of each of 20 characters by one
-drawer, the same characters by another, each query answered by the nearest drawing. MODEL is an
-embedding network of square grey pictures (a run's folder, or a .keras file); without it only the
-baselines are measured, pixels and the modified Hausdorff distance. The runs are the published ones
+--protocol omniglot-oneshot is one-shot classification: one drawing of each of 20 characters by one
+drawer, the same characters by another, each query classified by the nearest drawing. MODEL is an
+embedding network for square gray pictures (a run's folder, or a .keras file); without it only the
+baselines are evaluated: pixels and the modified Hausdorff distance. The runs are the published ones
 (--runs, a folder of run01, run02, ... or their zip file) or drawn from an Omniglot zip file or
-folder (--data): each within one alphabet, the alphabets in turn. Errors are in per cent, with a
-bootstrap interval over runs. A model that learnt these very characters is not tested by them:
-choose --alphabets that it has not seen.
+folder (--data): each within one alphabet, one alphabet after another. Errors are in percent, with a
+bootstrap interval over runs. For a model that was trained on these characters the result is
+meaningless: choose --alphabets that it was not trained on.
 
 examples:
   keras-metric evaluate out/digits-triplet
@@ -33,13 +33,13 @@ MUST_EXIST = {"path": "the folder of a run, or a model"}
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("path", metavar="RUN", nargs="?", help="folder of the run, or the model")
-    parser.add_argument("--protocol", choices=PROTOCOLS, help="questions to put to the model")
+    parser.add_argument("--protocol", choices=PROTOCOLS, help="evaluation protocol")
     parser.add_argument("--runs", metavar="DIR", help="the published one-shot runs, or their zip")
     add_data(parser)
     parser.add_argument("--alphabets", metavar="A[,B...]", help="draw runs from these (of --data)")
     parser.add_argument("--draws", type=int, metavar="N", help="runs to draw (default: 20)")
-    parser.add_argument("--ways", type=int, metavar="N", help="characters a run (default: 20)")
-    parser.add_argument("--seed", type=int, metavar="N", help="of the draws (default: 0)")
+    parser.add_argument("--ways", type=int, metavar="N", help="characters per run (default: 20)")
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of the draws (default: 0)")
 
 
 def run(options: Namespace) -> Answer:

@@ -1,7 +1,8 @@
 """write a model as a SavedModel for TensorFlow Serving, or as a file for LiteRT or ONNX Runtime
 
 The SavedModel gets the next free version number; nothing is ever overwritten. A file for another
-runtime holds one signature, and is kept only if that runtime answers as the SavedModel does.
+runtime contains one signature, and is kept only if that runtime's outputs equal those of the
+SavedModel.
 
 examples:
   keras-metric export out/digits-triplet
@@ -41,31 +42,31 @@ def arguments(parser: ArgumentParser) -> None:
         "--gallery",
         metavar="INDEX",
         help="of a SavedModel: the folder of an index of MODEL (`keras-metric index`), whose "
-        "records go along, for the signature neighbours",
+        "records are stored in it, for the signature neighbours",
     )
     parser.add_argument(
         "--top",
         type=int,
         default=5,
         metavar="N",
-        help="of a SavedModel: classes or neighbours in an answer (default: %(default)s)",
+        help="of a SavedModel: classes or neighbors returned (default: %(default)s)",
     )
     parser.add_argument("--format", choices=["saved_model", *SUFFIXES], default="saved_model")
     parser.add_argument(
         "--signature",
         default="serving_default",
-        help="of LiteRT and ONNX: what the file answers (default: %(default)s)",
+        help="of LiteRT and ONNX: the signature that the file contains (default: %(default)s)",
     )
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
         default="float32",
-        help="of LiteRT: numbers of the weights; int8 takes the ranges of the rest from --samples",
+        help="of LiteRT: dtype of the weights; int8 needs --samples for the activation ranges",
     )
     parser.add_argument(
         "--samples",
         metavar="FOLDER",
-        help="of LiteRT and ONNX: pictures to compare the answers on (default: noise)",
+        help="of LiteRT and ONNX: pictures on which outputs are compared (default: noise)",
     )
 
 

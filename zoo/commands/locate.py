@@ -1,16 +1,16 @@
-"""find what one picture shows in a larger picture
+"""find the object of one picture in a larger picture
 
-EXEMPLAR shows one thing and little else, cut out as the training images of the model were; SCENE is
-searched for it. The model is an embedding network (a run's folder, or a .keras file); it need never
-have seen this kind of thing, only have learnt what is alike. It is made fully convolutional and
-embeds every window of the scene at once. The score of a window is the cosine between its embedding
-and the exemplar's: 1 is the same, 0 unrelated.
+EXEMPLAR shows one object and little else, cropped like the training images of the model; it is
+searched in SCENE. The model is an embedding network (a run's folder, or a .keras file); it does not
+need to know this kind of object, it only needs to have learned similarity. It is converted to a
+fully convolutional network and embeds all windows of the scene at once. The score of a window is
+the cosine between its embedding and that of the exemplar: 1 is identical, 0 unrelated.
 
---scales are sizes to look for, over the size of the exemplar in pixels: 0.5 finds things half as
-large. The best boxes are reported whatever their score, until you give a --threshold; a good one
-depends on the model, so look at the scores of a scene that does not show the thing.
+--scales are sizes to search for, relative to the exemplar in pixels: 0.5 finds objects half as
+large. The best boxes are reported regardless of their score, unless you give a --threshold. A good
+threshold depends on the model: look at the scores of a scene that does not show the object.
 
-The picture written has the exemplar, the scene with the boxes numbered from the best on, and the
+The written picture shows the exemplar, the scene with its boxes numbered from the best, and the
 score of the window around each pixel.
 
 examples:
@@ -37,11 +37,11 @@ def arguments(parser: ArgumentParser) -> None:
         "--scales",
         default="0.8,1,1.25",
         metavar="S[,S...]",
-        help="sizes over that of the exemplar (default: 0.8,1,1.25)",
+        help="sizes relative to the exemplar (default: 0.8,1,1.25)",
     )
-    parser.add_argument("--threshold", type=float, metavar="T", help="least score of a box")
+    parser.add_argument("--threshold", type=float, metavar="T", help="minimum score of a box")
     parser.add_argument(
-        "--top", type=int, default=10, metavar="N", help="most boxes to report (default: 10)"
+        "--top", type=int, default=10, metavar="N", help="maximum number of boxes (default: 10)"
     )
     parser.add_argument(
         "--densify", type=int, default=1, metavar="N", help="windows N times closer, by dilation"

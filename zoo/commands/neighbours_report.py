@@ -1,11 +1,10 @@
-"""show how an embedding sees a folder of images, as one HTML page
+"""show how well an embedding separates a folder of images, as one HTML page
 
-FOLDER holds images the model was not trained on, a sub-folder for each class (or shards that
+FOLDER contains images that the model was not trained on, one sub-folder per class (or shards that
 `keras-metric embed` made of them), or is a list (CSV, TSV). Every image is searched among all
 others. The page shows the recall of each class, galleries of the best, the worst and the most
 confidently wrong searches, the files of the latter (--json has those of all mistakes), a projection
-of the embeddings and the distances of pairs. All pictures are in the file, which needs nothing
-beside it.
+of the embeddings and histograms of pair distances. All pictures are embedded in the file.
 
 examples:
   keras-metric neighbours-report out/digits-triplet photos/ -o report.html
@@ -31,7 +30,7 @@ def arguments(parser: ArgumentParser) -> None:
     add_network(parser)
     parser.add_argument("source", metavar="FOLDER", help="images by class, or shards of them")
     parser.add_argument("-o", "--out", required=True, metavar="HTML", help="the page to write")
-    parser.add_argument("-k", type=int, default=8, metavar="N", help="neighbours (default: 8)")
+    parser.add_argument("-k", type=int, default=8, metavar="N", help="neighbors (default: 8)")
     parser.add_argument(
         "--rows", type=int, default=8, metavar="N", help="searches of a gallery (default: 8)"
     )

@@ -1,7 +1,7 @@
-"""put the folder of a run or preset on a hub, with its card
+"""publish the folder of a run or preset on a model hub, with its card
 
-Needs keras-metric[hub] and a token that may write there (`hf auth login`, or HF_TOKEN). Whatever
-takes a MODEL takes the hub's name for it, too.
+Needs keras-metric[hub] and a token with write access (`hf auth login`, or HF_TOKEN). Every command
+that takes a MODEL also takes the name on the hub.
 
 examples:
   keras-metric publish out/digits-triplet hf://me/digits-triplet
@@ -20,8 +20,8 @@ MUST_EXIST = {
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("path", metavar="DIR", help="folder of the run or preset")
-    parser.add_argument("name", metavar="hf://OWNER/NAME", help="where it goes; @BRANCH may follow")
-    parser.add_argument("--private", action="store_true", help="a new page is yours alone")
+    parser.add_argument("name", metavar="hf://OWNER/NAME", help="destination; @BRANCH may follow")
+    parser.add_argument("--private", action="store_true", help="make a new repository private")
 
 
 def run(options: Namespace) -> Answer:

@@ -1,12 +1,12 @@
 """find classes in large images with a converted network
 
-Takes an image of any size, or a folder of them. An image whose maps need more memory than allowed
-is cut into tiles that overlap by what a cell reads: the result is that of the whole image, and the
-cells at each seam are computed twice to prove it. The picture shows the best score of the classes
-looked for as heat, and boxes where it reaches the threshold.
+Takes an image of any size, or a folder of images. An image whose maps need more memory than allowed
+is cut into tiles that overlap by a cell's receptive field: the result equals that of the whole
+image, and the cells at each seam are computed twice to check it. The picture shows a heat map of
+the best score of the requested classes, and boxes where it reaches the threshold.
 
-A .npy array (H, W, C) is read tile by tile and may be larger than memory. Pictures that the same
-command has written before are kept: after an interruption it goes on where it was.
+A .npy array (H, W, C) is read tile by tile and can be larger than memory. Pictures that the same
+command has written before are kept, so after an interruption it resumes.
 
 examples:
   keras-metric scan fcn.keras photo.jpg -o scan.png
@@ -34,14 +34,18 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--class",
         dest="classes",
-        help="a class to look for; may be repeated (default: all)",
+        help="a class to search for; may be repeated (default: all)",
         **number,
     )
     parser.add_argument(
-        "--without", help="a class to leave out, as a background; may be repeated", **number
+        "--without", help="a class to exclude, such as a background; may be repeated", **number
     )
     parser.add_argument(
-        "--threshold", type=float, default=0.5, metavar="T", help="score of a box (default: 0.5)"
+        "--threshold",
+        type=float,
+        default=0.5,
+        metavar="T",
+        help="minimum box score (default: 0.5)",
     )
     parser.add_argument(
         "--overlap",
@@ -51,19 +55,19 @@ def arguments(parser: ArgumentParser) -> None:
         help="of two boxes that overlap by more, the better stays (default: 0.5)",
     )
     parser.add_argument(
-        "--single", action="store_true", help="one class for a place: boxes of all classes compete"
+        "--single", action="store_true", help="non-maximum suppression across classes"
     )
-    parser.add_argument("--boxes", action="store_true", help="write the boxes as .json beside it")
+    parser.add_argument("--boxes", action="store_true", help="also write the boxes as .json")
     parser.add_argument(
         "--tile", type=int, metavar="PIXELS", help="side of a tile (default: what --memory allows)"
     )
     parser.add_argument(
-        "--memory", type=float, default=1024, metavar="MIB", help="for maps (default: 1024)"
+        "--memory", type=float, default=1024, metavar="MIB", help="memory for maps (default: 1024)"
     )
     parser.add_argument(
         "--window",
         metavar="HxW",
-        help="training size, for a network that does not remember it, such as 28x28",
+        help="training size, for a network that does not store it, such as 28x28",
     )
     parser.add_argument(
         "--side", type=int, default=2048, help="longest side of the picture (default: 2048)"

@@ -1,11 +1,11 @@
-"""find the images of an index that are nearest to a photograph
+"""find the images of an index that are most similar to a photograph
 
-PHOTO is an image, or a folder of them. The index is that of the run unless --index names another;
-`keras-metric index` makes it. With a threshold (`keras-metric calibrate`, or --threshold) the last
-column says what the photograph shows, or that nothing in the index matches.
+PHOTO is an image, or a folder of images. The index is that of the run unless --index is given;
+`keras-metric index` creates it. With a threshold (`keras-metric calibrate`, or --threshold) the
+last column shows the label of the photograph, or that nothing in the index matches.
 
-The picture written has a row for each photograph: the photograph, then its neighbours, nearest
-first, green up to the threshold and red beyond it; gray where there is no threshold.
+The written picture has one row per photograph: the photograph, then its neighbors, nearest first;
+green up to the threshold and red beyond it, gray without a threshold.
 
 examples:
   keras-metric search out/digits-triplet photo.jpg
@@ -37,13 +37,13 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--index", metavar="INDEX", help="folder of the index (default: in that of the run)"
     )
-    parser.add_argument("-k", type=int, default=5, metavar="N", help="neighbours (default: 5)")
+    parser.add_argument("-k", type=int, default=5, metavar="N", help="neighbors (default: 5)")
     parser.add_argument("-o", "--out", metavar="PNG", help="the picture to write")
-    parser.add_argument("--label", help="only among the images of this label")
+    parser.add_argument("--label", help="search only images with this label")
     parser.add_argument(
         "--matcher", default="nearest", help="nearest, vote or weighted (default: nearest)"
     )
-    parser.add_argument("--threshold", type=float, metavar="T", help="instead of the calibrated")
+    parser.add_argument("--threshold", type=float, metavar="T", help="replaces the calibrated one")
 
 
 def run(options: Namespace) -> Answer:

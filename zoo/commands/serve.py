@@ -1,7 +1,7 @@
-"""serve a SavedModel on this machine, as TensorFlow Serving speaks (REST and gRPC)
+"""serve a SavedModel on this machine with the REST and gRPC interfaces of TensorFlow Serving
 
-For trying a model out: loopback, no accounts, until Ctrl-C. New versions are taken up as they
-appear.
+For trying out a model: on loopback, without accounts, until Ctrl-C. New versions are loaded when
+they appear.
 
 examples:
   keras-metric serve out/digits-triplet/saved_model --name digits
@@ -18,7 +18,7 @@ MUST_EXIST = {"path": "a folder of versions of a SavedModel"}
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("path", metavar="DIR", help="the folder of versions")
-    parser.add_argument("--name", help="what requests call the model (default: the folder's name)")
+    parser.add_argument("--name", help="name of the model in requests (default: the folder's name)")
     parser.add_argument("--rest-port", type=int, default=8501, metavar="PORT", help="0: any free")
     parser.add_argument("--grpc-port", type=int, default=8500, metavar="PORT", help="0: any free")
 

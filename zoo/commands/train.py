@@ -1,10 +1,11 @@
-"""train a recipe, measure it, draw its pictures and write its card
+"""train a recipe, evaluate it, draw its pictures and write its model card
 
-A run that was interrupted goes on when the same command is given again.
+An interrupted run resumes when the same command is given again.
 
---distribute mirrored trains on all GPUs of the machine (TensorFlow), --distribute processes in
-several processes, on one machine or many, that share the folder of the run (JAX). Both end at the
-weights of one device: each device takes its rows of every batch, and losses compare all of them.
+--distribute mirrored trains on all GPUs of the machine (TensorFlow), --distribute processes trains
+in several processes on one or more machines that share the folder of the run (JAX). Both end with
+the weights of training on one device: each device takes its rows of every batch, and losses compare
+all rows.
 
 examples:
   keras-metric train digits-triplet
@@ -36,22 +37,25 @@ def arguments(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         dest="settings",
-        help="replace a value of the recipe; may be given several times",
+        help="change a setting of the recipe; may be given several times",
     )
     parser.add_argument(
         "--seeds", type=int, metavar="N", help="train N runs, seeds 0 to N-1: mean and range"
     )
-    parser.add_argument("--export", action="store_true", help="write a SavedModel at the end, too")
+    parser.add_argument("--export", action="store_true", help="also write a SavedModel at the end")
     parser.add_argument("--force", action="store_true", help="replace the run that is there")
     add_data(parser)
     spread = parser.add_argument_group("several devices")
     spread.add_argument("--distribute", metavar="WAY", help="mirrored, or processes")
     spread.add_argument(
-        "--devices", type=int, metavar="N", help="of mirrored (default: all GPUs); else N CPUs"
+        "--devices",
+        type=int,
+        metavar="N",
+        help="for mirrored (default: all GPUs); else N CPUs",
     )
-    spread.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 listens")
-    spread.add_argument("--processes", type=int, metavar="N", help="how many there are")
-    spread.add_argument("--process", type=int, metavar="K", help="which this is, from 0 on")
+    spread.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")
+    spread.add_argument("--processes", type=int, metavar="N", help="number of processes")
+    spread.add_argument("--process", type=int, metavar="K", help="index of this process, from 0")
 
 
 def run(options: Namespace) -> Answer:
