@@ -1,16 +1,16 @@
-"""Models that train, measure themselves and leave as SavedModels.
+"""Recipes for models: train, evaluate, and export as SavedModels.
 
     import zoo
     zoo.names("*omniglot*")                  the recipes
     zoo.train("digits-triplet", out="out")   a model, its metrics, pictures and card
-    zoo.evaluate("out")                      measured again, from what the run left behind
+    zoo.evaluate("out")                      evaluate the saved model again
     zoo.export("out")                        a SavedModel for TensorFlow Serving
     zoo.load("out")                          the Keras model; also of hf://OWNER/NAME
     zoo.load_index("out")                    its index, with the model as the encoder
     zoo.save("out", "preset")                model, labels, threshold, card, SavedModel: a folder
-    zoo.publish("preset", "hf://me/digits")  that folder on a hub
+    zoo.publish("preset", "hf://me/digits")  publish that folder on a hub
 
-Importing the zoo, and listing it, loads neither Keras nor a backend.
+Importing the zoo and listing its recipes loads neither Keras nor a backend.
 """
 
 from importlib import import_module

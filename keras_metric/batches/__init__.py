@@ -1,7 +1,7 @@
-"""Batches a metric-learning loss can learn from: P classes x K images, pairs, triplets.
+"""Batches for metric-learning losses: P classes x K images, pairs, triplets.
 
-A batch is a pure function of (seed, epoch, index): nothing depends on which batches were drawn
-before, so training resumed at epoch k sees what an unbroken run would have seen.
+A batch depends only on (seed, epoch, index), not on the batches drawn before: training resumed at
+epoch k gets the same batches as an uninterrupted run.
 """
 
 from keras_metric.batches.base import MEMBERS, Batches

@@ -1,8 +1,8 @@
-"""Activation maps: why a class, why a similarity, and where.
+"""Activation maps: which positions of an image a class score or a similarity comes from.
 
-maps = CAM(model)(images)                        (B, H, W): where the class's score comes from
+maps = CAM(model)(images)                        (B, H, W): contribution to the class score
 maps = CAM(model)(images, targets.Difference(3, 1))
-shares = SimilarityCAM(encoder)(a, b)            what every position adds to the similarity
+shares = SimilarityCAM(encoder)(a, b)            contribution of every position
 """
 
 from keras_metric.cam import scores, targets

@@ -1,4 +1,4 @@
-"""Other libraries' names and signatures over this one: `compat.tfa` for TensorFlow Addons."""
+"""Compatibility with other libraries: `compat.tfa` has the names of TensorFlow Addons."""
 
 from . import tfa
 

@@ -1,11 +1,11 @@
-"""Classifiers as fully convolutional networks: rewritten, checked, and placed on the image.
+"""Classifiers to fully convolutional networks: conversion, verification and geometry.
 
     fcn = km.convert.to_fully_convolutional(model)  # any size of image, one score per window
-    print(km.convert.verify(model, fcn))            # how exact, and which layers are why not
+    print(km.convert.verify(model, fcn))            # how exact, and which layers prevent it
     km.convert.geometry(fcn)                        # each cell's window and receptive field
     km.convert.scan(fcn, photo).scores              # of a large image, tile by tile
 
-Each takes a model, or the path of a saved one where it says so.
+Each takes a model, or the path of a saved one where its docstring says so.
 """
 
 from keras_metric.boxes import intersection_over_union

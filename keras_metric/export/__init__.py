@@ -1,4 +1,4 @@
-"""Export of models, each checked: SavedModels for TensorFlow Serving, files for LiteRT and ONNX."""
+"""Export, with verification: SavedModels for TensorFlow Serving, files for LiteRT and ONNX."""
 
 from importlib import import_module
 

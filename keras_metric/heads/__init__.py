@@ -1,4 +1,4 @@
-"""Heads: layers that own the class weights, each with its loss.
+"""Heads: layers with trainable class weights, each with its loss.
 
     head = heads.ArcFace(classes=100, margin=0.5)
     model = keras.Sequential([encoder, head])
@@ -7,9 +7,9 @@
 
 The layer turns embeddings (B, D) into scaled similarities to the classes, (B, classes). These are
 logits: the largest is the predicted class, and an ordinary
-`keras.losses.SparseCategoricalCrossentropy(from_logits=True)` works on them too. What a head does
-to the true class (its margin) is done by `head.loss()`, where the labels are. The weights are the
-layer's: one optimizer moves them, one `.keras` file holds them.
+`keras.losses.SparseCategoricalCrossentropy(from_logits=True)` works on them too. The margin of the
+true class is applied by `head.loss()`, which has the labels. The weights belong to the layer: they
+are trained by the model's optimizer and saved in its `.keras` file.
 """
 
 from . import margins, proxies

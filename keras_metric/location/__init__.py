@@ -1,8 +1,8 @@
-"""Finding one thing in a larger image: `locate`, and `Locator`, which is built once for many.
+"""Finding an object in larger images: `locate`, and `Locator`, which is built once for many.
 
     found = km.locate(encoder, exemplar, scene)     # [Location(box, score, scale), ...], best first
 
-The encoder may never have seen the class: it was trained to tell what is alike.
+The encoder need not have been trained on the class of the object, only for similarity.
 """
 
 from collections.abc import Callable, Sequence
@@ -62,11 +62,11 @@ def locate(
         exemplar: `(h, w, C)`, or several images of the same thing `(K, h, w, C)`, in the range of
             values the encoder was trained on. It is resized to the encoder's input.
         scene: `(H, W, C)`, or a batch `(B, H, W, C)` of one size.
-        scales: sizes to look for, over the size of the exemplar. Those at which the exemplar is
-            larger than the scene are left out.
-        threshold: least score; None gives the best `top` whatever their score.
-        top: largest number of boxes in a scene.
-        overlap: largest intersection over union of two boxes.
+        scales: sizes to search for, relative to the exemplar. Those at which the exemplar is larger
+            than the scene are skipped.
+        threshold: minimum score; None returns the best `top` regardless of their score.
+        top: maximum number of boxes in a scene.
+        overlap: maximum intersection over union of two boxes.
         combine: with several exemplars, the score of the "best" or the "mean" of their scores.
         distance: a name or function of `km.distances`.
         densify: cells as many times finer, as in `to_fully_convolutional`.

@@ -1,6 +1,6 @@
-"""Losses for `compile(loss=...)`: pairs and triplets given, or found in a labelled batch.
+"""Losses for `compile(loss=...)`, on given pairs and triplets or on labeled batches.
 
-`PairLoss` is the base of those that find their pairs in a labelled batch, yours included.
+`PairLoss` is the base class of losses that form their pairs in a labeled batch.
 """
 
 from . import given, pairwise, ranking, softmax, structured, triplets, views

@@ -1,4 +1,4 @@
-"""Larger batches than memory holds: micro-batches, a memory of past batches, other replicas."""
+"""Batches larger than memory: gradient cache, cross-batch memory, samples of other replicas."""
 
 from keras_metric.memory.cross_batch import CrossBatchMemory
 from keras_metric.memory.gradient_cache import GradientCache

@@ -1,8 +1,8 @@
-"""How good is an embedding: retrieval, verification, one-shot, clustering; and how good are boxes.
+"""Metrics of embeddings (retrieval, verification, one-shot, clustering) and of boxes.
 
-Functions measure a whole set exactly (`retrieval`, `verification`, `one_shot`, `clustering`);
+Functions evaluate a whole set exactly (`retrieval`, `verification`, `one_shot`, `clustering`);
 classes are Keras metrics for `compile(metrics=[...])`, over batches; `EvaluateRetrieval` is a
-callback that measures a held-out set while `fit` runs.
+callback that evaluates a held-out set during `fit`.
 """
 
 from keras_metric.metrics.all_pairs import verification_of_embeddings

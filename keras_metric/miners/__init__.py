@@ -1,8 +1,8 @@
-"""Miners keep the pairs worth learning from: `Pairs -> Pairs`, switching pairs off, never on.
+"""Miners select informative pairs: `Pairs -> Pairs`; they only remove pairs.
 
 Give one to a loss by name (`miner="batch_hard"`) or as an object (`miner=PairMargin(0.1, 0.9)`).
-One that looks beyond the anchor's row (`looks_beyond_row`) is called with a second argument, the
-distances between candidates: columns (A,) -> (A, C).
+A miner with `looks_beyond_row = True` is called with a second argument, the distances between
+candidates: columns (A,) -> (A, C).
 """
 
 import difflib

@@ -1,1 +1,1 @@
-"""Operations that cost less than their plain form: fused kernels, row blocks, replicas."""
+"""Faster forms of operations: fused kernels, row blocks, gathering over replicas."""

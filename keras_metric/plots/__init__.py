@@ -1,4 +1,4 @@
-"""Pictures; the only room that imports matplotlib, and only when something is drawn."""
+"""Plots; the only module that imports matplotlib, and only when something is drawn."""
 
 from keras_metric.plots.boxes import boxes
 from keras_metric.plots.figures import figure, outlined, shown

@@ -1,7 +1,7 @@
-"""A local server over a SavedModel, speaking TensorFlow Serving's REST and gRPC.
+"""A local server for SavedModels with the REST and gRPC interfaces of TensorFlow Serving.
 
-`Refusal`, `HTTP`, `body_of` and `signals_end` are for other servers on this machine, such as the
-page of `keras-metric demo`: answers to bad requests, bodies of limited size, and a clean stop.
+`Refusal`, `HTTP`, `body_of` and `signals_end` are for other local servers, such as that of
+`keras-metric demo`: error responses, request bodies of limited size, and a clean shutdown.
 """
 
 from importlib import import_module

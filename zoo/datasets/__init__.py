@@ -1,4 +1,4 @@
-"""Datasets: every loader returns `Images`, labelled arrays in memory, without loading Keras.
+"""Datasets: every loader returns `Images`, labeled arrays in memory, without loading Keras.
 
 from zoo.datasets import digits, omniglot
 images = digits.load()

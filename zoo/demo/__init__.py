@@ -1,1 +1,1 @@
-"""A page on this machine to look at a model: what is similar, how alike, why, and where."""
+"""A local web page to explore a model: similar images, similarity maps, locations in a scene."""

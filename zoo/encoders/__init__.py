@@ -1,6 +1,6 @@
 """Encoders: `build(name, input_shape)` gives an embedding network or a classifier.
 
-One file a family, which lists its `NAMES`; `names()` reads those without loading Keras.
+One file per family, which lists its `NAMES`; `names()` reads those without loading Keras.
 """
 
 from __future__ import annotations

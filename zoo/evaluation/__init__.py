@@ -1,1 +1,1 @@
-"""What a model is worth: measures, protocols and the baselines beside them."""
+"""Evaluation of models: metrics, protocols and baselines."""

@@ -1,1 +1,1 @@
-"""Trained models at work on folders of pictures: embed, search, scan."""
+"""Inference with trained models on folders of pictures: embed, search, scan."""

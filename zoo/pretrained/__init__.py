@@ -1,8 +1,8 @@
-"""Networks trained by others, by name: their weights are found in installed packages.
+"""Pretrained networks by name, with weights from installed packages.
 
-Wherever a command or `zoo.load` takes a model, `efficientnet_lite0` means that network with its
-ImageNet weights as features, and `efficientnet_lite0_imagenet` its classifier of 1,000 classes: no
-training, no download.
+Wherever a command or `zoo.load` takes a model, `efficientnet_lite0` is that network with its
+ImageNet weights as features, and `efficientnet_lite0_imagenet` its classifier of 1,000 classes,
+without training or download.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _CLASSIFIER = "_imagenet"
 
 
 def backbones() -> tuple[str, ...]:
-    """The names of networks that are there without training."""
+    """The names of the pretrained networks."""
     classifiers = [f"{name}{_CLASSIFIER}" for name in _SIDES if name.startswith("efficientnet")]
     return (*_SIDES, *classifiers)
 
 
 def is_backbone(model: str | Path) -> bool:
-    """Whether a model is meant by its name; a file or folder of that name comes first."""
+    """Whether `model` names a pretrained network; an existing file or folder has priority."""
     return str(model) in backbones() and not Path(model).exists()
 
 
 def backbone(name: str) -> keras.Model:
     """The network `name`: features of unit length `(B, H, W, 3) -> (B, 1280)`, or a classifier.
 
-    A classifier takes images of any size and answers with the logits of 1,000 classes.
+    A classifier takes images of any size and returns the logits of 1,000 classes.
 
     Raises:
         ImportError: the package with the weights is not installed; the error has the command.

@@ -1,1 +1,1 @@
-"""One file a recipe; the file name, with dashes, is the recipe's name."""
+"""One file per recipe; the file name, with dashes, is the recipe's name."""

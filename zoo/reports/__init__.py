@@ -1,1 +1,1 @@
-"""What people look at: model cards, pictures, HTML pages."""
+"""Reports: model cards, pictures, HTML pages."""

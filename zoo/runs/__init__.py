@@ -1,1 +1,1 @@
-"""What a training leaves, opened again: runs, presets, exports, models from a hub."""
+"""Results of training: runs, presets, exports, models from a hub."""

@@ -1,1 +1,1 @@
-"""From recipe to fitted model: experiments, callbacks, several devices."""
+"""Training of recipes: experiments, callbacks, several devices."""

@@ -95,8 +95,12 @@ def test_doctor(capsys):
         (["train", "digits-triplet", "--set", "epochs=0"], 1, ["Expected: 1 or more. Received: 0"]),
         (["train", "digits-triplet", "--sets", "epochs=3"], 2, ["--sets", "Did you mean '--set'"]),
         (["list", "nothing*"], 1, ["No recipe matches", "Received: 'nothing*'"]),
-        (["evaluate", "nowhere"], 1, ["no finished run", "Received: nothing at that path"]),
-        (["export", "nowhere"], 1, ["There is no model", "Received: nothing at that path"]),
+        (
+            ["evaluate", "nowhere"],
+            1,
+            ["nothing at nowhere", "Expected: the folder of a run"],
+        ),
+        (["export", "nowhere"], 1, ["nothing at nowhere", "or a .keras file"]),
     ],
 )
 def test_errors_help(arguments, code, words, capsys, tmp_path, monkeypatch):
