@@ -22,7 +22,7 @@ def contrastive_loss(y_true, y_pred, margin: float = 1.0):
 
 @serializable
 class ContrastiveLoss(losses.ContrastiveLoss):
-    """`contrastive_loss` under Keras's reductions and sample weights.
+    """`contrastive_loss` under Keras's reductions and sample weights, in the distances' precision.
 
     Hadsell, Chopra, LeCun, "Dimensionality reduction by learning an invariant mapping", CVPR 2006
     """
@@ -34,6 +34,9 @@ class ContrastiveLoss(losses.ContrastiveLoss):
         name: str = "contrastive_loss",
     ):
         super().__init__(margin, reduction=reduction, name=name)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        return returned_as(super().__call__(y_true, y_pred, sample_weight), y_pred)
 
     def call(self, y_true, y_pred):
         return contrastive(y_true, y_pred, self.margin)
