@@ -33,7 +33,7 @@ def test_both_packages_and_nothing_else(wheel):
         str(path.relative_to(ROOT))
         for package in ("keras_metric", "zoo")
         for path in (ROOT / package).rglob("*")
-        if path.suffix in {".py", ".html", ".css", ".js"} or path.name == "py.typed"
+        if path.suffix in {".py", ".html", ".css", ".js", ".tsv"} or path.name == "py.typed"
     }
     assert files == here
 

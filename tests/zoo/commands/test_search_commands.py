@@ -217,11 +217,11 @@ def test_the_report_is_one_page_with_everything_in_it(place, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["index", "RUN", "nowhere"], "nothing at that path"),
+        (["index", "RUN", "nowhere"], "nothing at nowhere. Expected: a folder or list"),
         (["index", "RUN", "PHOTOS", "--kind", "ifv"], "did you mean 'ivf'"),
         (["index", "RUN", "PHOTOS", "--option", "nprobe"], "Expected NAME=NUMBER"),
         (["search", "RUN", "PHOTOS", "-o", "a.jpg"], "ends in .png"),
-        (["search", "RUN", "nowhere.png"], "Received: nowhere.png"),
+        (["search", "RUN", "nowhere.png"], "nothing at nowhere.png. Expected: an image"),
         (["calibrate", "RUN", "PHOTOS/3"], "two sub-folders or more"),
         (["calibrate", "RUN", "PHOTOS", "--far", "1e-9"], "So few pairs cannot show"),
         (["neighbours-report", "RUN", "PHOTOS", "-o", "a.png"], "ends in .html"),
