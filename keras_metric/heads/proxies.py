@@ -19,7 +19,7 @@ class ProxyNCA(Head):
         -log(exp(-d^2(x, p_y) scale / 2) / sum over z != y of exp(-d^2(x, p_z) scale / 2))
 
     d between unit vectors, so that -d^2 / 2 = cos - 1. With `plus` the sum has y in it as well
-    (ProxyNCA++), which makes it a normalised softmax; without, the loss may be negative.
+    (ProxyNCA++), which makes it a normalized softmax; without, the loss may be negative.
     Movshovitz-Attias et al., 2017, arXiv:1703.07464, eq. 4; Teh et al., "ProxyNCA++", 2020,
     arXiv:2004.01113.
     """

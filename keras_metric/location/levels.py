@@ -76,7 +76,7 @@ def find(
 
 def heat(levels: Sequence[Level], size: tuple[int, int]) -> np.ndarray:
     """`(H, W)`: for each pixel of a scene of `size` the best score over the scales, each that of
-    the window whose centre is nearest; NaN at the rim, where no window has its centre."""
+    the window whose center is nearest; NaN at the rim, where no window has its center."""
     best = np.full(size, -np.inf)
     for level in levels:
         (rows, high), (columns, wide) = (

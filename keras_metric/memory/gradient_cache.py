@@ -24,7 +24,7 @@ class GradientCache(EncoderModel):
     `TripletNet` or `CrossBatchMemory`.
 
     What depends on the other samples of a forward pass depends on the micro-batch: batch
-    normalisation takes the statistics of each micro-batch, and moves its averages once for each. A
+    normalization takes the statistics of each micro-batch, and moves its averages once for each. A
     loss that a layer adds counts as the mean over samples. The input of the network is taken as
     constant: no gradient flows on to what made it (TensorFlow backend). Prediction and evaluation
     are those of the encoder.

@@ -1,7 +1,7 @@
 """An encoder over micro-batches whose activations are computed again in the backward pass.
 
 The encoder is run as a pure function of its weights and its state (the statistics of batch
-normalisation, the seeds of dropout), so that running it twice draws the same numbers and moves the
+normalization, the seeds of dropout), so that running it twice draws the same numbers and moves the
 state once. How a backend runs such a function again is its own business: hence three of them.
 """
 

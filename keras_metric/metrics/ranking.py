@@ -25,7 +25,7 @@ class Ranked(NamedTuple):
 
 
 class Gallery:
-    """Candidates sorted by class, so that those relevant to a query are neighbours in memory."""
+    """Candidates sorted by class, so that those relevant to a query are neighbors in memory."""
 
     def __init__(self, embeddings, labels):
         self.embeddings = embedding_matrix(embeddings)

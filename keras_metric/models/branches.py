@@ -90,7 +90,7 @@ class BranchNet(keras.Model):
         """One `(B, D)` embedding for each input.
 
         Inputs of one encoder go through it joined along the batch axis, in one call: batch
-        normalisation then sees all of them as one batch, and what the encoder adds to the loss in
+        normalization then sees all of them as one batch, and what the encoder adds to the loss in
         a call is added once.
         """
         inputs = _checked_inputs(inputs, self.roles)

@@ -46,7 +46,7 @@ class SiameseNet(DistanceNet):
     of its own in `compile(loss={...}, loss_weights={...})`.
 
     Both inputs pass through a shared encoder in one call, joined along the batch axis (as one
-    structure, if the encoder has several inputs), so that batch normalisation sees one batch of 2B.
+    structure, if the encoder has several inputs), so that batch normalization sees one batch of 2B.
 
     Args:
         encoder: a `keras.Model` from an input to embeddings (B, D), or `(encoder_a, encoder_b)`

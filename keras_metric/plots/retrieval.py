@@ -20,7 +20,7 @@ def gallery(
     Args:
         queries: images `(Q, H, W, C)`, uint8 or floats of 0..1.
         neighbours: images `(Q, K, H, W, C)`.
-        hits: `(Q, K)`, True (green) where query and neighbour are of one class, False (red) where
+        hits: `(Q, K)`, True (green) where query and neighbor are of one class, False (red) where
             they are not, None (gray) where nobody can say.
         captions: a text for each query.
         title: what stands above.

@@ -57,7 +57,7 @@ class Index(Collection):
 
     @property
     def calibration(self) -> Calibration | None:
-        """From which distance on a neighbour is no match, used by `match` and saved with the index.
+        """The distance beyond which nothing matches; used by `match`, saved with the index.
 
         Setting one of another distance or model raises ValueError.
         """

@@ -23,9 +23,9 @@ class Matches(NamedTuple):
     labels: np.ndarray
     """objects; None where nothing matches"""
     distances: np.ndarray
-    """to the nearest neighbour of that label; infinity where nothing matches"""
+    """to the nearest neighbor of that label; infinity where nothing matches"""
     shares: np.ndarray
-    """of the weight of all neighbours that matched, 0 to 1"""
+    """of the weight of all neighbors that matched, 0 to 1"""
 
 
 def matched(

@@ -13,7 +13,7 @@ def sources(path: Path, suffixes: tuple[str, ...] = IMAGES) -> list[Path]:
     images = [file for file in files if not path.is_dir() or file.suffix.lower() in suffixes]
     if not images:
         raise ValueError(
-            f"There is nothing to draw. Expected an image, or a folder with {', '.join(suffixes)}. "
+            f"No images were found. Expected an image, or a folder with {', '.join(suffixes)}. "
             f"Received: {path}."
         )
     return images
@@ -23,7 +23,7 @@ def targets(path: Path, images: list[Path], out: Path) -> list[Path]:
     """A .png file for each image: the one named, or in a folder laid out as that of the images."""
     if not path.is_dir() and out.suffix != ".png":
         raise ValueError(
-            "There is no place for the picture. Expected -o with a .png file (for a folder of "
+            "The output path is not valid. Expected -o with a .png file (for a folder of "
             f"images, a folder). Received: {out}."
         )
     found = [out]

@@ -69,7 +69,7 @@ def run(options: Namespace) -> Answer:
     out = Path(options.out)
     if out.suffix != ".keras" or out.resolve() == Path(options.path).resolve():
         raise ValueError(
-            "The result needs a place of its own. Expected a file that ends in .keras and is not "
+            "The output path is not valid. Expected a file that ends in .keras and is not "
             f"the source. Received: {options.out}."
         )
     size = sides(options.size, "--size", "sides in pixels, such as 28x28, or 64 for a signal")

@@ -86,8 +86,8 @@ def _check(options: Namespace) -> None:
     elif (options.runs is None) == (options.data is None) or (options.runs is not None and drawn):
         given = [f"--{key}" for key in ("runs", "data") if getattr(options, key) is not None]
         raise ValueError(
-            "The runs are not told. Expected: --runs with the published runs, or --data with an "
-            "Omniglot zip file or folder to draw from, which --alphabets, --draws, --ways and "
+            "The runs are not specified. Expected: --runs with the published runs, or --data with "
+            "an Omniglot zip file or folder to draw from, which --alphabets, --draws, --ways and "
             f"--seed are for. Received: {', '.join([*given, *drawn]) or 'neither'}."
         )
 

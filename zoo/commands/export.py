@@ -76,7 +76,7 @@ def run(options: Namespace) -> Answer:
         return Answer({"saved_model": str(path)}, f"{path}: the SavedModel")
     if options.gallery is not None:
         raise ValueError(
-            "A file for another runtime carries no gallery: labels are text, which it cannot give. "
+            "A file for another runtime cannot contain a gallery: it cannot return text labels. "
             f"Expected: --format saved_model. Received: {options.format}."
         )
     if options.format == "onnx" and options.precision != "float32":

@@ -92,12 +92,12 @@ def _place(options: Namespace) -> Path:
     taken = {Path(file).resolve() for file in (options.exemplar, options.scene)}
     if out.suffix != ".png" or out.resolve() in taken:
         raise ValueError(
-            "The picture needs a place of its own. Expected a file that ends in .png and is "
+            "The output path is not valid. Expected a file that ends in .png and is "
             f"neither exemplar nor scene. Received: {options.out}."
         )
     for file in (options.exemplar, options.scene):
         if not Path(file).is_file():
-            raise ValueError(f"There is no picture. Expected an image file. Received: {file}.")
+            raise ValueError(f"The image does not exist. Expected an image file. Received: {file}.")
     return out
 
 

@@ -110,7 +110,7 @@ def run(options: Namespace) -> Answer:
 
 
 def _check_boxes(files: list[Path]) -> None:
-    """Boxes of an earlier scan are replaced; what else has the name is somebody's own."""
+    """Refuse to overwrite a JSON file that is not the boxes of an earlier scan."""
     from zoo.files import read_json
 
     for file in files:
@@ -119,8 +119,8 @@ def _check_boxes(files: list[Path]) -> None:
         content = read_json(file)
         if not isinstance(content, dict) or not {"detections", "cells"} <= set(content):
             raise ValueError(
-                "The boxes have no place: their file exists and is not one of boxes. Expected no "
-                f"file, or one that --boxes wrote. Received: {file}."
+                "The boxes cannot be written: the file exists and does not contain boxes. Expected "
+                f"no file, or one that --boxes wrote. Received: {file}."
             )
 
 

@@ -1,5 +1,5 @@
 """How good a map is: where it points (localisation), what the model does without it, and whether
-it depends on what the model has learnt (sanity).
+it depends on what the model has learned (sanity).
 
 NumPy in, numbers out. Boxes are `(left, top, right, bottom)` in pixels, right and bottom excluded.
 """

@@ -1,4 +1,4 @@
-"""Does a map depend on what the model has learnt? Its weights are shuffled, and the maps compared.
+"""Does a map depend on what the model has learned? Its weights are shuffled, and the maps compared.
 
 Adebayo et al., "Sanity Checks for Saliency Maps", 2018. arXiv:1810.03292
 """
@@ -10,7 +10,7 @@ import numpy as np
 def shuffled(model: keras.Model, seed: int = 0) -> keras.Model:
     """A copy of a functional or sequential model, the values of each of its weights reordered.
 
-    The values stay, and so does their distribution; what was learnt is gone.
+    The values stay, and so does their distribution; what was learned is gone.
     """
     copy = keras.models.clone_model(model)
     rng = np.random.default_rng(seed)
@@ -21,7 +21,7 @@ def shuffled(model: keras.Model, seed: int = 0) -> keras.Model:
 def correlation(maps, others) -> np.ndarray:
     """`(B,)` Pearson correlation of each map with its counterpart; 0 where one is constant.
 
-    Near 1 for a method that draws the same whatever the model has learnt.
+    Near 1 for a method that draws the same whatever the model has learned.
 
     Args:
         maps, others: `(B, H, W)`.

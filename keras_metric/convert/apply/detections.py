@@ -29,7 +29,7 @@ def detections(
 ) -> list[Detection]:
     """The windows that a score map finds, best first, as `(left, top, right, bottom)` boxes.
 
-    A cell counts if its score reaches `threshold` and, with `peaks`, no neighbour of the eight has
+    A cell counts if its score reaches `threshold` and, with `peaks`, no neighbor of the eight has
     a higher one for the same label. Of boxes of one label that overlap by more than `overlap`
     (intersection over union), the best stays.
 

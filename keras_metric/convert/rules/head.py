@@ -165,7 +165,7 @@ def dense_over_map(site):
 
 @rule(layers.Dense, *CONV[1:], on=Cells)
 def dense_over_vector(site):
-    """On one vector per window: a 1x1 convolution. A larger 'same' kernel keeps its centre."""
+    """On one vector per window: a 1x1 convolution. A larger 'same' kernel keeps its center."""
     value = site.value
     vector = value.inner[-1:] == (value.width,)
     kernel = kernel_of(site.op)

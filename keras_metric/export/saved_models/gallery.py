@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """What a model finds neighbours in.
+    """What a model finds neighbors in.
 
     Attributes:
         embeddings: (N, D) float32, as the index compares them.
