@@ -13,7 +13,7 @@ def sources(path: Path, suffixes: tuple[str, ...] = IMAGES) -> list[Path]:
     images = [file for file in files if not path.is_dir() or file.suffix.lower() in suffixes]
     if not images:
         raise ValueError(
-            f"No images were found. Expected an image, or a folder with {', '.join(suffixes)}. "
+            f"There is nothing to draw. Expected an image, or a folder with {', '.join(suffixes)}. "
             f"Received: {path}."
         )
     return images
