@@ -31,7 +31,7 @@ def test_what_has_no_page_is_refused(run, indexed, classifier, tmp_path, capsys)
         ([str(other), "--index", index], "another model"),
         ([str(run.folder), "--index", str(tmp_path / "none")], "Received"),
         ([str(run.folder), "--index", index, "--threshold", "-1"], "--threshold"),
-        ([str(tmp_path / "nowhere")], "There is no model at"),
+        ([str(tmp_path / "nowhere")], "There is nothing at"),
         ([str(tmp_path / "bare")], "nothing to search in"),
         ([str(other)], "nothing to search in"),
         ([str(classifier)], "gives no embeddings"),
