@@ -65,8 +65,14 @@ def below(folder: str | Path) -> Iterator[Found]:
     Links to folders are not followed.
 
     Raises:
+        FileNotFoundError: no such folder.
         PermissionError: a folder that cannot be listed.
     """
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(
+            f"There are no photographs below {folder}. Expected: a folder of pictures. Received: "
+            f"{'a file' if Path(folder).exists() else 'no such folder'}."
+        )
     for here, folders, names in os.walk(folder, onerror=_refuse):
         hidden = [name for name in folders if name.startswith(".")]
         folders[:] = sorted(name for name in folders if not name.startswith("."))
