@@ -1,7 +1,7 @@
 """CrossBatchMemory: the embeddings of past batches as further candidates of the loss."""
 
 import keras
-from keras import ops
+from keras import ops, tree
 
 from keras_metric.arguments import whole
 from keras_metric.labels import as_labels, has_int64, widened
@@ -82,6 +82,7 @@ class CrossBatchMemory(EncoderModel):
         labels = ops.cast(widened(as_labels(y), 1 if has_int64() else 2), self.labels.dtype)
         labels = ops.reshape(labels, (-1, *self.labels.shape[1:]))
         total = ops.cast(self._loss_with_memory(labels, y_pred, sample_weight), "float32")
+        total = total * _single_weight(self._compile_loss._user_loss_weights)
         for added in self.losses:
             total = total + self._aggregate_additional_loss(added)
         self._remember(labels, y_pred)
@@ -132,6 +133,17 @@ def _check_loss(loss) -> None:
             "The loss cannot look into a memory. Expected: compile() with a PairLoss of "
             f"keras_metric.losses on single labels, such as TripletLoss(). Received: {loss!r}."
         )
+
+
+def _single_weight(loss_weights) -> float:
+    """`loss_weights` of `compile`, which takes a number, a list of one or a dict of one."""
+    weights = [1.0] if loss_weights is None else tree.flatten(loss_weights)
+    if len(weights) != 1:
+        raise ValueError(
+            "The weights of the loss do not go with it. Expected: one number in loss_weights for "
+            f"the one loss. Received: loss_weights={loss_weights!r}."
+        )
+    return weights[0]
 
 
 def _squares_are_finite(rows):
