@@ -65,7 +65,7 @@ class Head(FixedArguments, keras.layers.Layer):
         return ops.reshape(cosines, (-1, self.classes, self.centers))
 
     def loss(self, **options):
-        """The Keras loss that belongs to this head; options: name, reduction, dtype."""
+        """The Keras loss that belongs to this head; options: name, reduction, gather."""
         raise NotImplementedError(f"{type(self).__name__} does not implement loss(**options).")
 
     def compute_output_shape(self, input_shape):
@@ -81,20 +81,24 @@ class HeadLoss(SampleLoss):
     """A loss of labels (B,) or (B, 1) and a head's output (B, classes), one value a sample.
 
     A leaf implements `values(target, similarities)`: (B, classes) bool, one true class a row, and
-    cosines. Labels are class numbers from 0; one outside the classes gives NaN. Computes in float32
-    and returns it, float64 for a head's output of float64.
+    cosines. gather: under a `tf.distribute` strategy means are over the samples of every replica,
+    and a loss that looks at the whole batch sees all of them. Labels are class numbers from 0; one
+    outside the classes gives NaN. Computes in float32 and returns it, float64 for a head's output
+    of float64.
     """
 
     def __init__(
         self,
         *,
         scale: float,
+        gather: bool = False,
         name: str | None = None,
         reduction: str | None = "sum_over_batch_size",
         dtype=None,
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.scale = number("scale", scale, above=0)
+        self.gather = gather
 
     def call(self, labels, logits):
         labels, logits = as_labels(labels), precise(logits)

@@ -7,6 +7,7 @@ from keras_metric.distances import root, unit
 from keras_metric.heads._base import Head, HeadLoss, cross_entropy
 from keras_metric.heads.margins import CosFaceLoss
 from keras_metric.numerics.operations import all_products
+from keras_metric.numerics.replicas import gather
 from keras_metric.pairs import masked_logsumexp
 
 __all__ = ["ProxyAnchor", "ProxyNCA", "SoftTriple"]
@@ -40,6 +41,7 @@ class ProxyAnchor(Head):
       + mean over all proxies of log(1 + sum_n exp(scale (cos + margin)))
 
     scale is the paper's alpha. The value is one of the batch, and stands for each of its samples.
+    Under a `tf.distribute` strategy `loss(gather=True)` is over the batches of all replicas.
     Kim et al., "Proxy anchor loss", CVPR 2020, arXiv:2003.13911, eq. 4.
     """
 
@@ -121,6 +123,13 @@ class ProxyAnchorLoss(HeadLoss):
     def __init__(self, *, margin: float, **options):
         super().__init__(**options)
         self.margin = margin
+
+    def call(self, labels, logits):
+        if not self.gather:
+            return super().call(labels, logits)
+        own = ops.shape(logits)[0]
+        labels, logits, offset = gather(labels, logits)
+        return super().call(labels, logits)[offset : offset + own]
 
     def values(self, target, similarities):
         pull = masked_logsumexp(-self.scale * (similarities - self.margin), target, axis=0)

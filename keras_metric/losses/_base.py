@@ -26,6 +26,8 @@ __all__ = ["Batch", "PairLoss", "SampleLoss", "has_needed"]
 class SampleLoss(Configured, keras.losses.Loss):
     """A Keras loss that remembers its arguments; a leaf implements `call`, one value a sample."""
 
+    gather = False  # True: means divide by what counts on all replicas
+
     def __init__(
         self,
         *,
@@ -36,7 +38,9 @@ class SampleLoss(Configured, keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        return self.reduce(self.call(y_true, y_pred), None, sample_weight)
+        values = self.call(y_true, y_pred)
+        counts = ops.ones_like(values, dtype="bool") if self.gather else None
+        return self.reduce(values, counts, sample_weight)
 
     def reduce(self, values, counts, sample_weight=None):
         """Values (A,) under Keras's reductions, means over those that count.
@@ -46,27 +50,34 @@ class SampleLoss(Configured, keras.losses.Loss):
         sample_weight (A,) or (A, 1) the first two divide by the number that count, as Keras does,
         the third by the sum of their weights. reduction "sum" adds, None returns the values.
         """
-        weights = None
+        weights, reduction = None, self.reduction
         if sample_weight is not None:
             weights = ops.cast(ops.reshape(sample_weight, (-1,)), values.dtype)
         if counts is not None:
             counted = ops.cast(counts, values.dtype)
+            samples = ops.cast(ops.shape(values)[0], values.dtype)
             if self.reduction in ("sum_over_batch_size", "mean"):
-                samples = ops.cast(ops.shape(values)[0], values.dtype)
                 total = at_least(self._total(ops.sum(counted)), 1e-30)
                 if weights is None and keras.backend.backend() != "tensorflow":
                     return ops.sum(values) / total  # what Keras comes to in ten more steps
                 values = values * (samples / total)
             elif self.reduction == "mean_with_sample_weight":
-                weights = counted if weights is None else weights * counted
+                counted = counted if weights is None else weights * counted
+                total = self._total(ops.sum(counted))
+                values = values * counted * ops.divide_no_nan(samples, total)
+                weights, reduction = None, "sum_over_batch_size"
         if values.shape[0] == 0 and self.reduction not in (None, "none"):
             return ops.sum(values)  # Keras leaves no values as they are
-        reduction = _Reduction(reduction=self.reduction, dtype=values.dtype, name=self.name)
-        return reduction(values, values, weights)
+        reduce = _Reduction(reduction=reduction, dtype=values.dtype, name=self.name)
+        return reduce(values, values, weights)
+
+    def gather_over_replicas(self, gather: bool = True) -> None:
+        """Set `gather`, of a loss that no step has been compiled with yet."""
+        vars(self)["gather"] = gather
 
     def _total(self, count):
         """The number by which a mean divides; over several replicas their mean."""
-        return count
+        return replica_mean(count) if self.gather else count
 
 
 @keras.saving.register_keras_serializable(package="keras_metric", name="_Reduction")
@@ -207,10 +218,6 @@ class PairLoss(SampleLoss):
         batch = Batch(anchors, labels, candidates, candidate_labels, offset)
         values, counts = self._counted(batch)
         return without(nan_unless_finite(values, batch.anchors, batch.candidates)), without(counts)
-
-    def gather_over_replicas(self, gather: bool = True) -> None:
-        """Set `gather`, of a loss that no step has been compiled with yet."""
-        vars(self)["gather"] = gather
 
     def among(self, valid):
         """The same loss, blind to candidates that are not `valid`, (C,) bool."""
@@ -354,9 +361,6 @@ class PairLoss(SampleLoss):
         named = distances.is_named(self._distance)
         known = named and self._distance is not distances.negative_dot
         return number(name, value, least=0 if known else None)
-
-    def _total(self, count):
-        return replica_mean(count) if self.gather else count
 
     def _candidates(self, labels, embeddings):
         return gather(labels, embeddings) if self.gather else (labels, embeddings, 0)

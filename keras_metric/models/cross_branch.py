@@ -83,6 +83,10 @@ class CrossBranchLoss(keras.losses.Loss):
             return loss
         return (loss + self._one_way(labels[::-1], embeddings[::-1], sample_weight)) / 2
 
+    def gather_over_replicas(self, gather: bool = True) -> None:
+        """Set `gather` of the loss, with which no step has been compiled yet."""
+        self.loss.gather_over_replicas(gather)
+
     def _one_way(self, labels, embeddings, sample_weight):
         """Anchors and candidates never share an item: no offset."""
         candidate_labels, candidates, _ = self.loss._candidates(labels[1], embeddings[1])

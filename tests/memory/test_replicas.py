@@ -25,6 +25,14 @@ EQUAL = [
     "across branches",
     "gradient cache",
 ]
+UNEVEN = [
+    "uneven last batch",
+    "an empty replica",
+    "weighted mean",
+    "proxy anchor",
+    "proxy anchor on one replica",
+    "arcface",
+]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +59,7 @@ def test_gathered_training_equals_one_device(case, runs):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("case", ["uneven last batch", "an empty replica"])
+@pytest.mark.parametrize("case", UNEVEN)
 def test_uneven_replicas_take_the_same_steps(case, runs):
     """The loss shown is Keras's mean over replicas by rows; the weights are what counts."""
     one, two = (runs[name][case]["weights"] for name in ("one", "two"))

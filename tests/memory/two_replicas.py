@@ -10,11 +10,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_metric import heads
 from keras_metric.losses import LiftedStructureLoss, TripletLoss
 from keras_metric.memory import CrossBatchMemory, GradientCache
 from keras_metric.models import CrossBranchLoss, CrossBranchNet
 
 BIG = 2**40
+WEIGHTED = ("hard", "weighted mean", "proxy anchor", "arcface")
+OF_CLASSES = ("proxy anchor", "proxy anchor on one replica", "arcface")
 
 
 def encoder():
@@ -35,6 +38,13 @@ def data(rows):
     return x, BIG + np.resize([0, 1, 0, 1, 0, 5, 6, 7], rows)
 
 
+def with_head(kind):
+    """An encoder under a head of 8 classes, with its loss on the samples of all replicas."""
+    head = kind(8, scale=8.0, initializer=keras.initializers.GlorotUniform(seed=3))
+    loss = head.loss(gather=True, reduction="mean_with_sample_weight")
+    return lambda: keras.Sequential([encoder(), kind.from_config(head.get_config())]), lambda: loss
+
+
 def triplets(**options):
     return lambda: TripletLoss(margin=1.0, **{"mining": "hard", "gather": True, **options})
 
@@ -49,6 +59,10 @@ CASES = {
     "an empty replica": (encoder, triplets(), 17),
     "sum": (encoder, triplets(reduction="sum"), 24),
     "uneven last batch": (encoder, triplets(), 21),
+    "weighted mean": (encoder, triplets(reduction="mean_with_sample_weight"), 21),
+    "proxy anchor": (*with_head(heads.ProxyAnchor), 21),
+    "proxy anchor on one replica": (*with_head(heads.ProxyAnchor), 17),
+    "arcface": (*with_head(heads.ArcFace), 21),
     "not gathered": (encoder, triplets(gather=False), 24),
     "memory": (lambda: CrossBatchMemory(encoder(), 12), triplets(), 24),
     "across branches": (
@@ -65,9 +79,10 @@ def trained(case):
     model = build()
     model.compile(keras.optimizers.SGD(0.1), loss())
     x, labels = data(rows)
+    labels = labels - BIG if case in OF_CLASSES else labels
     if case == "across branches":
         x, labels = (x, x[::-1].copy()), np.stack([labels, labels[::-1]], axis=1)
-    weights = np.linspace(0.5, 1.5, rows).astype("float32") if case == "hard" else None
+    weights = np.linspace(0.5, 1.5, rows).astype("float32") if case in WEIGHTED else None
     history = model.fit(x, labels, sample_weight=weights, batch_size=8, shuffle=False, verbose=0)
     weights = [np.asarray(w, "float64").ravel() for w in model.get_weights()]
     return {"loss": history.history["loss"], "weights": np.concatenate(weights).tolist()}
