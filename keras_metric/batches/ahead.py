@@ -5,6 +5,7 @@ asks first: on JAX and torch, where `fit` takes a trial batch, an epoch then beg
 other indices, and repeats an epoch. Here a batch is looked up by its epoch and index.
 """
 
+import multiprocessing
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -14,7 +15,7 @@ from typing import Any
 class Ahead:
     """Calls batch(epoch, index) in workers, for the index asked for and those after it.
 
-    At most `depth` batches wait. Workers are threads, or processes that have a copy of the batches.
+    At most `depth` batches wait. Workers are threads, or new processes that have a copy of the batches.
     """
 
     def __init__(self, batch: Callable[[int, int], Any], workers: int, depth: int, processes: bool):
@@ -44,7 +45,10 @@ class Ahead:
     def _submit(self, epoch: int, index: int) -> Future:
         if self._pool is None and self._processes:
             self._pool = ProcessPoolExecutor(
-                self._workers, initializer=_adopt, initargs=(self._batch,)
+                self._workers,
+                multiprocessing.get_context("spawn"),  # a fork copies locks that threads hold
+                initializer=_adopt,
+                initargs=(self._batch,),
             )
         elif self._pool is None:
             self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="batches")

@@ -104,6 +104,7 @@ def _first_with_weights(model) -> str | None:
 def _against(model, norm) -> dict[str, float] | None:
     """Deviation of noise before `norm` over the one it remembers, for each range; None: unknown."""
     import keras
+    from keras import ops
 
     shape = model.input_shape
     if not isinstance(shape, tuple) or len(shape) != 4 or norm not in model.layers:
@@ -114,10 +115,10 @@ def _against(model, norm) -> dict[str, float] | None:
         return None
     sides = [side or 64 for side in shape[1:]]
     pixels = _pictures(np.random.default_rng(0), sides)
-    remembered = np.sqrt(np.asarray(norm.moving_variance) + 1e-12)
+    remembered = np.sqrt(ops.convert_to_numpy(norm.moving_variance) + 1e-12)
     found = {}
     for name, (low, high) in RANGES.items():
-        answer = np.asarray(before(low + pixels * (high - low), training=False))
+        answer = ops.convert_to_numpy(before(low + pixels * (high - low), training=False))
         axes = tuple(range(answer.ndim - 1))
         found[name] = float(np.median((answer.std(axes) + 1e-12) / remembered))
     far = all(abs(np.log(value)) > np.log(_FAR) for value in found.values())
