@@ -15,7 +15,7 @@ from typing import Any
 class Ahead:
     """Calls batch(epoch, index) in workers, for the index asked for and those after it.
 
-    At most `depth` batches wait. Workers are threads, or new processes that have a copy of the batches.
+    At most `depth` batches wait. Workers are threads, or new processes with a copy of the batches.
     """
 
     def __init__(self, batch: Callable[[int, int], Any], workers: int, depth: int, processes: bool):
