@@ -24,7 +24,8 @@ pytestmark = [
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
-SHORT = "--set epochs=1 --set steps=3 --set classes=8 --set images=4"
+SETTINGS = ("epochs=1", "batches_per_epoch=3", "classes_per_batch=8", "images_per_class=4")
+SHORT = " ".join(f"--set {setting}" for setting in SETTINGS)
 COMMAND = f"""#!/bin/sh
 case $1 in
     train) set -- "$@" {SHORT} ;;

@@ -67,6 +67,6 @@ def few_pictures(monkeypatch, read_once):
 
         monkeypatch.setattr(module, "load", load)
 
-    replace(omniglot, lambda images: images.where(images.drawers <= 4))
+    replace(omniglot, lambda images: images.where(np.isin(images.drawers, (1, 2, 11, 12))))
     replace(clothing, of_each_class)
     replace(bccd, lambda pictures: pictures.where(range(20)))

@@ -74,6 +74,7 @@ def test_a_layer_of_ones_own_is_exported_if_it_answers_alike(offset, tmp_path, m
 @pytest.mark.skipif(
     keras.backend.backend() == "torch", reason="Keras exports it on TensorFlow, JAX"
 )
+@pytest.mark.filterwarnings("ignore:The `native_serialization`:DeprecationWarning")  # Keras's
 @pytest.mark.parametrize("net", [SiameseNet, TripletNet])
 def test_kerass_own_export_needs_no_call_before(net, images, tmp_path):
     layers = keras.layers
