@@ -31,7 +31,7 @@ JAX = keras.config.backend() == "jax"
 
 def start(folder: Path, *, last_epoch: int | None = None, **arguments) -> subprocess.Popen:
     """A short training in a process of its own, which may kill itself after an epoch."""
-    root = str(SCRIPT.parents[2])
+    root = str(SCRIPT.parents[3])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     killed = [] if last_epoch is None else [str(last_epoch)]
     return subprocess.Popen(
