@@ -120,7 +120,7 @@ def linked(folder: Path, size: int) -> Path:
     found = sorted((data / "clothing" / "train").rglob("*.jpg"))
     if not found:
         raise FileNotFoundError(
-            f"There are no photographs. Expected the clothing data set in {data} (set "
+            f"There are no photographs. Expected: the clothing data set in {data} (set "
             "KERAS_METRIC_DATA). Received: none."
         )
     folder.mkdir()

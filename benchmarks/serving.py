@@ -50,7 +50,7 @@ class Client:
         content = response.read()
         seconds = time.perf_counter() - began
         if response.status != 200:
-            raise RuntimeError(f"Expected an answer. Received: {response.status} {content!r:.300}")
+            raise RuntimeError(f"Expected: an answer. Received: {response.status} {content!r:.300}")
         return seconds, json.loads(content)["predictions"][0]
 
 
@@ -100,7 +100,7 @@ def server(folder: Path):
         while not (found := re.search(r"localhost:(\d+)/", said)):
             line = process.stderr.readline()
             if not line:
-                raise RuntimeError(f"Expected a server. Received: {said}")
+                raise RuntimeError(f"Expected: a server. Received: {said}")
             said += line
         yield int(found[1])
     finally:
@@ -113,9 +113,9 @@ def check(found: dict, alone: dict, number: int) -> None:
     for key, value in alone.items():
         same = np.array_equal if key == "labels" else np.allclose
         if not same(found[key], value):
-            raise ValueError(f"Expected {key} {value!r:.200}. Received: {found[key]!r:.200}")
+            raise ValueError(f"Expected: {key} {value!r:.200}. Received: {found[key]!r:.200}")
     if found["valid"] == is_broken(number):
-        raise ValueError(f"Expected file {number} to be {'in' * is_broken(number)}valid.")
+        raise ValueError(f"Expected: file {number} to be {'in' * is_broken(number)}valid.")
 
 
 def load(port: int, signature: str, sent: list[bytes], clients: int, requests: int) -> dict:

@@ -33,7 +33,7 @@ def collect(run: Path, target: Path = CARDS) -> Path:
     """
     if not (run / "metrics.json").exists():
         raise FileNotFoundError(
-            f"No finished run. Expected a folder with metrics.json. Received: {run}."
+            f"No finished run. Expected: a folder with metrics.json. Received: {run}."
         )
     report = _read(run)
     name = _name(run, report["recipe"])

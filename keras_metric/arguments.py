@@ -74,7 +74,7 @@ def as_json(value):
     if keras.saving.get_registered_object(registered) is named:
         return keras.saving.serialize_keras_object(value)
     raise ValueError(
-        "A function of one's own cannot be saved by name. Expected one registered with "
+        "A function of one's own cannot be saved by name. Expected: one registered with "
         "@keras.saving.register_keras_serializable(). "
         f"Received: {getattr(value, '__name__', value)!r}"
     )
@@ -98,7 +98,7 @@ def number(name: str, value, *, least=None, above=None, most=None, below=None):
         bounds = {"from": least, "above": above, "to": most, "below": below}
         words = " ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
         raise ValueError(
-            f"{name} is out of range. Expected a finite number{words and ' ' + words}. "
+            f"{name} is out of range. Expected: a finite number{words and ' ' + words}. "
             f"Received: {name}={value!r}"
         )
     return value.item() if hasattr(value, "item") else value
@@ -109,7 +109,7 @@ def whole(name: str, value, *, least: int = 1) -> int:
     integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not integer or value < least:
         raise ValueError(
-            f"{name} is out of range. Expected an integer from {least} on. "
+            f"{name} is out of range. Expected: an integer from {least} on. "
             f"Received: {name}={value!r}"
         )
     return int(value)

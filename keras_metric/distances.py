@@ -70,7 +70,7 @@ def get(identifier: str | Callable) -> Callable:
     nearest = difflib.get_close_matches(str(identifier), _BY_NAME, n=1, cutoff=0.4)
     hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
     raise ValueError(
-        f"Unknown distance. Expected one of {', '.join(names())}, or a function "
+        f"Unknown distance. Expected: one of {', '.join(names())}, or a function "
         f"(A, D), (C, D) -> (A, C). Received: distance={identifier!r}{hint}."
     )
 

@@ -109,7 +109,7 @@ def read(
     """
     if resize not in ("letterbox", "crop", "stretch"):
         raise ValueError(
-            "Unknown way to resize. Expected 'letterbox', 'crop' or 'stretch'. "
+            "Unknown way to resize. Expected: 'letterbox', 'crop' or 'stretch'. "
             f"Received: {resize!r}."
         )
     pillow = _pillow()
@@ -123,7 +123,7 @@ def read(
             return np.asarray(picture).reshape(picture.height, picture.width, -1)
     except (*ERRORS, pillow.DecompressionBombError) as error:
         raise Unreadable(
-            f"The picture {file} is damaged. Expected an image that can be read to its end"
+            f"The picture {file} is damaged. Expected: an image that can be read to its end"
             f"{_decoder(file)}. Received: {type(error).__name__}: {error}."
         ) from error
 
@@ -159,9 +159,9 @@ def upright(image, fill: int, grey: bool):
 def _refuse_what_no_graph_reads(image) -> None:
     """A served model would take these pictures for others, or for none."""
     if image.format == "BMP" and image.info.get("compression") in _RUN_LENGTHS:
-        raise ValueError("a BMP that is run-length encoded. Expected one of plain pixels")
+        raise ValueError("a BMP that is run-length encoded. Expected: one of plain pixels")
     if image.format == "GIF" and image.tile and tuple(image.tile[0][1]) != (0, 0, *image.size):
-        raise ValueError("the first frame of the GIF does not fill it. Expected one that does")
+        raise ValueError("the first frame of the GIF does not fill it. Expected: one that does")
 
 
 def _as_bytes(pixels: np.ndarray, mode: str) -> np.ndarray:
@@ -172,7 +172,7 @@ def _as_bytes(pixels: np.ndarray, mode: str) -> np.ndarray:
     fraction = mode == "F" and 0 < most <= 1
     if not (least >= 0 and most <= 255) or fraction:  # NaN compares as False
         raise ValueError(
-            "pixels out of range. Expected finite numbers from 0 to 255"
+            "pixels out of range. Expected: finite numbers from 0 to 255"
             f"{', not fractions of 1' if fraction else ''}. Received: {least:g} to {most:g}"
         )
     return pixels.astype(np.uint8)

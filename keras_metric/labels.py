@@ -48,7 +48,7 @@ def as_labels(labels, *, multi_label: bool = False):
     if multi_label and rank == 2:
         if isinstance(labels, np.ndarray) and not np.isin(labels, (0, 1)).all():
             raise ValueError(
-                "A sample has a label or it has not. Expected rows of 0 and 1, (B, L). "
+                "A sample has a label or it has not. Expected: rows of 0 and 1, (B, L). "
                 f"Received: numbers from {labels.min()} to {labels.max()}."
             )
         return ops.cast(labels > 0, "float32")
@@ -99,11 +99,11 @@ def _integers(labels, *, multi_label: bool = False):
         return ops.cast(labels, "int64")
     if multi_label:
         raise ValueError(
-            "Rows of labels must be integers. Expected 0 and 1, (B, L), as labels.astype('int32') "
+            "Rows of labels must be integers. Expected: 0 and 1, (B, L), as labels.astype('int32') "
             f"makes them. Received: {dtype}."
         )
     raise ValueError(
-        "Labels must be integers, so that any two ids stay different. Expected an integer dtype "
+        "Labels must be integers, so that any two ids stay different. Expected: an integer dtype "
         f"(int64, int32, ...). Received: {dtype}. Strings and floats that stand for classes become "
         "integers with np.unique(labels, return_inverse=True)[1]."
     )
@@ -120,7 +120,7 @@ def _wrong_shape(labels, *, multi_label: bool) -> ValueError:
         )
     )
     return ValueError(
-        f"Labels have the wrong shape. Expected integers of shape {expected}. "
+        f"Labels have the wrong shape. Expected: integers of shape {expected}. "
         f"Received: shape {tuple(labels.shape)}.{hint}"
     )
 

@@ -73,9 +73,9 @@ def test_numbers_of_numpy_are_kept_as_python_numbers():
 @pytest.mark.parametrize(
     ("bounds", "words"),
     [
-        ({}, "Expected a finite number. Received: x=nan"),
-        ({"least": 0, "most": 60}, "Expected a finite number from 0 to 60. Received"),
-        ({"above": 0.5, "below": 1}, "Expected a finite number above 0.5 below 1. Received"),
+        ({}, "Expected: a finite number. Received: x=nan"),
+        ({"least": 0, "most": 60}, "Expected: a finite number from 0 to 60. Received"),
+        ({"above": 0.5, "below": 1}, "Expected: a finite number above 0.5 below 1. Received"),
     ],
 )
 def test_the_bounds_are_named(bounds, words):

@@ -106,7 +106,7 @@ def test_a_run_is_collected_with_its_card_results_and_pictures(tmp_path):
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"Expected a folder with metrics.json. Received"):
+    with pytest.raises(FileNotFoundError, match=r"Expected: a folder with metrics.json. Received"):
         script("collect").collect(tmp_path, tmp_path)
 
 

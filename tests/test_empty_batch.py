@@ -30,7 +30,7 @@ def test_anchors_of_none_against_candidates(rng):
 
 
 def test_candidates_of_none_are_refused(rng):
-    with pytest.raises(ValueError, match="Expected at least one candidate.*Received: 0"):
+    with pytest.raises(ValueError, match="Expected: at least one candidate.*Received: 0"):
         losses.TripletLoss().against(np.zeros(2, int), np.ones((2, 3)), LABELS, NOTHING)
 
 

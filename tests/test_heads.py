@@ -148,7 +148,7 @@ def test_half_precision_embeddings_keep_float32_weights(x):
 def test_wrong_arguments_are_named(x):
     with pytest.raises(ValueError, match="Received: classes=0"):
         heads.ArcFace(0)
-    with pytest.raises(ValueError, match="Expected an integer from 1 on. Received: margin=1.5"):
+    with pytest.raises(ValueError, match="Expected: an integer from 1 on. Received: margin=1.5"):
         heads.SphereFace(3, margin=1.5)
     with pytest.raises(ValueError, match=r"Received: shape \(7, 4, 1\)"):
         heads.CosFace(3).build((7, 4, 1))

@@ -55,8 +55,8 @@ def test_words_of_small_labels():
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (np.eye(3), r"Expected 0 and 1, .B, L., as labels.astype.*Received: float64"),
-        (np.array([[1, -1], [0, 1]]), "Expected rows of 0 and 1.*numbers from -1 to 1"),
+        (np.eye(3), r"Expected: 0 and 1, .B, L., as labels.astype.*Received: float64"),
+        (np.array([[1, -1], [0, 1]]), "Expected: rows of 0 and 1.*numbers from -1 to 1"),
     ],
 )
 def test_rows_of_labels_are_of_0_and_1(rows, words):
@@ -74,7 +74,7 @@ def test_a_label_that_is_not_known_matches_nothing():
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        (np.zeros((3, 2), int), r"Expected integers of shape \(B,\) or \(B, 1\)"),
+        (np.zeros((3, 2), int), r"Expected: integers of shape \(B,\) or \(B, 1\)"),
         (np.zeros(3), "Received: float64"),
         (["a"], "Received: str"),
     ],
@@ -131,7 +131,7 @@ def test_streams_refuse_what_would_be_cut():
 
     stream = tf.data.Dataset.from_tensor_slices((np.zeros((4, 2)), np.array([1, 1, 2, 2**32])))
     batches = pk_dataset(stream, classes_per_batch=2, images_per_class=1, buffer_size=4)
-    with pytest.raises(Exception, match=r"Expected labels from -2\*\*31.*Received: 4294967296"):
+    with pytest.raises(Exception, match=r"Expected: labels from -2\*\*31.*Received: 4294967296"):
         list(batches)
 
 

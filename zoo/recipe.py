@@ -113,7 +113,7 @@ def summary(name: str) -> str:
 def _unknown(kind: str, name: str, known, owner: str = "") -> str:
     nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return f"Unknown {kind}{owner}. Expected one of: {', '.join(known)}. Received: {name!r}.{hint}"
+    return f"Unknown {kind}{owner}. Expected: one of {', '.join(known)}. Received: {name!r}.{hint}"
 
 
 def _like(default: Any, key: str, value: Any) -> Any:

@@ -41,7 +41,7 @@ def make(peer: str, folder: Path) -> Path:
     """Create (or complete) the environment of `peer` and return its interpreter."""
     known = PEERS + CLIENTS
     if peer not in known:
-        raise ValueError(f"unknown peer. Expected one of {', '.join(known)}. Received: {peer!r}")
+        raise ValueError(f"unknown peer. Expected: one of {', '.join(known)}. Received: {peer!r}")
     python = interpreter(peer, folder=folder)
     stamp = folder / peer / "made-from.sha256"
     pinned, alone = HERE / f"{peer}.txt", HERE / f"{peer}.alone.txt"

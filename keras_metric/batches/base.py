@@ -50,7 +50,7 @@ class Batches(keras.utils.PyDataset):
         if augment is not None and not callable(augment):
             raise ValueError(
                 "augment must be called with a random generator and the images. "
-                f"Expected a callable (rng, images) -> images. Received: {augment!r}."
+                f"Expected: a callable (rng, images) -> images. Received: {augment!r}."
             )
         self.augment = augment
         self.fixed = fixed
@@ -80,7 +80,7 @@ class Batches(keras.utils.PyDataset):
         if not 0 <= index < len(self):
             raise IndexError(
                 "There is no such batch. "
-                f"Expected an index from 0 to {len(self) - 1}. Received: {index}."
+                f"Expected: an index from 0 to {len(self) - 1}. Received: {index}."
             )
         epoch = 0 if self.fixed else self._epoch
         if self._ahead is not None:
@@ -116,7 +116,7 @@ def checked_images(augmented, images: np.ndarray) -> np.ndarray:
     of_numbers = found.dtype.kind in "fiub" or found.dtype == images.dtype
     if not of_numbers or found.ndim != images.ndim or len(found) != len(images):
         raise ValueError(
-            f"augment must give back the images of the batch. Expected {len(images)} of them, "
+            f"augment must give back the images of the batch. Expected: {len(images)} of them, "
             f"numbers of rank {images.ndim}, as {images.dtype} of shape {images.shape}. "
             f"Received: {found.dtype} of shape {found.shape}."
         )
@@ -130,6 +130,6 @@ def checked_shard(shard: tuple[int, int]) -> tuple[int, int]:
     if not integers or len(shard) != 2 or not 0 <= shard[0] < shard[1]:
         raise ValueError(
             "The shard does not exist. "
-            f"Expected (index, count) with 0 <= index < count. Received: {shard!r}."
+            f"Expected: (index, count) with 0 <= index < count. Received: {shard!r}."
         )
     return int(shard[0]), int(shard[1])

@@ -10,13 +10,13 @@ def integer_labels(labels) -> np.ndarray:
         labels = labels[:, 0]
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(
-            "Labels must name one class an image. Expected integers of shape (N,) or (N, 1). "
+            "Labels must name one class an image. Expected: integers of shape (N,) or (N, 1). "
             f"Received: {labels.dtype} of shape {labels.shape}."
         )
     if labels.dtype == np.uint64 and labels.size and labels.max() > np.iinfo(np.int64).max:
         raise ValueError(
             "A label does not fit a signed 64-bit integer. "
-            f"Expected labels below 2**63. Received: {labels.max()}."
+            f"Expected: labels below 2**63. Received: {labels.max()}."
         )
     return labels.astype(np.int64)
 
@@ -29,7 +29,7 @@ class ByClass:
         self.images = np.asarray(images) if isinstance(images, list | tuple) else images
         if len(self.images) != len(self.labels):
             raise ValueError(
-                "Images and labels must pair up. Expected one label an image. "
+                "Images and labels must pair up. Expected: one label an image. "
                 f"Received: {len(self.images)} images and {len(self.labels)} labels."
             )
         self.order = np.argsort(self.labels, kind="stable")
@@ -54,7 +54,7 @@ class ByClass:
         if found < classes:
             raise ValueError(
                 f"Too few classes for {what}. "
-                f"Expected at least {classes} with {images} or more images each. "
+                f"Expected: at least {classes} with {images} or more images each. "
                 f"Received: {found} such classes out of {len(self)}."
             )
 
@@ -65,7 +65,7 @@ def domains(images, labels) -> tuple[ByClass, ...]:
         return (ByClass(images, labels),)
     if len(images) != 2 or len(labels) != 2:
         raise ValueError(
-            "Two domains are two sets of images with their labels. Expected a tuple of two for "
+            "Two domains are two sets of images with their labels. Expected: a tuple of two for "
             f"both. Received: {len(images)} sets of images and {len(labels)} of labels."
         )
     first, second = (ByClass(*pair) for pair in zip(images, labels, strict=True))

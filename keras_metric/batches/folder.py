@@ -49,7 +49,7 @@ class FolderImages:
     ):
         if color not in CHANNELS:
             raise ValueError(
-                f"Unknown color. Expected one of: {', '.join(CHANNELS)}. Received: {color!r}."
+                f"Unknown color. Expected: one of {', '.join(CHANNELS)}. Received: {color!r}."
             )
         self.folder, self.image_size, self.color = Path(folder), tuple(image_size), color
         members, self.skipped = {}, []
@@ -62,7 +62,7 @@ class FolderImages:
         if not members:
             raise ValueError(
                 "There are no images to read. "
-                f"Expected image files in one sub-folder a class. Received: {self.folder}."
+                f"Expected: image files in one sub-folder a class. Received: {self.folder}."
             )
         self.class_names = list(members)
         self.paths = [path for images in members.values() for path in images]

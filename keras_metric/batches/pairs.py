@@ -49,7 +49,7 @@ class PairBatches(Batches):
         if not 0 <= positive_fraction <= 1:
             raise ValueError(
                 "positive_fraction is a share of the batch. "
-                f"Expected a number from 0 to 1. Received: {positive_fraction!r}."
+                f"Expected: a number from 0 to 1. Received: {positive_fraction!r}."
             )
         self.positives = round(batch_size * positive_fraction)
         self.domains = domains(images, labels)

@@ -45,20 +45,20 @@ def pk_dataset(
     if whole("buffer_size", buffer_size) < wanted * each:
         raise ValueError(
             "The buffer cannot hold one batch. "
-            f"Expected buffer_size of at least {wanted * each}. Received: {buffer_size}."
+            f"Expected: buffer_size of at least {wanted * each}. Received: {buffer_size}."
         )
     mine, count = checked_shard(shard)
     spec = dataset.element_spec
     if not isinstance(spec, tuple) or len(spec) != 2 or not spec[1].dtype.is_integer:
         raise ValueError(
             "The stream must give one image at a time with its label. "
-            f"Expected elements (image, integer label). Received: {spec}."
+            f"Expected: elements (image, integer label). Received: {spec}."
         )
     image, label = spec
     if label.shape.rank:
         raise ValueError(
-            "The stream must give one image at a time with its label. Expected single elements, as "
-            f"dataset.unbatch() gives them. Received: batches, with labels {label.shape}."
+            "The stream must give one image at a time with its label. Expected: single elements, "
+            f"as dataset.unbatch() gives them. Received: batches, with labels {label.shape}."
         )
 
     def batches():
@@ -99,11 +99,11 @@ def _integer(label: np.ndarray) -> int:
     if np.ndim(label):
         raise ValueError(
             "A label names the class of one image. "
-            f"Expected an integer. Received: an array of shape {np.shape(label)}."
+            f"Expected: an integer. Received: an array of shape {np.shape(label)}."
         )
     if exact_labels([label]).ndim > 1:
         raise ValueError(
-            "A label would lose its upper half: this backend has no 64-bit integers. Expected "
+            "A label would lose its upper half: this backend has no 64-bit integers. Expected: "
             f"labels from -2**31 to 2**31 - 1. Received: {label}. Renumber the classes, or allow "
             "64 bits (JAX_ENABLE_X64=1)."
         )
@@ -120,7 +120,7 @@ def _deal(waiting, dealt, wanted, each, rng, dtype) -> tuple[np.ndarray, np.ndar
     if len(ready) < wanted:
         held = sum(map(len, waiting.values()))
         raise ValueError(
-            "The buffer is full before a batch is ready. Expected a larger buffer_size, or a "
+            "The buffer is full before a batch is ready. Expected: a larger buffer_size, or a "
             f"stream that mixes classes: {wanted} classes with {each} images each. "
             f"Received: {len(ready)} such classes in {held} images of {len(waiting)} classes."
         )

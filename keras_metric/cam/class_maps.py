@@ -183,7 +183,7 @@ class CAM:
         runner = self._runners.oldest()
         if runner is None:
             raise ValueError(
-                f"Model {self.model.name!r} has no fixed input shape. Expected a call on images "
+                f"Model {self.model.name!r} has no fixed input shape. Expected: a call on images "
                 "before its layer is asked for. Received: none yet."
             )
         return runner

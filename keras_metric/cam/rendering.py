@@ -123,7 +123,7 @@ def _along(axis: int, maps, weights: np.ndarray):
 def check(normalize: str) -> None:
     if normalize not in NORMALIZATIONS:
         raise ValueError(
-            f"Unknown normalization. Expected one of: {', '.join(NORMALIZATIONS)}. "
+            f"Unknown normalization. Expected: one of {', '.join(NORMALIZATIONS)}. "
             f"Received: normalize={normalize!r}."
         )
 
@@ -136,11 +136,11 @@ def standard_inputs(inputs):
 
     def convert(x):
         if x is None or isinstance(x, str | bytes):
-            raise ValueError(f"These are no images. Expected arrays. Received: {x!r}.")
+            raise ValueError(f"These are no images. Expected: arrays. Received: {x!r}.")
         x = x if hasattr(x, "dtype") else ops.convert_to_tensor(x)
         if x.shape and x.shape[0] == 0:
             raise ValueError(
-                "There is nothing to explain. Expected images (B, ...), B at least 1. Received: "
+                "There is nothing to explain. Expected: images (B, ...), B at least 1. Received: "
                 f"{tuple(x.shape)}."
             )
         kind = keras.backend.standardize_dtype(x.dtype)

@@ -75,7 +75,7 @@ class Runner:
         if method.needs == "weights" and isinstance(plan.head, heads.Refusal):
             raise ValueError(
                 f"The scores of {plan.model.name!r} are not linear over the positions of layer "
-                f"{plan.mapped.layer.name!r}: {plan.head.reason}. Expected global average pooling "
+                f"{plan.mapped.layer.name!r}: {plan.head.reason}. Expected: global average pooling "
                 "and then linear layers. Received: method='cam'; use method='hirescam', which is "
                 "exact for every linear head, or 'gradcam'."
             )
@@ -131,7 +131,7 @@ class Runner:
         """The maps as tensors, uncompiled: for use inside a graph of the caller's own."""
         if self.method.needs in OF_MANY_PASSES:
             raise ValueError(
-                "This method runs the model many times in a loop. Expected a method of one pass. "
+                "This method runs the model many times in a loop. Expected: a method of one pass. "
                 f"Received: method={self.method.name!r}."
             )
         if self.method.needs == "weights":
@@ -188,12 +188,12 @@ class Runner:
         key = ("linear?", score.key)
         if not self._functions.get(key, lambda: self._is_linear(inputs, target, score)):
             raise ValueError(
-                "'cam' explains sums of scores. Expected a class, or a target that is linear in "
+                "'cam' explains sums of scores. Expected: a class, or a target that is linear in "
                 f"the answer. Received: {target}; use 'gradcam' for it."
             )
         if not target.whole and self.plan.layout is not None and not self._is_local():
             raise ValueError(
-                "'cam' cannot tell places of the answer apart here. Expected a layer on the "
+                "'cam' cannot tell places of the answer apart here. Expected: a layer on the "
                 "answer's own grid, and behind it layers that read one position. "
                 f"Received: {target} and layer {self.plan.mapped.layer.name!r}; use 'hirescam', "
                 "which is exact for every linear head."

@@ -88,14 +88,14 @@ def to_fully_convolutional(
     arXiv:1411.4038. Sermanet et al., "OverFeat", 2013. arXiv:1312.6229.
     """
     if pooling not in ("window", "map"):
-        raise ValueError(f"pooling is unknown. Expected 'window' or 'map'. Received: {pooling!r}.")
+        raise ValueError(f"pooling is unknown. Expected: 'window' or 'map'. Received: {pooling!r}.")
     if not isinstance(densify, int) or densify < 1:
-        raise ValueError(f"densify is invalid. Expected an integer >= 1. Received: {densify!r}.")
+        raise ValueError(f"densify is invalid. Expected: an integer >= 1. Received: {densify!r}.")
     if isinstance(model, (str, Path)):
         model = load(model, safe_mode=safe_mode, custom_objects=custom_objects)
     if not isinstance(model, keras.Model):
         raise ValueError(
-            "model is not a Keras model. Expected a keras.Model or the path of a saved one. "
+            "model is not a Keras model. Expected: a keras.Model or the path of a saved one. "
             f"Received: {model!r} ({type(model).__name__})."
         )
     fcn, record = rewrite(
@@ -119,7 +119,7 @@ def rewrite(
     images = [x for x in tree.flatten(graph.inputs) if len(x.shape) >= 3]
     if not images:
         raise ConversionError(
-            f"{model.name!r} takes no image. Expected an input with positions and channels. "
+            f"{model.name!r} takes no image. Expected: an input with positions and channels. "
             f"Received: {[tuple(x.shape) for x in tree.flatten(graph.inputs)]}."
         )
     axes = {id(x): _image_axes(graph, x) for x in images}
@@ -133,7 +133,7 @@ def rewrite(
     outputs = tree.map_structure(lambda x: _finished(values[id(x)], build), graph.outputs)
     if pooling == "map" and not build.averaged:
         raise ConversionError(
-            f"{model.name!r} has no global average pooling to drop. Expected pooling='window'. "
+            f"{model.name!r} has no global average pooling to drop. Expected: pooling='window'. "
             "Received: pooling='map'."
         )
     fcn = keras.Model(inputs, outputs, name=name or f"{model.name}_fcn")
@@ -175,8 +175,8 @@ def _image_axes(graph: Graph, image) -> ImageAxes:
     between = axes.channels is not None and axes.channels not in (1, len(image.shape) - 1)
     if between:
         raise ConversionError(
-            f"Input {image.name!r} has its channels between its positions. Expected channels first "
-            f"or last. Received: shape {tuple(image.shape)}, positions {axes.positions}."
+            f"Input {image.name!r} has its channels between its positions. Expected: channels "
+            f"first or last. Received: shape {tuple(image.shape)}, positions {axes.positions}."
         )
     return axes
 
@@ -275,7 +275,7 @@ def _limit(strides: dict, densify: int) -> tuple[Fraction, ...] | None:
     total = max(strides.values(), key=sum)
     if any(s % densify for s in total):
         raise ConversionError(
-            f"densify={densify} does not divide the stride. Expected a divisor of the stride of "
+            f"densify={densify} does not divide the stride. Expected: a divisor of the stride of "
             f"the network. Received: stride {tuple(map(int, total))}."
         )
     return tuple(s / densify for s in total)

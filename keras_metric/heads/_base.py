@@ -43,7 +43,7 @@ class Head(FixedArguments, keras.layers.Layer):
     def build(self, input_shape):
         if len(input_shape) != 2:
             raise ValueError(
-                "Embeddings have the wrong shape. Expected one row a sample, (B, D). "
+                "Embeddings have the wrong shape. Expected: one row a sample, (B, D). "
                 f"Received: shape {tuple(input_shape)}"
             )
         shape = (self.classes * self.centers, input_shape[1])

@@ -115,7 +115,7 @@ def pyramid(
     pixels, least = max((size[0] * size[1], scale) for scale, size in made)
     if pixels > MOST:
         raise ValueError(
-            "The scale is too fine. Expected one at which the resized scene has at most "
+            "The scale is too fine. Expected: one at which the resized scene has at most "
             f"{MOST:,} pixels. Received: {least:g}, {pixels:,} pixels."
         )
     fitting = [
@@ -125,7 +125,7 @@ def pyramid(
     ]
     if not fitting:
         raise ValueError(
-            "The exemplar is larger than the scene. Expected a scene of at least "
+            "The exemplar is larger than the scene. Expected: a scene of at least "
             f"{exemplar[0]} x {exemplar[1]} times the least scale. Received: a scene of "
             f"{scene[0]} x {scene[1]}, scales {', '.join(f'{s:g}' for s in scales)}."
         )

@@ -146,7 +146,7 @@ class Locator:
     def _scores(self, embeddings, vectors: np.ndarray, combine: str | None) -> np.ndarray:
         if combine not in (*_COMBINED, None):
             raise ValueError(
-                f"Unknown way to combine. Expected one of: {', '.join(_COMBINED)}. "
+                f"Unknown way to combine. Expected: one of {', '.join(_COMBINED)}. "
                 f"Received: combine={combine!r}."
             )
         flat = vectors.reshape(-1, vectors.shape[-1])
@@ -176,7 +176,7 @@ class Locator:
         images = np.asarray(images)
         if images.ndim not in (3, 4) or images.shape[-1] != self.channels or not images.size:
             raise ValueError(
-                f"The {name} does not fit the encoder. Expected an image (height, width, "
+                f"The {name} does not fit the encoder. Expected: an image (height, width, "
                 f"{self.channels}) or a batch of them, none empty. Received: shape {images.shape}."
             )
         return images if images.ndim == 4 else images[None]
@@ -186,7 +186,7 @@ def _check_encoder(fcn: keras.Model) -> None:
     ranks = [len(x.shape) for x in (*fcn.inputs, *fcn.outputs)]
     if ranks != [4, 4]:
         raise ValueError(
-            "The encoder does not embed images. Expected one image (height, width, channels) in "
+            "The encoder does not embed images. Expected: one image (height, width, channels) in "
             f"and one vector out. Received: {len(fcn.inputs)} inputs and {len(fcn.outputs)} "
             f"outputs, of ranks {ranks} once fully convolutional."
         )
@@ -196,7 +196,7 @@ def _checked_scales(scales: Sequence[float]) -> tuple[float, ...]:
     scales = tuple(float(s) for s in np.ravel(scales))
     if not scales or not all(np.isfinite(s) and s > 0 for s in scales):
         raise ValueError(
-            "There is nothing to look for at these scales. Expected positive numbers, 1 for the "
+            "There is nothing to look for at these scales. Expected: positive numbers, 1 for the "
             f"size of the exemplar. Received: scales={scales}."
         )
     return scales

@@ -348,7 +348,7 @@ class PairLoss(SampleLoss):
         known = {n for n in (labels.shape[0], rows.shape[0]) if isinstance(n, int)}
         if len(known) == 2:
             raise ValueError(
-                "Labels and embeddings do not go together. Expected one label for each embedding. "
+                "Labels and embeddings do not go together. Expected: one label for each embedding. "
                 f"Received: {labels.shape[0]} labels, {rows.shape[0]} embeddings."
             )
         if not known:
@@ -387,7 +387,7 @@ def _rows_of(embeddings):
     embeddings = distances.precise(embeddings)
     if len(embeddings.shape) != 2:
         raise ValueError(
-            "Embeddings have the wrong shape. Expected one row a sample, (B, D). "
+            "Embeddings have the wrong shape. Expected: one row a sample, (B, D). "
             f"Received: shape {tuple(embeddings.shape)}"
         )
     return embeddings
@@ -396,5 +396,5 @@ def _rows_of(embeddings):
 def _refuse_no_candidates(anchors, candidates) -> None:
     if candidates.shape[0] == 0 and anchors.shape[0] != 0:
         raise ValueError(
-            "There is nothing to compare with. Expected at least one candidate. Received: 0."
+            "There is nothing to compare with. Expected: at least one candidate. Received: 0."
         )

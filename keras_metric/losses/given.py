@@ -45,7 +45,7 @@ def contrastive(y_true, y_pred, margin: float):
     similar = ops.cast(_column(y_true), distances.dtype)
     if None not in (*similar.shape, *distances.shape) and similar.shape != distances.shape:
         raise ValueError(
-            "y_true and y_pred differ in size. Expected one 0 or 1 a pair and one distance a "
+            "y_true and y_pred differ in size. Expected: one 0 or 1 a pair and one distance a "
             f"pair, (B,) or (B, 1). Received: {tuple(similar.shape)} and "
             f"{tuple(distances.shape)} after flattening."
         )
@@ -73,8 +73,8 @@ class TripletMarginLoss(SampleLoss):
         distances = precise(y_pred)
         if len(distances.shape) != 2 or distances.shape[1] != 2:
             raise ValueError(
-                "y_pred has the wrong shape. Expected (B, 2), the distances to the positive and to "
-                f"the negative. Received: shape {tuple(distances.shape)}"
+                "y_pred has the wrong shape. Expected: (B, 2), the distances to the positive and "
+                f"to the negative. Received: shape {tuple(distances.shape)}"
             )
         return ops.relu(distances[:, 0] - distances[:, 1] + self.margin)
 
@@ -84,7 +84,7 @@ def _refuse_other_values(y_true) -> None:
     if values is None or np.isin(values, (0, 1)).all():
         return
     raise ValueError(
-        "A pair is similar or it is not. Expected y_true of 1 (similar) and 0 (different). "
+        "A pair is similar or it is not. Expected: y_true of 1 (similar) and 0 (different). "
         f"Received: {np.unique(values[~np.isin(values, (0, 1))])[:5].tolist()}. For labels that "
         "name classes, on embeddings, there is PairwiseContrastiveLoss."
     )
@@ -95,6 +95,6 @@ def _column(x):
     if len(x.shape) == 1 or (len(x.shape) == 2 and x.shape[1] == 1):
         return ops.reshape(x, (-1,))
     raise ValueError(
-        "A pair has one label and one distance. Expected shape (B,) or (B, 1). "
+        "A pair has one label and one distance. Expected: shape (B,) or (B, 1). "
         f"Received: shape {tuple(x.shape)}"
     )

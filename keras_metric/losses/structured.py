@@ -135,7 +135,7 @@ class AngularLoss(PairLoss):
         super().__init__(**options)
         if self.distance != "cosine":
             raise ValueError(
-                "AngularLoss is defined on unit vectors. Expected distance='cosine'. "
+                "AngularLoss is defined on unit vectors. Expected: distance='cosine'. "
                 f"Received: distance={self.distance!r}"
             )
         self.angle = number("angle", angle, above=0, most=60)

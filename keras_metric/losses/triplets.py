@@ -66,16 +66,16 @@ class TripletLoss(PairLoss):
         super().__init__(distance=distance, **options)
         if mining not in MINING:
             raise ValueError(
-                f"Unknown mining. Expected one of {', '.join(MINING)}. Received: mining={mining!r}"
+                f"Unknown mining. Expected: one of {', '.join(MINING)}. Received: mining={mining!r}"
             )
         if soft and mining == "all":
             raise ValueError(
-                "The soft margin over all triplets costs the cube of the batch. Expected soft=True "
-                f"with mining {', '.join(MINING[:-1])}. Received: mining='all'"
+                "The soft margin over all triplets costs the cube of the batch. Expected: "
+                f"soft=True with mining {', '.join(MINING[:-1])}. Received: mining='all'"
             )
         if swap and mining not in ("hard", "easy_positive"):
             raise ValueError(
-                "swap chooses between two nearest negatives. Expected mining 'hard' or "
+                "swap chooses between two nearest negatives. Expected: mining 'hard' or "
                 f"'easy_positive' with swap=True. Received: mining={mining!r}"
             )
         self.margin = number("margin", margin, least=0)

@@ -118,6 +118,6 @@ def _views(y_pred, count):
         views, without = at_least_one(views)
         return [views[:, i] for i in range(count)], without
     raise ValueError(
-        f"y_pred has the wrong shape. Expected {count} rows a sample, (B, {count}, D). "
+        f"y_pred has the wrong shape. Expected: {count} rows a sample, (B, {count}, D). "
         f"Received: shape {tuple(views.shape)}"
     )

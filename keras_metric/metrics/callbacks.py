@@ -128,26 +128,26 @@ def _set(name: str, images, labels, batch_size: int):
         labels, count = np.asarray(labels), len(images) if hasattr(images, "__len__") else None
         if count not in (None, len(labels)):
             raise ValueError(
-                f"{name} and labels must pair up. Expected one label an image. Received: {count} "
+                f"{name} and labels must pair up. Expected: one label an image. Received: {count} "
                 f"images and {len(labels)} labels."
             )
         return images, labels
     if not _gives_labels(images):
         raise ValueError(
-            f"{name} have no labels. Expected labels, or a tf.data.Dataset or PyDataset of (image, "
-            f"label). Received: {type(images).__name__}."
+            f"{name} have no labels. Expected: labels, or a tf.data.Dataset or PyDataset of "
+            f"(image, label). Received: {type(images).__name__}."
         )
     spec = getattr(images, "element_spec", None)
     if spec is not None:
         pair = isinstance(spec, tuple) and len(spec) == 2
         if not pair or not getattr(getattr(spec[1], "dtype", None), "is_integer", False):
             raise ValueError(
-                f"{name} must give images with their labels. Expected elements (image, integer "
+                f"{name} must give images with their labels. Expected: elements (image, integer "
                 f"label). Received: {spec}."
             )
         if int(images.cardinality()) == -1:
             raise ValueError(
-                f"{name} never end. Expected a finite dataset. Received: one that repeats."
+                f"{name} never end. Expected: a finite dataset. Received: one that repeats."
             )
         images = images if spec[1].shape.rank else images.batch(batch_size)
     return images, np.concatenate([names for _, names in _batches(images)])

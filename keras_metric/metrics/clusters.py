@@ -29,7 +29,7 @@ def clustering(
         from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
     except ImportError as error:
         raise ImportError(
-            "Clustering needs scikit-learn. Expected it to be installed: "
+            "Clustering needs scikit-learn. Expected: "
             'pip install "keras-metric[eval]". Received: no module sklearn.'
         ) from error
     embeddings, labels = embedding_matrix(embeddings), integer_labels(labels)
@@ -38,7 +38,7 @@ def clustering(
     if not 1 <= clusters <= len(labels):
         raise ValueError(
             "The clusters cannot be formed. "
-            f"Expected from 1 to {len(labels)}. Received: clusters={clusters}."
+            f"Expected: from 1 to {len(labels)}. Received: clusters={clusters}."
         )
     found = KMeans(clusters, n_init=restarts, random_state=seed).fit_predict(embeddings)
     return {

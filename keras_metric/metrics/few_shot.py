@@ -25,7 +25,7 @@ def one_shot_accuracy(
     if len(support) < 2 or answers.min() < 0 or answers.max() >= len(support):
         raise ValueError(
             "The answers do not name support rows. "
-            f"Expected two rows or more, and answers from 0 to {len(support) - 1}. "
+            f"Expected: two rows or more, and answers from 0 to {len(support) - 1}. "
             f"Received: answers from {answers.min()} to {answers.max()}."
         )
     return float(_right(support, queries, answers, distance).mean())
@@ -74,7 +74,7 @@ def one_shot(
     plans = [plan for plan in plans if plan]
     if not plans or ways < 2 or runs < 1:
         raise ValueError(
-            "No run can be drawn. Expected ways from 2 on, runs from 1 on, and a group with "
+            "No run can be drawn. Expected: ways from 2 on, runs from 1 on, and a group with "
             f"{ways} classes seen twice (by two drawers, where they are given). "
             f"Received: ways={ways}, runs={runs}, {len(np.unique(labels))} classes in "
             f"{len(np.unique(groups))} groups, none large enough."

@@ -70,11 +70,11 @@ def percentiles(values, confidence: float) -> tuple[float, float]:
 def _check(values, identities, confidence: float, resamples: int) -> None:
     if len(values) != len(identities) or not len(values):
         raise ValueError(
-            "Values and identities must pair up. Expected one identity a value. "
+            "Values and identities must pair up. Expected: one identity a value. "
             f"Received: {len(values)} values and {len(identities)} identities."
         )
     if not 0 < confidence < 1 or resamples < 1:
         raise ValueError(
-            "The interval is not defined. Expected 0 < confidence < 1 and resamples from 1 on. "
+            "The interval is not defined. Expected: 0 < confidence < 1 and resamples from 1 on. "
             f"Received: confidence={confidence!r}, resamples={resamples!r}."
         )

@@ -124,7 +124,7 @@ def scores(
             per_query[name][part.rows] = values
     if not some:
         raise ValueError(
-            "There is nothing to find. Expected at least one query with a candidate of its class. "
+            "There is nothing to find. Expected: at least one query with a candidate of its class. "
             f"Received: {len(labels)} queries and {len(candidates)} candidates, none shared."
         )
     return Scores(per_query, labels)
@@ -158,7 +158,7 @@ def checked_measures(
         some = bool(names) and np.isin(labels, values[counts > itself]).any()
     if not some:
         raise ValueError(
-            "There is nothing to measure. Expected a measure, and at least one query with a "
+            "There is nothing to measure. Expected: a measure, and at least one query with a "
             f"candidate of its class. Received: {len(names)} measures, {len(labels)} queries and "
             f"{len(others)} candidates, none shared."
         )
@@ -168,7 +168,7 @@ def checked_measures(
 def check_gallery(gallery, gallery_labels) -> None:
     if (gallery is None) != (gallery_labels is None):
         raise ValueError(
-            "A gallery needs labels. Expected gallery and gallery_labels, both or neither. "
+            "A gallery needs labels. Expected: gallery and gallery_labels, both or neither. "
             f"Received: only {'gallery_labels' if gallery is None else 'gallery'}."
         )
 
@@ -180,10 +180,10 @@ def _measure(name: str, candidates: int) -> tuple[Callable, int]:
     family, _, rank = name.partition("@")
     if family not in AT_K or not rank.isdigit():
         known = [f"{family}@k" for family in AT_K] + [*AT_R, *AT_ANY_RANK]
-        raise ValueError(f"Unknown measure. Expected one of: {known}. Received: {name!r}.")
+        raise ValueError(f"Unknown measure. Expected: one of {known}. Received: {name!r}.")
     if not 1 <= int(rank) <= candidates:
         raise ValueError(
             "There are no k nearest candidates. "
-            f"Expected k from 1 to {candidates}. Received: k={rank}."
+            f"Expected: k from 1 to {candidates}. Received: k={rank}."
         )
     return AT_K[family], int(rank)

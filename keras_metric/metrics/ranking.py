@@ -121,13 +121,13 @@ def embedding_matrix(embeddings) -> np.ndarray:
     array = array if array.dtype == np.float64 else array.astype(np.float32, copy=False)
     if array.ndim != 2 or 0 in array.shape:
         raise ValueError(
-            f"Embeddings must be a matrix. Expected shape (N, D). Received: {array.shape}."
+            f"Embeddings must be a matrix. Expected: shape (N, D). Received: {array.shape}."
         )
     finite = np.isfinite(array)
     if not finite.all():
         broken = len(array) - int(finite.all(axis=1).sum())
         raise ValueError(
-            "Embeddings cannot be ranked. Expected finite numbers. "
+            "Embeddings cannot be ranked. Expected: finite numbers. "
             f"Received: NaN or infinity in {broken} of {len(array)} rows."
         )
     return array
@@ -136,7 +136,7 @@ def embedding_matrix(embeddings) -> np.ndarray:
 def check_widths(queries: np.ndarray, gallery: np.ndarray) -> None:
     if queries.shape[1] != gallery.shape[1]:
         raise ValueError(
-            "Queries and gallery do not live in one space. Expected rows of equal width. "
+            "Queries and gallery do not live in one space. Expected: rows of equal width. "
             f"Received: {queries.shape[1]} and {gallery.shape[1]}."
         )
 
@@ -144,6 +144,6 @@ def check_widths(queries: np.ndarray, gallery: np.ndarray) -> None:
 def check_pairing(embeddings: np.ndarray, labels: np.ndarray) -> None:
     if len(embeddings) != len(labels):
         raise ValueError(
-            "Embeddings and labels must pair up. Expected one label an embedding. "
+            "Embeddings and labels must pair up. Expected: one label an embedding. "
             f"Received: {len(embeddings)} embeddings and {len(labels)} labels."
         )

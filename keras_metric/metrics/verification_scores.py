@@ -77,7 +77,7 @@ def steps(distances, same, weights=None) -> tuple[np.ndarray, np.ndarray, np.nda
     weights = np.ones(len(distances)) if weights is None else np.asarray(weights, np.float64)
     if distances.ndim != 1 or not distances.shape == same.shape == weights.shape:
         raise ValueError(
-            "Pairs are incomplete. Expected distances, same and weights of one shape (M,). "
+            "Pairs are incomplete. Expected: distances, same and weights of one shape (M,). "
             f"Received: {distances.shape}, {same.shape}, {weights.shape}."
         )
     kinds = set(np.unique(same).tolist())
@@ -88,7 +88,7 @@ def steps(distances, same, weights=None) -> tuple[np.ndarray, np.ndarray, np.nda
         )
     if len(kinds) < 2:
         raise ValueError(
-            "There is nothing to tell apart. Expected pairs of one class and pairs of two. "
+            "There is nothing to tell apart. Expected: pairs of one class and pairs of two. "
             f"Received: {len(same)} pairs, all of one kind."
         )
     values, place = np.unique(distances, return_inverse=True)
@@ -103,7 +103,7 @@ def _equal_error(counts) -> tuple[float, int]:
 
 def _true_accept(counts, far: float) -> float:
     if not 0 <= far <= 1:
-        raise ValueError(f"far is a rate. Expected a number from 0 to 1. Received: {far!r}.")
+        raise ValueError(f"far is a rate. Expected: a number from 0 to 1. Received: {far!r}.")
     return float(rates.true_accept_at(*counts, far, np))
 
 

@@ -38,6 +38,6 @@ def get(identifier: str | Callable) -> Callable:
     nearest = difflib.get_close_matches(str(identifier), _BY_NAME, n=1, cutoff=0.4)
     hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
     raise ValueError(
-        f"Unknown miner. Expected one of {', '.join(names())}, or a function Pairs -> Pairs. "
+        f"Unknown miner. Expected: one of {', '.join(names())}, or a function Pairs -> Pairs. "
         f"Received: miner={identifier!r}{hint}."
     )

@@ -42,7 +42,7 @@ class EasyHard(Miner):
         )
         if positive not in words or negative not in words or clash:
             raise ValueError(
-                f"EasyHard cannot choose so. Expected positive and negative each among {words}, "
+                f"EasyHard cannot choose so. Expected: positive and negative each among {words}, "
                 "and at most one 'semi_hard', beside 'easy' or 'hard'. "
                 f"Received: positive={positive!r}, negative={negative!r}"
             )

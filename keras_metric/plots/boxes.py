@@ -35,7 +35,7 @@ def boxes(
     given = [x for x in (labels, captions) if x is not None]
     if corners.shape[1] != 4 or any(len(x) != len(corners) for x in given):
         raise ValueError(
-            "The boxes cannot be drawn. Expected (left, top, right, bottom) for each, and as many "
+            "The boxes cannot be drawn. Expected: (left, top, right, bottom) for each, and as many "
             f"labels and captions. Received: boxes {np.shape(boxes)}, {[len(x) for x in given]}."
         )
     picture = pillow().fromarray(np.round(255 * rgb(image)).astype("uint8"))

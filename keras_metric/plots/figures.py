@@ -20,7 +20,7 @@ def figure(width: float, height: float) -> "Figure":
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "Pictures need matplotlib. Expected the extra of that name: "
+            "Pictures need matplotlib. Expected: "
             '`pip install "keras-metric[plots]"`. Received: an environment without it.'
         ) from error
     return Figure(figsize=(width, height), dpi=120, layout="constrained")
@@ -57,7 +57,8 @@ def rgb(image) -> np.ndarray:
         image = image[..., None]
     if image.ndim != 3 or image.shape[-1] not in (1, 3):
         raise ValueError(
-            f"Not an image. Expected (H, W), (H, W, 1) or (H, W, 3). Received shape {image.shape}."
+            "Not an image. Expected: an array (H, W), (H, W, 1) or (H, W, 3). "
+            f"Received: shape {image.shape}."
         )
     if image.dtype.kind in "iu":
         picture = image / 255.0

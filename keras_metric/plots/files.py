@@ -85,7 +85,7 @@ def pillow():
         from PIL import Image
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "PNG files need Pillow. Expected the extra of pictures: "
+            "PNG files need Pillow. Expected: "
             '`pip install "keras-metric[plots]"`. Received: an environment without it.'
         ) from error
     return Image

@@ -46,7 +46,7 @@ def overlay(
     if not fits or not (share.min() >= 0 and share.max() <= 1):
         told = alpha if share.shape == () else f"a map {share.shape}"
         raise ValueError(
-            "The map cannot be laid over the image. Expected a map of the image's size, and alpha "
+            "The map cannot be laid over the image. Expected: a map of the image's size, and alpha "
             "from 0 to 1, one for all or a map, too. "
             f"Received: map {heat.shape}, image {picture.shape[:2]}, alpha={told}."
         )
@@ -116,7 +116,7 @@ def similarity_lines(image, other, pairs, *, top: int = 10, cmap: str = "viridis
     pairs = np.asarray(pairs, "float64")
     if pairs.ndim != 4 or top < 1:
         raise ValueError(
-            "No pairs of positions. Expected shares (h, w, h', w') and top of at least 1. "
+            "No pairs of positions. Expected: shares (h, w, h', w') and top of at least 1. "
             f"Received: {pairs.shape} and top={top}."
         )
     patch_class = _matplotlib("patches").ConnectionPatch
@@ -171,7 +171,7 @@ def _color_map(cmap: str | None, signed: bool):
     name = cmap or (SIGNED_CMAP if signed else CMAP)
     if name not in known:
         raise ValueError(
-            "Unknown color map. Expected a name matplotlib knows, as jet, viridis, RdBu_r. "
+            "Unknown color map. Expected: a name matplotlib knows, as jet, viridis, RdBu_r. "
             f"Received: {name!r}."
         )
     return known[name]

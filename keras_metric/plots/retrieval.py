@@ -31,7 +31,7 @@ def gallery(
     queries, neighbours, hits = (np.asarray(x) for x in (queries, neighbours, hits))
     if neighbours.shape[:2] != hits.shape or len(queries) != len(hits):
         raise ValueError(
-            "The gallery's parts do not fit. Expected queries (Q, H, W, C), neighbours "
+            "The gallery's parts do not fit. Expected: queries (Q, H, W, C), neighbours "
             f"(Q, K, H, W, C), hits (Q, K). Received: {queries.shape}, {neighbours.shape}, "
             f"{hits.shape}."
         )

@@ -23,7 +23,7 @@ def search(exemplar, scene, boxes: Sequence[Sequence[float]], scores, heat) -> F
     picture, heat = shown(scene), np.asarray(heat)
     if heat.shape != picture.shape[:2] or len(boxes) != len(scores):
         raise ValueError(
-            "The search cannot be drawn. Expected a map of the scene's size and a score for each "
+            "The search cannot be drawn. Expected: a map of the scene's size and a score for each "
             f"box. Received: map {heat.shape}, scene {picture.shape[:2]}, {len(boxes)} boxes, "
             f"{len(scores)} scores."
         )

@@ -40,7 +40,7 @@ __all__ = sorted(_HOMES)
 def __getattr__(name: str):
     if name not in _HOMES:
         raise AttributeError(
-            f"keras_metric.retrieval has no attribute {name!r}. Expected one of: "
+            f"keras_metric.retrieval has no attribute {name!r}. Expected: one of "
             f"{', '.join(__all__)}."
         )
     return getattr(import_module(f"keras_metric.retrieval.{_HOMES[name]}"), name)

@@ -65,7 +65,7 @@ class Calibration:
         names = {field.name for field in fields(cls)}
         if not isinstance(content, dict) or content.keys() != names:
             raise ValueError(
-                f"This is no calibration. Expected the keys {', '.join(sorted(names))}. "
+                f"This is no calibration. Expected: the keys {', '.join(sorted(names))}. "
                 f"Received: {str(content)[:80]}."
             )
         pairs = {name: tuple(ends) for name, ends in content["intervals"].items()}
@@ -126,7 +126,7 @@ def calibrate(
     check_pairing(found, labels)
     if np.ptp(found, axis=0).max() <= SPREAD * np.abs(found).max():
         raise ValueError(
-            "The embeddings have collapsed: no threshold tells them apart. Expected embeddings "
+            "The embeddings have collapsed: no threshold tells them apart. Expected: embeddings "
             f"that differ. Received: {len(found):,} that are equal up to rounding."
         )
     if len(found) > MOST:
@@ -231,7 +231,7 @@ def load_calibration(path: str | Path) -> Calibration:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(
-            f"{path} cannot be read. Expected the JSON of a calibration. Received: {error}."
+            f"{path} cannot be read. Expected: the JSON of a calibration. Received: {error}."
         ) from error
     return Calibration.from_json(content)
 
@@ -245,8 +245,8 @@ def check_target(**targets: float | None) -> tuple[str, float | None]:
     given = {name: value for name, value in targets.items() if value is not None}
     if len(given) > 1:
         raise ValueError(
-            f"One threshold cannot have two targets. Expected one of {', '.join(targets)}, or none "
-            f"for the best f1. Received: {', '.join(given)}."
+            f"One threshold cannot have two targets. Expected: one of {', '.join(targets)}, or "
+            f"none for the best f1. Received: {', '.join(given)}."
         )
     for name, value in given.items():
         return name, number(name, value, above=0, most=1)
@@ -262,7 +262,7 @@ def chosen(distances: np.ndarray, same: np.ndarray, target: str, asked: float | 
     values, alike, others = steps(distances, same)
     if len(values) == 1:
         raise ValueError(
-            "All distances are equal: no threshold tells the pairs apart. Expected at least two "
+            "All distances are equal: no threshold tells the pairs apart. Expected: at least two "
             f"distances. Received: {len(distances):,} pairs at {values[0]:g}."
         )
     counts = int(alike.sum()), int(others.sum())
@@ -276,14 +276,14 @@ def _step(table: dict, target: str, asked: float | None, counts: tuple[int, int]
     if target == "far":
         if asked * counts[1] < 1:
             raise ValueError(
-                f"So few pairs cannot show a false accept rate of {asked:g}. Expected at least "
+                f"So few pairs cannot show a false accept rate of {asked:g}. Expected: at least "
                 f"{int(np.ceil(1 / asked)):,} pairs of two classes. Received: {counts[1]:,}."
             )
         return int(np.flatnonzero(table["far"] <= asked)[-1])
     reached = np.flatnonzero(table[target] >= asked)
     if not len(reached):
         raise ValueError(
-            f"No threshold reaches this {target}. Expected at most {table[target].max():.4f}, the "
+            f"No threshold reaches this {target}. Expected: at most {table[target].max():.4f}, the "
             f"best there is on these pairs. Received: {target}={asked:g}."
         )
     return int(reached[-1] if target == "precision" else reached[0])
@@ -336,12 +336,12 @@ def _check(same, identities, confidence: float, resamples: int) -> None:
         agree = np.array_equal(identities[:, 0] == identities[:, 1], same)
     if not agree:
         raise ValueError(
-            f"The identities do not fit the pairs. Expected shape ({len(same)}, 2), two equal ones "
-            "where `same` is 1 and two different ones where it is 0. "
+            f"The identities do not fit the pairs. Expected: shape ({len(same)}, 2), two equal "
+            "ones where `same` is 1 and two different ones where it is 0. "
             f"Received: shape {identities.shape}."
         )
     if not 0 < confidence < 1 or resamples < 1:
         raise ValueError(
-            "The interval is not defined. Expected 0 < confidence < 1 and resamples from 1 on. "
+            "The interval is not defined. Expected: 0 < confidence < 1 and resamples from 1 on. "
             f"Received: confidence={confidence!r}, resamples={resamples!r}."
         )

@@ -40,7 +40,7 @@ class Collection:
         self.options, self.kind = checked_kind(kind, options), kind
         if kind != "exact" and is_file(engine):
             raise ValueError(
-                "milvus-lite builds approximate kinds late, and without their options. Expected "
+                "milvus-lite builds approximate kinds late, and without their options. Expected: "
                 "kind='exact', or the address of a server, or no engine for one in this process. "
                 f"Received: kind={kind!r} in {engine}."
             )
@@ -159,14 +159,14 @@ class Collection:
         """
         ids = np.unique(np.asarray(ids))
         if ids.size and ids.dtype.kind not in "iu":
-            raise ValueError(f"Ids are integers. Expected those of `add`. Received: {ids.dtype}.")
+            raise ValueError(f"Ids are integers. Expected: those of `add`. Received: {ids.dtype}.")
         ids = ids.astype(np.int64)
         with self._lock.writing():
             missing = ids if self._store is None else ids[~self._store.held(ids)]
             if len(missing):
                 raise KeyError(
-                    "No record has this id. Expected ids that `add` has returned and that were not "
-                    f"removed since. Received: {missing[:5].tolist()}."
+                    "No record has this id. Expected: ids that `add` has returned and that were "
+                    f"not removed since. Received: {missing[:5].tolist()}."
                 )
             return self._store.remove(ids) if len(ids) else 0
 
@@ -203,7 +203,7 @@ class Collection:
         for name, mine in (("distance", self.distance), ("kind", self.kind)):
             if remote.facts[name] != mine:
                 raise ValueError(
-                    f"The collection at {remote.address} has another {name}. Expected "
+                    f"The collection at {remote.address} has another {name}. Expected: "
                     f"{name}={remote.facts[name]!r}. Received: {mine!r}."
                 )
         refuse_another(remote.facts["fingerprint"], self.fingerprint, "The encoder")
@@ -231,6 +231,6 @@ class Collection:
         refuse_another(self.fingerprint, made, "What made these embeddings")
         if self.width not in (None, vectors.shape[1]):
             raise ValueError(
-                f"Embeddings of another width. Expected (N, {self.width}), as those of the index. "
+                f"Embeddings of another width. Expected: (N, {self.width}), as those of the index. "
                 f"Received: {vectors.shape}."
             )

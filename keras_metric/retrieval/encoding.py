@@ -25,7 +25,7 @@ class Encoder:
         self.distance = getattr(own, "__name__", own)
         if self.distance and distance not in (None, self.distance):
             raise ValueError(
-                f"The index would measure otherwise than its encoder. Expected distance="
+                f"The index would measure otherwise than its encoder. Expected: distance="
                 f"{self.distance!r}, that of {model.name!r}. Received: {distance!r}."
             )
 
@@ -51,7 +51,7 @@ class Encoder:
         if width == narrow:
             expected = "model=..., the model that made the embeddings, or predict(inputs) with it"
         raise ValueError(
-            f"It is not clear what these are to {network.name!r}. Expected {expected}. "
+            f"It is not clear what these are to {network.name!r}. Expected: {expected}. "
             f"Received: shape {tuple(np.shape(items))}."
         )
 
@@ -60,14 +60,14 @@ class Encoder:
         images, network = np.asarray(images), self._networks[0 if queries else -1]
         if not len(images):
             raise ValueError(
-                "There are no images. Expected a batch of one or more. "
+                "There are no images. Expected: a batch of one or more. "
                 f"Received: shape {images.shape}."
             )
         with self._alone:
             found = np.asarray(network.predict(images, batch_size=self.batch_size, verbose=0))
         if found.ndim != 2:
             raise ValueError(
-                f"Model {network.name!r} does not embed. Expected answers of shape (N, D). "
+                f"Model {network.name!r} does not embed. Expected: answers of shape (N, D). "
                 f"Received: {found.shape}."
             )
         return found.astype(np.float32)

@@ -86,7 +86,7 @@ def _check(known: np.ndarray, unknowns: int, far: Sequence[float]) -> None:
     least = max((int(np.ceil(1 / rate)) if rate > 0 else 1 for rate in far), default=1)
     if not known.any() or unknowns < least or not all(0 <= rate <= 1 for rate in far):
         raise ValueError(
-            f"The rates cannot be told. Expected rates from 0 to 1, a known query, and {least} "
+            f"The rates cannot be told. Expected: rates from 0 to 1, a known query, and {least} "
             f"unknown ones for far={tuple(far)}. Received: {int(known.sum())} known, {unknowns} "
             "unknown."
         )

@@ -68,7 +68,7 @@ class Index(Collection):
         if calibration is not None:
             if calibration.distance != self.distance:
                 raise ValueError(
-                    f"The threshold is in another unit. Expected distance={self.distance!r}, that "
+                    f"The threshold is in another unit. Expected: distance={self.distance!r}, that "
                     f"of the index. Received: {calibration.distance!r}."
                 )
             refuse_another(self.fingerprint, calibration.fingerprint, "What was calibrated")
@@ -104,7 +104,7 @@ class Index(Collection):
         with self._searching() as store:
             if store is None:
                 raise ValueError(
-                    "There is nothing to find. Expected an index with records. Received: an empty "
+                    "There is nothing to find. Expected: an index with records. Received: an empty "
                     "one."
                 )
             found = measured(store, k, sample, seed)
@@ -194,7 +194,7 @@ class Index(Collection):
 
 def _records_gone(folder: str | Path, facts: dict[str, Any]) -> FileNotFoundError:
     return FileNotFoundError(
-        f"The records of {folder} are gone. Expected the collection {facts['collection']!r} in the "
-        f"Milvus at {facts['engine']}; of one that was moved make an Index with its new address, "
-        "and save that. Received: none of that name."
+        f"The records of {folder} are gone. Expected: the collection {facts['collection']!r} in "
+        f"the Milvus at {facts['engine']}; of one that was moved make an Index with its new "
+        "address, and save that. Received: none of that name."
     )

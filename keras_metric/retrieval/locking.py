@@ -57,7 +57,7 @@ class ReadWriteLock:
     def _become_writer(self, me: int) -> None:
         if me in self._readers:
             raise RuntimeError(
-                "An index cannot be changed while the same thread searches it. Expected add and "
+                "An index cannot be changed while the same thread searches it. Expected: add and "
                 "remove outside of a filter function. Received: a call from inside of one."
             )
         self._waiting += 1

@@ -38,7 +38,7 @@ def matched(
     """
     if matcher not in MATCHERS:
         raise ValueError(
-            f"Unknown matcher. Expected one of: {', '.join(MATCHERS)}. Received: {matcher!r}."
+            f"Unknown matcher. Expected: one of {', '.join(MATCHERS)}. Received: {matcher!r}."
         )
     heard = np.isfinite(found.distances) & (found.labels != None)  # noqa: E711 (element by element)
     if calibration is not None:

@@ -26,7 +26,7 @@ class Metric:
     def named(cls, name: str) -> "Metric":
         if name not in NAMES:
             raise ValueError(
-                f"An index cannot search by this distance. Expected one of {', '.join(NAMES)}. "
+                f"An index cannot search by this distance. Expected: one of {', '.join(NAMES)}. "
                 f"Received: {name!r}."
             )
         return cls(name)
@@ -50,7 +50,7 @@ class Metric:
             return units
         if np.abs(array).max() > LARGEST:
             raise ValueError(
-                f"Embeddings are too large to be compared. Expected numbers up to {LARGEST:g}. "
+                f"Embeddings are too large to be compared. Expected: numbers up to {LARGEST:g}. "
                 f"Received: {np.abs(array).max():g}."
             )
         return np.ascontiguousarray(array, np.float32)
@@ -65,8 +65,8 @@ class Metric:
         least = peaks[peaks > 0].min(initial=np.inf)
         if not self.by_product and least < 1 / LARGEST:
             raise ValueError(
-                "Embeddings are too small to be compared. Expected rows of zeros, or with a number "
-                f"of {1 / LARGEST:g} or more. Received: {least:g}."
+                "Embeddings are too small to be compared. Expected: rows of zeros, or with a "
+                f"number of {1 / LARGEST:g} or more. Received: {least:g}."
             )
 
     def distances(self, gaps: np.ndarray) -> np.ndarray:

@@ -26,6 +26,6 @@ def _unknown(what: str, received, known: list[str]) -> ValueError:
     nearest = difflib.get_close_matches(str(received), known, n=1)
     hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
     return ValueError(
-        f"Unknown {what}. Expected one of: {', '.join(known) or 'none'}. "
+        f"Unknown {what}. Expected: one of {', '.join(known) or 'none'}. "
         f"Received: {received!r}{hint}."
     )

@@ -36,7 +36,7 @@ def measured(store, k: int, sample: int, seed: int) -> Recall:
     count = min(sample, max(1, total // SHARE))
     if k >= total - count:
         raise ValueError(
-            "There are not so many vectors to find. Expected an index of more than k, and a tenth "
+            "There are not so many vectors to find. Expected: an index of more than k, and a tenth "
             f"for queries. Received: k={k}, {total} vectors."
         )
     drawn = np.sort(np.random.default_rng(seed).permutation(store.ids())[:count])

@@ -91,7 +91,7 @@ def _check_full(received: int, expected: int) -> None:
 
 def _type_name(dtype: int) -> str:
     if dtype not in NUMPY:
-        raise ValueError(f"Unknown type of tensor. Expected one of {sorted(NUMPY)}, or {STRING}. "
+        raise ValueError(f"Unknown type of tensor. Expected: one of {sorted(NUMPY)}, or {STRING}. "
                          f"Received: {dtype}.")  # fmt: skip
     return NUMPY[dtype]
 

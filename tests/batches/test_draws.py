@@ -91,7 +91,7 @@ class TestPK:
         assert images.read == 4
 
     def test_refuses_more_classes_than_there_are(self):
-        with pytest.raises(ValueError, match=r"8 classes.*Expected at least 8.*Received: 7"):
+        with pytest.raises(ValueError, match=r"8 classes.*Expected: at least 8.*Received: 7"):
             self.batches(classes_per_batch=8)
 
 
@@ -159,7 +159,7 @@ class TestTriplets:
 
     @pytest.mark.parametrize("labels", [[0, 1, 2], [0, 0, 0]])
     def test_refuses_what_has_no_positive_or_no_negative(self, labels):
-        with pytest.raises(ValueError, match=r"Expected at least.*Received"):
+        with pytest.raises(ValueError, match=r"Expected: at least.*Received"):
             TripletBatches(ROWS[:3], np.array(labels), batch_size=4)
 
 

@@ -195,7 +195,7 @@ class TestEveryKind:
         batches = make()
         with pytest.raises(ValueError, match=r"epoch.*Expected.*Received: epoch=-1"):
             batches.epoch = -1
-        with pytest.raises(IndexError, match=r"Expected an index from 0 to .*Received: 100"):
+        with pytest.raises(IndexError, match=r"Expected: an index from 0 to .*Received: 100"):
             batches[100]
 
 

@@ -46,7 +46,7 @@ def test_batches_from_a_folder(folder):
 def test_refuses_a_folder_without_images_and_an_unknown_color(folder):
     with pytest.raises(ValueError, match=r"no images.*Expected.*Received"):
         FolderImages(folder / "empty", image_size=(2, 2))
-    with pytest.raises(ValueError, match=r"color.*Expected one of: rgb, grayscale.*'red'"):
+    with pytest.raises(ValueError, match=r"color.*Expected: one of rgb, grayscale.*'red'"):
         FolderImages(folder, image_size=(2, 2), color="red")
 
 

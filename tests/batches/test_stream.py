@@ -81,7 +81,7 @@ def test_a_small_class_repeats_its_images(tf):
 
 
 def test_a_stream_sorted_by_class_is_refused(tf):
-    with pytest.raises(Exception, match=r"buffer is full.*Expected a larger.*Received: 1 such"):
+    with pytest.raises(Exception, match=r"buffer is full.*Expected: a larger.*Received: 1 such"):
         drawn(pk(tf, np.repeat(np.arange(5), 40)))
 
 
@@ -95,11 +95,13 @@ def test_refuses_options(tf, options, words):
 
 
 def test_refuses_elements_without_an_integer_label(tf):
-    with pytest.raises(ValueError, match=r"Expected elements \(image, integer label\)"):
+    with pytest.raises(ValueError, match=r"Expected: elements \(image, integer label\)"):
         pk(tf, np.array([0.0, 1.0]))
 
 
 def test_batches_are_refused_at_once(tf):
     stream = tf.data.Dataset.from_tensor_slices((np.ones((8, 2)), np.arange(8))).batch(4)
-    with pytest.raises(ValueError, match=r"Expected single elements, as dataset.unbatch.*Received"):
+    with pytest.raises(
+        ValueError, match=r"Expected: single elements, as dataset.unbatch.*Received"
+    ):
         pk_dataset(stream, classes_per_batch=2, images_per_class=2, buffer_size=8)

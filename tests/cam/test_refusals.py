@@ -158,11 +158,11 @@ def plain():
     ("images", "told"),
     [
         (np.zeros((0, 12, 10, 3)), r"nothing to explain.*Received: \(0, 12, 10, 3\)"),
-        (np.zeros((12, 10, 3)), r"do not fit model 'plain'. Expected \(None, 12, 10, 3\)"),
+        (np.zeros((12, 10, 3)), r"do not fit model 'plain'. Expected: \(None, 12, 10, 3\)"),
         (np.zeros((2, 12, 9, 3)), r"do not fit.*Received: \(2, 12, 9, 3\)"),
         (np.zeros((2, 12, 10, 1)), r"do not fit.*Received: \(2, 12, 10, 1\)"),
         ([np.zeros((1, 12, 10, 3))] * 2, r"do not fit.*Received: \(1, 12, 10, 3\), \(1, 12"),
-        ("photo.png", "are no images. Expected arrays. Received: 'photo.png'"),
+        ("photo.png", "are no images. Expected: arrays. Received: 'photo.png'"),
         (None, "are no images"),
     ],
 )
@@ -174,14 +174,16 @@ def test_images_that_the_model_does_not_take_are_refused(kind, images, told):
 
 @pytest.mark.parametrize("kind", [CAM, SimilarityCAM])
 def test_what_is_no_model_is_refused(kind):
-    with pytest.raises(ValueError, match=r"no model to explain. Expected a keras.Model. Received"):
+    with pytest.raises(ValueError, match=r"no model to explain. Expected: a keras.Model. Received"):
         kind("plain")
 
 
 def test_a_function_must_give_a_number_an_image():
     cam = CAM(plain(), "gradcam")
     images = np.zeros((2, 12, 10, 3), "float32")
-    with pytest.raises(ValueError, match=r"Expected one number for each image, \(B,\). Received: "):
+    with pytest.raises(
+        ValueError, match=r"Expected: one number for each image, \(B,\). Received: "
+    ):
         cam(images, lambda scores: scores)
 
 

@@ -170,16 +170,16 @@ VECTORS = keras.Sequential([keras.Input((7,)), layers.Dense(2)])
     [
         (
             lambda m, f: km.convert.verify("model.keras", f),
-            "Expected a Keras model; .*'model.keras'",
+            "Expected: a Keras model; .*'model.keras'",
         ),
         (lambda m, f: km.convert.verify(VECTORS, f), r"different images.* Received: \(7,\)"),
         (lambda m, f: km.convert.geometry(VECTORS), r"model of images.*inputs \(None, 7\)"),
         (lambda m, f: km.convert.geometry("fcn.keras"), "model of images.* Received: 'fcn.keras'"),
-        (lambda m, f: km.convert.geometry(f, window="ab"), "Expected 2 sides.*window='ab'"),
-        (lambda m, f: km.convert.geometry(f, window=(9.5, 9)), "Expected an integer.*9.5"),
+        (lambda m, f: km.convert.geometry(f, window="ab"), "Expected: 2 sides.*window='ab'"),
+        (lambda m, f: km.convert.geometry(f, window=(9.5, 9)), "Expected: an integer.*9.5"),
         (
             lambda m, f: km.convert.scan(f, np.zeros((40, 40, 3)), window=(16,)),
-            r"Expected 2 sides.*window=\(16,\)",
+            r"Expected: 2 sides.*window=\(16,\)",
         ),
     ],
 )

@@ -25,15 +25,15 @@ def test_triplets_are_hinged_one_by_one():
 def test_wrong_shapes_are_named():
     with pytest.raises(ValueError, match=r"Received: \(3,\) and \(4,\)"):
         losses.ContrastiveLoss()(np.zeros(3), np.zeros(4, "float32"))
-    with pytest.raises(ValueError, match=r"Expected shape \(B,\)"):
+    with pytest.raises(ValueError, match=r"Expected: shape \(B,\)"):
         losses.ContrastiveLoss()(np.zeros(3), np.zeros((3, 3), "float32"))
-    with pytest.raises(ValueError, match=r"Expected \(B, 2\)"):
+    with pytest.raises(ValueError, match=r"Expected: \(B, 2\)"):
         losses.TripletMarginLoss()(np.zeros(3), np.zeros((3, 3), "float32"))
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 2], [1, 7, 0], [0.0, 0.5, 1.0], [-1, 1, 1]])
 def test_what_is_no_pair_label_is_refused(labels):
-    with pytest.raises(ValueError, match=r"Expected y_true of 1 .*Received: \[.*Pairwise"):
+    with pytest.raises(ValueError, match=r"Expected: y_true of 1 .*Received: \[.*Pairwise"):
         losses.ContrastiveLoss()(np.array(labels), np.ones(3, "float32"))
 
 

@@ -50,5 +50,5 @@ def test_in_fit(rng):
 
 def test_single_labels_are_refused(rng):
     loss = losses.TripletLoss(multi_label=True)
-    with pytest.raises(ValueError, match=r"Expected integers of shape \(B, L\).*shape \(12,\)"):
+    with pytest.raises(ValueError, match=r"Expected: integers of shape \(B, L\).*shape \(12,\)"):
         loss(np.arange(12), rng.normal(size=(12, 4)))

@@ -70,7 +70,7 @@ def test_quadruplet_equals_loops(labels, embeddings, loops):
 
 
 def test_angular_refuses_other_distances_and_angles():
-    with pytest.raises(ValueError, match="Expected distance='cosine'"):
+    with pytest.raises(ValueError, match="Expected: distance='cosine'"):
         losses.AngularLoss(distance="euclidean")
-    with pytest.raises(ValueError, match="Expected a finite number above 0 to 60"):
+    with pytest.raises(ValueError, match="Expected: a finite number above 0 to 60"):
         losses.AngularLoss(angle=80)

@@ -129,7 +129,7 @@ def test_soft_margin_survives_any_scale():
 
 
 def test_refuses_what_it_does_not_know():
-    with pytest.raises(ValueError, match="Expected one of semi_hard, hard"):
+    with pytest.raises(ValueError, match="Expected: one of semi_hard, hard"):
         losses.TripletLoss(mining="semihard")
     with pytest.raises(ValueError, match="swap chooses"):
         losses.TripletLoss(swap=True)

@@ -140,12 +140,12 @@ ONES = np.ones((8, 3), "float32")
 @pytest.mark.parametrize(
     ("arguments", "options", "words"),
     [
-        ((ONES, np.arange(8) % 2), {}, "Expected k from 1 to 7. Received: k=10"),
+        ((ONES, np.arange(8) % 2), {}, "Expected: k from 1 to 7. Received: k=10"),
         ((ONES, np.arange(7) % 2), {"k": 1}, "one label an image. Received: 8 images and 7 labels"),
         ((ONES, np.arange(8)), {"k": 1}, "nothing to measure.*Expected.*8 candidates"),
         ((ONES,), {"k": 1}, "images have no labels. Expected.*Received: ndarray"),
-        ((ONES, list("aabbccdd")), {"k": 1}, "Expected integers.*Received: <U1"),
-        ((ONES, np.arange(8) % 2), {"measures": ["recal@1"]}, "Unknown measure. Expected one of"),
+        ((ONES, list("aabbccdd")), {"k": 1}, "Expected: integers.*Received: <U1"),
+        ((ONES, np.arange(8) % 2), {"measures": ["recal@1"]}, "Unknown measure. Expected: one of"),
         ((ONES, np.arange(8) % 2), {"k": 1, "every": 0}, "every is out of range"),
         ((ONES, np.arange(8) % 2), {"k": 1, "distance": "cos"}, "Unknown distance"),
         ((ONES, np.arange(8) % 2, ONES), {"k": 1}, "both or neither. Received: only gallery"),
@@ -163,7 +163,7 @@ def test_refuses_datasets_without_labels_or_end():
     for dataset, words in (
         (images, "elements .image, integer label"),
         (both.map(lambda x, y: (x, tf.cast(y, tf.float32))), "elements .image, integer label"),
-        (both.repeat(), "never end. Expected a finite dataset"),
+        (both.repeat(), "never end. Expected: a finite dataset"),
     ):
         with pytest.raises(ValueError, match=words):
             metrics.EvaluateRetrieval(dataset, k=1)

@@ -28,5 +28,5 @@ def test_nmi_by_counting(rng):
 
 
 def test_refuses_more_clusters_than_embeddings():
-    with pytest.raises(ValueError, match=r"Expected from 1 to 40. Received: clusters=41"):
+    with pytest.raises(ValueError, match=r"Expected: from 1 to 40. Received: clusters=41"):
         metrics.clustering(np.ones((40, 2)), LABELS, clusters=41)

@@ -106,5 +106,5 @@ def test_in_compile_labels_stay_exact(dtype, rng):
 
 @pytest.mark.parametrize("k", [0, -1, 1.5, True])
 def test_refuses_a_k_that_is_not_a_rank(k):
-    with pytest.raises(ValueError, match=r"Expected an integer from 1 on. Received"):
+    with pytest.raises(ValueError, match=r"Expected: an integer from 1 on. Received"):
         metrics.RecallAtK(k)

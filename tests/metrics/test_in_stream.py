@@ -89,14 +89,14 @@ def test_infinity_and_nan_count_as_far(kind, function, options):
 
 
 def test_refuses_options():
-    with pytest.raises(ValueError, match=r"Expected an integer from 2 on. Received: bins=1"):
+    with pytest.raises(ValueError, match=r"Expected: an integer from 2 on. Received: bins=1"):
         metrics.ROCAUC(bins=1)
     with pytest.raises(ValueError, match=r"far is a rate.*Received: 2"):
         metrics.TARAtFAR(2)
 
 
 def test_class_numbers_are_no_pairs():
-    with pytest.raises(ValueError, match=r"Expected 0 or 1.*Received: y with \[0, 1, 2, 3\]"):
+    with pytest.raises(ValueError, match=r"Expected: 0 or 1.*Received: y with \[0, 1, 2, 3\]"):
         metrics.ROCAUC().update_state(np.arange(4), np.arange(4.0))
     metric = metrics.ROCAUC()
     metric.update_state(ops.convert_to_tensor(np.arange(4)), np.arange(4, dtype="float32"))

@@ -202,16 +202,16 @@ POINTS, LABELS = np.arange(4.0)[:, None], np.array([0, 0, 1, 1])
 @pytest.mark.parametrize(
     ("arguments", "options", "words"),
     [
-        ((POINTS, LABELS), {"k": 4}, r"Expected k from 1 to 3. Received: k=4"),
-        ((POINTS, LABELS), {"k": 0}, r"Expected k from 1 to 3. Received: k=0"),
+        ((POINTS, LABELS), {"k": 4}, r"Expected: k from 1 to 3. Received: k=4"),
+        ((POINTS, LABELS), {"k": 0}, r"Expected: k from 1 to 3. Received: k=0"),
         ((POINTS, np.arange(4)), {"k": 1}, r"nothing to find.*Expected.*Received"),
         ((POINTS[:3], LABELS), {}, r"Received: 3 embeddings and 4 labels"),
-        ((POINTS, LABELS / 2), {}, r"Expected integers.*Received: float64"),
-        ((POINTS[:, 0], LABELS), {}, r"Expected shape \(N, D\). Received: \(4,\)"),
-        ((POINTS * np.nan, LABELS), {}, r"Expected finite.*NaN or infinity in 4 of 4"),
+        ((POINTS, LABELS / 2), {}, r"Expected: integers.*Received: float64"),
+        ((POINTS[:, 0], LABELS), {}, r"Expected: shape \(N, D\). Received: \(4,\)"),
+        ((POINTS * np.nan, LABELS), {}, r"Expected: finite.*NaN or infinity in 4 of 4"),
         ((POINTS, LABELS, POINTS), {}, r"both or neither. Received: only gallery"),
         ((POINTS, LABELS, np.ones((4, 2)), LABELS), {"k": 1}, r"equal width. Received: 1 and 2"),
-        ((POINTS, LABELS), {"k": 1, "distance": "euclidian"}, r"Expected one of.*euclidian"),
+        ((POINTS, LABELS), {"k": 1, "distance": "euclidian"}, r"Expected: one of.*euclidian"),
     ],
 )
 def test_refuses(arguments, options, words):

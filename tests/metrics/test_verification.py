@@ -134,7 +134,7 @@ def test_apart_and_collapsed():
 @pytest.mark.parametrize(
     ("distances", "same", "words"),
     [
-        ([1.0, 2], [1, 1], "Expected pairs of one class and pairs of two. Received: 2 pairs"),
+        ([1.0, 2], [1, 1], "Expected: pairs of one class and pairs of two. Received: 2 pairs"),
         ([1.0, 2], [1, 0, 1], r"one shape \(M,\). Received: \(2,\), \(3,\)"),
         ([1.0, 2], [1, 2], r"to be 0 or 1.*Received: same in \[1, 2\]"),
         ([np.nan, 2], [1, 0], "1 NaN"),

@@ -24,7 +24,7 @@ def test_gallery_frames_hits_and_misses(rng):
 
 
 def test_gallery_refuses_parts_that_do_not_fit(rng):
-    with pytest.raises(ValueError, match=r"Expected queries.*Received: \(2, 4, 4, 1\)"):
+    with pytest.raises(ValueError, match=r"Expected: queries.*Received: \(2, 4, 4, 1\)"):
         plots.gallery(rng.random((2, 4, 4, 1)), rng.random((3, 2, 4, 4, 1)), np.ones((3, 2), bool))
 
 

@@ -185,7 +185,7 @@ def test_another_distance_or_model_is_refused():
     points, labels = population(5, 4, seed=0)
     found = calibrate(points, labels, model="aa" * 32, resamples=5)
     index = Index(distance="euclidean")
-    with pytest.raises(ValueError, match="Expected distance='euclidean'.*Received: 'cosine'"):
+    with pytest.raises(ValueError, match="Expected: distance='euclidean'.*Received: 'cosine'"):
         index.calibration = found
     index = Index(distance="cosine")
     index.add(points, model="bb" * 32)
@@ -200,7 +200,7 @@ def test_written_and_read_it_is_the_same(tmp_path):
     assert files.load_calibration(tmp_path / "calibration.json") == found
     assert "precision 0.5" in str(found)
     assert "5 identities" in str(found)
-    for text, words in (("{", "cannot be read. Expected the JSON"), ("{}", "no calibration")):
+    for text, words in (("{", "cannot be read. Expected: the JSON"), ("{}", "no calibration")):
         (tmp_path / "calibration.json").write_text(text)
         with pytest.raises(ValueError, match=words):
             files.load_calibration(tmp_path / "calibration.json")
@@ -216,7 +216,7 @@ def test_pairs_alone_have_no_interval():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"far": 0.1, "recall": 0.5}, "two targets. Expected one of.*Received: far, recall"),
+        ({"far": 0.1, "recall": 0.5}, "two targets. Expected: one of.*Received: far, recall"),
         ({"far": 0}, "far is out of range. Expected.*Received: far=0"),
         ({"recall": 1.5}, "recall is out of range"),
         ({"far": 1e-9}, "at least 1,000,000,000 pairs of two classes. Received: 160"),
@@ -237,7 +237,7 @@ def test_pairs_that_cannot_be_judged_are_refused():
         calibrate_pairs([0.1, 0.2], [1, 0], [[1, 1], [2, 2]])
     with pytest.raises(ValueError, match="nothing to tell apart"):
         calibrate(np.eye(3), [1, 1, 1])
-    with pytest.raises(ValueError, match="no calibration. Expected the keys"):
+    with pytest.raises(ValueError, match="no calibration. Expected: the keys"):
         Calibration.from_json({"threshold": 1})
 
 

@@ -157,13 +157,13 @@ def test_zero_vectors_are_at_one_from_everything_by_cosine(new, vectors):
 @pytest.mark.parametrize(
     ("items", "words"),
     [
-        (np.full((2, 8), np.nan), "Expected finite numbers. Received: NaN or infinity in 2 of 2"),
+        (np.full((2, 8), np.nan), "Expected: finite numbers. Received: NaN or infinity in 2 of 2"),
         (np.full((2, 8), np.inf), "Received: NaN or infinity in 2 of 2"),
-        (np.zeros((2, 7)), r"another width. Expected \(N, 8\).*Received: \(2, 7\)"),
-        (np.zeros(8), r"Expected shape \(N, D\). Received: \(8,\)"),
+        (np.zeros((2, 7)), r"another width. Expected: \(N, 8\).*Received: \(2, 7\)"),
+        (np.zeros(8), r"Expected: shape \(N, D\). Received: \(8,\)"),
         (np.zeros((0, 8)), r"Received: \(0, 8\)"),
         (np.zeros((2, 4, 4, 1)), r"no encoder for images.*Received: shape \(2, 4, 4, 1\)"),
-        (np.full((2, 8), 1e20), "too large to be compared. Expected numbers up to 1e"),
+        (np.full((2, 8), 1e20), "too large to be compared. Expected: numbers up to 1e"),
     ],
 )  # fmt: skip
 def test_embeddings_that_cannot_be_compared_are_refused(new, vectors, items, words):
@@ -179,7 +179,7 @@ def test_embeddings_that_cannot_be_compared_are_refused(new, vectors, items, wor
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"labels": [1, 2]}, "Expected an integer.* for each of 3 embeddings. Received: 2 labels"),
+        ({"labels": [1, 2]}, "Expected: an integer.* for each of 3 embeddings. Received: 2 labels"),
         ({"labels": [1, 2, 0.5]}, "Received: 0.5"),
         ({"metadata": ["a", "b", "c"]}, "for each of 3 embeddings a dictionary.*Received: 'a'"),
         ({"metadata": [{}]}, "for each of 3 embeddings a dictionary.*Received: 1"),
@@ -207,9 +207,9 @@ def test_questions_that_make_no_sense_are_refused(new, vectors):
     index.add(vectors, metadata={"year": range(200)})
     with pytest.raises(ValueError, match="Ids are integers. Expected.*Received: float64"):
         index.remove([0.5])
-    with pytest.raises(ValueError, match="Expected an integer from 1 on. Received: k=0"):
+    with pytest.raises(ValueError, match="Expected: an integer from 1 on. Received: k=0"):
         index.search(vectors, k=0)
-    with pytest.raises(KeyError, match="Expected one of: id, label, year. .*did you mean 'year'"):
+    with pytest.raises(KeyError, match="Expected: one of id, label, year. .*did you mean 'year'"):
         index.search(vectors, filter={"yaer": 3})
-    with pytest.raises(TypeError, match="Expected a dictionary.* Received: 3"):
+    with pytest.raises(TypeError, match="Expected: a dictionary.* Received: 3"):
         index.search(vectors, filter=3)

@@ -27,8 +27,8 @@ def test_inputs_that_are_matrices_go_through_the_encoder(new, rng):
 @pytest.mark.parametrize(
     ("inputs", "outputs", "width", "words"),
     [
-        (4, 2, 3, r"Expected embeddings \(N, 2\), or inputs \(N, 4\). Received: shape \(9, 3\)"),
-        (3, 3, 3, r"Expected model=.*predict.*Received: shape \(9, 3\)"),
+        (4, 2, 3, r"Expected: embeddings \(N, 2\), or inputs \(N, 4\). Received: shape \(9, 3\)"),
+        (3, 3, 3, r"Expected: model=.*predict.*Received: shape \(9, 3\)"),
     ],
 )
 def test_a_matrix_that_could_be_either_is_refused(inputs, outputs, width, words):
@@ -48,7 +48,9 @@ def test_embeddings_as_wide_as_inputs_are_taken_with_their_model(rng):
 
 def test_embeddings_of_another_width_than_the_encoders_are_refused_at_once():
     images = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten()])
-    with pytest.raises(ValueError, match=r"Expected embeddings \(N, 4\). Received: shape \(2, 5\)"):
+    with pytest.raises(
+        ValueError, match=r"Expected: embeddings \(N, 4\). Received: shape \(2, 5\)"
+    ):
         Index(images).add(np.ones((2, 5)))
 
 

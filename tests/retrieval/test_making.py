@@ -69,10 +69,10 @@ def test_a_siamese_network_brings_its_distance(images):
     net = SiameseNet(encoder(), distance="squared_euclidean")
     assert Index(net).distance == "squared_euclidean"
     with pytest.raises(
-        ValueError, match="Expected distance='squared_euclidean'.*Received: 'cosine'"
+        ValueError, match="Expected: distance='squared_euclidean'.*Received: 'cosine'"
     ):
         Index(net, distance="cosine")
-    with pytest.raises(ValueError, match="Expected one of cosine.*Received: 'manhattan'"):
+    with pytest.raises(ValueError, match="Expected: one of cosine.*Received: 'manhattan'"):
         Index(SiameseNet(encoder(), distance="manhattan"))
 
 
@@ -89,11 +89,11 @@ def test_two_encoders_embed_queries_and_records(images):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"distance": "cosin"}, "Expected one of cosine.*Received: 'cosin'"),
-        ({"kind": "hsnw"}, "Unknown kind.*Expected one of: exact.*did you mean 'hnsw'"),
-        ({"options": {"nlist": 3}}, "Unknown option of kind 'exact'. Expected one of: none"),
+        ({"distance": "cosin"}, "Expected: one of cosine.*Received: 'cosin'"),
+        ({"kind": "hsnw"}, "Unknown kind.*Expected: one of exact.*did you mean 'hnsw'"),
+        ({"options": {"nlist": 3}}, "Unknown option of kind 'exact'. Expected: one of none"),
         ({"kind": "ivf", "options": {"nprobes": 3}}, "did you mean 'nprobe'"),
-        ({"kind": "ivf", "options": {"nlist": 0}}, "Expected an integer from 1 on"),
+        ({"kind": "ivf", "options": {"nlist": 0}}, "Expected: an integer from 1 on"),
     ],
 )
 def test_refusals(options, words):

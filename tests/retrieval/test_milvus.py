@@ -63,6 +63,6 @@ def test_what_is_no_address_is_refused(engine, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["ivf", "hnsw"])
 def test_a_file_has_no_approximate_kinds(kind, tmp_path):
-    with pytest.raises(ValueError, match=f"milvus-lite.*Expected kind='exact'.*kind='{kind}'"):
+    with pytest.raises(ValueError, match=f"milvus-lite.*Expected: kind='exact'.*kind='{kind}'"):
         Index(engine=str(tmp_path / "birds.db"), kind=kind)
     assert list(tmp_path.iterdir()) == []

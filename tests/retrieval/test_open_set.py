@@ -38,7 +38,7 @@ def test_what_has_no_label_has_no_say():
     assert answers.labels.tolist() == [3, None]
     assert answers.distances.tolist() == [2, np.inf]
     assert answers.shares.tolist() == [1, 0]
-    with pytest.raises(ValueError, match="Unknown matcher. Expected one of: nearest.*'votes'"):
+    with pytest.raises(ValueError, match="Unknown matcher. Expected: one of nearest.*'votes'"):
         matched(neighbours, "votes")
 
 

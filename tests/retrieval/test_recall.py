@@ -64,5 +64,5 @@ def test_refusals(vectors):
         Index(kind="hnsw").recall()
     index = Index(kind="hnsw")
     index.add(vectors[:11])
-    with pytest.raises(ValueError, match="Expected an index of more than k.*k=10, 11 vectors"):
+    with pytest.raises(ValueError, match="Expected: an index of more than k.*k=10, 11 vectors"):
         index.recall(k=10)

@@ -95,6 +95,6 @@ def test_cells_are_measured_where_every_kind_is_shown(tmp_path, real_data):
 
 
 def test_omniglot_recipes_know_their_backgrounds(tmp_path):
-    with pytest.raises(ValueError, match="Expected one of: small1, small2. Received: 'small3'"):
+    with pytest.raises(ValueError, match="Expected: one of small1, small2. Received: 'small3'"):
         zoo.train("omniglot-triplet", tmp_path / "run", settings={"background": "small3"})
     assert not (tmp_path / "run").exists()

@@ -30,7 +30,7 @@ def test_every_recipe_describes_itself(name):
 
 def test_unknown_recipe_names_the_nearest():
     with pytest.raises(
-        KeyError, match="Expected one of.*Received: 'digits-tripet'.*Did you mean 'digits-triplet'"
+        KeyError, match="Expected: one of.*Received: 'digits-tripet'.*Did you mean 'digits-triplet'"
     ):
         zoo.get("digits-tripet")
 

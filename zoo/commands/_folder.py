@@ -61,7 +61,7 @@ def drawn(
         found.append(Drawn(source, target, _save(picture, content, mark, target), content, False))
     if not found:
         raise ValueError(
-            f"No image could be read. Expected at least one. Received: {skipped[0]['reason']}"
+            f"No image could be read. Expected: at least one. Received: {skipped[0]['reason']}"
         )
     return found, skipped
 

@@ -13,8 +13,8 @@ def sources(path: Path, suffixes: tuple[str, ...] = IMAGES) -> list[Path]:
     images = [file for file in files if not path.is_dir() or file.suffix.lower() in suffixes]
     if not images:
         raise ValueError(
-            f"There is nothing to draw. Expected an image, or a folder with {', '.join(suffixes)}. "
-            f"Received: {path}."
+            "There are no pictures. Expected: an image, or a folder with "
+            f"{', '.join(suffixes)}. Received: {path}."
         )
     return images
 
@@ -32,7 +32,7 @@ def targets(path: Path, images: list[Path], out: Path) -> list[Path]:
     places = {target.resolve() for target in found}
     if len(places) < len(found) or {file.resolve() for file in images} & places:
         raise ValueError(
-            "Pictures need files of their own. Expected a place apart from the images, and image "
+            "Pictures need files of their own. Expected: a place apart from the images, and image "
             f"names that differ before the suffix. Received: {path} and {out}."
         )
     return found
@@ -45,7 +45,7 @@ def height_and_width(text: str | None, option: str) -> tuple[int, int] | None:
         return None
     if len(found) != 2:
         raise ValueError(
-            f"{option} is not a size. Expected height x width, such as 28x28. Received: {text!r}."
+            f"{option} is not a size. Expected: height x width, such as 28x28. Received: {text!r}."
         )
     return found[0], found[1]
 
@@ -56,5 +56,5 @@ def sides(text: str | None, option: str, expected: str) -> tuple[int, ...] | Non
         return None
     parts = text.lower().split("x")
     if len(parts) > 3 or not all(part.isdecimal() and int(part) for part in parts):
-        raise ValueError(f"{option} is not a size. Expected {expected}. Received: {text!r}.")
+        raise ValueError(f"{option} is not a size. Expected: {expected}. Received: {text!r}.")
     return tuple(map(int, parts))

@@ -87,9 +87,9 @@ def _vector(file: Path):
         return np.load(file, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"The vector cannot be read. Expected an .npy file. Received: {file} ({error})."
+            f"The vector cannot be read. Expected: an .npy file. Received: {file} ({error})."
         ) from error
 
 
 def _refuse(text: str):
-    raise ValueError(f"No such target. Expected one of: {'; '.join(FORMS)}. Received: {text!r}.")
+    raise ValueError(f"No such target. Expected: one of {'; '.join(FORMS)}. Received: {text!r}.")

@@ -69,7 +69,7 @@ def run(options: Namespace) -> Answer:
     out = Path(options.out)
     if out.suffix != ".keras" or out.resolve() == Path(options.path).resolve():
         raise ValueError(
-            "The output path is not valid. Expected a file that ends in .keras and is not "
+            "The output path is not valid. Expected: a file that ends in .keras and is not "
             f"the source. Received: {options.out}."
         )
     size = sides(options.size, "--size", "sides in pixels, such as 28x28, or 64 for a signal")
@@ -87,7 +87,7 @@ def run(options: Namespace) -> Answer:
     report, geometry = convert.verify(source, fcn), convert.geometry(fcn)
     if not report.equal:
         raise ValueError(
-            f"The conversion differs from {options.path}. Expected equal answers at the original "
+            f"The conversion differs from {options.path}. Expected: equal answers at the original "
             f"size. Received:\n{report}"
         )
     write(out, fcn.save)
@@ -121,7 +121,7 @@ def _shape(model, size: tuple[int, ...]) -> tuple[int, ...]:
     free = tuple(shape[1:]).count(None) if isinstance(shape, tuple) else 0
     if free != len(size):
         raise ValueError(
-            f"--size does not fit the model. Expected {free} sides, as many as are free in one "
+            f"--size does not fit the model. Expected: {free} sides, as many as are free in one "
             f"input. Received: {'x'.join(map(str, size))} for input shape {shape}."
         )
     given = iter(size)

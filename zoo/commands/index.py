@@ -86,8 +86,8 @@ def run(options: Namespace) -> Answer:
     model = found.network.fingerprint
     if len(index):
         raise FileExistsError(
-            f"There is an index at {options.engine}. Expected a Milvus without the collection that "
-            f"is to be made. Received: one of {len(index):,} records."
+            f"There is an index at {options.engine}. Expected: a Milvus without the collection "
+            f"that is to be made. Received: one of {len(index):,} records."
         )
     paths = [os.path.relpath(file, place.resolve()) for file in found.files]
     index.add(found.embeddings, found.labels, {"path": paths}, model=model)

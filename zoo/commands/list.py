@@ -20,7 +20,7 @@ def run(options: Namespace) -> Answer:
     found = {name: summary(name) for name in zoo.names(options.pattern)}
     if not found:
         raise ValueError(
-            f"No recipe matches. Expected a pattern for: {', '.join(zoo.names())}. "
+            f"No recipe matches. Expected: a pattern for: {', '.join(zoo.names())}. "
             f"Received: {options.pattern!r}."
         )
     return Answer(found, columns([[name, about] for name, about in found.items()]))

@@ -92,12 +92,14 @@ def _place(options: Namespace) -> Path:
     taken = {Path(file).resolve() for file in (options.exemplar, options.scene)}
     if out.suffix != ".png" or out.resolve() in taken:
         raise ValueError(
-            "The output path is not valid. Expected a file that ends in .png and is "
+            "The output path is not valid. Expected: a file that ends in .png and is "
             f"neither exemplar nor scene. Received: {options.out}."
         )
     for file in (options.exemplar, options.scene):
         if not Path(file).is_file():
-            raise ValueError(f"The image does not exist. Expected an image file. Received: {file}.")
+            raise ValueError(
+                f"The image does not exist. Expected: an image file. Received: {file}."
+            )
     return out
 
 
@@ -106,6 +108,6 @@ def _numbers(text: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise ValueError(
-            "The scales cannot be read. Expected numbers with commas between them, such as 0.5,1,2."
-            f" Received: {text!r}."
+            "The scales cannot be read. Expected: numbers with commas between them, such as "
+            f"0.5,1,2.  Received: {text!r}."
         ) from None

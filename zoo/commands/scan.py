@@ -119,8 +119,8 @@ def _check_boxes(files: list[Path]) -> None:
         content = read_json(file)
         if not isinstance(content, dict) or not {"detections", "cells"} <= set(content):
             raise ValueError(
-                "The boxes cannot be written: the file exists and does not contain boxes. Expected "
-                f"no file, or one that --boxes wrote. Received: {file}."
+                "The boxes cannot be written: the file exists and does not contain boxes. "
+                f"Expected: no file, or one that --boxes wrote. Received: {file}."
             )
 
 

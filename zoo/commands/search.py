@@ -61,7 +61,7 @@ def run(options: Namespace) -> Answer:
     answers, skipped = search(photos, options.k, options.matcher, chosen)
     if not answers:
         raise ValueError(
-            f"No photograph could be read. Expected one at least. Received: {skipped[0]['reason']}"
+            f"No photograph could be read. Expected: one at least. Received: {skipped[0]['reason']}"
         )
     if out is not None:
         from keras_metric.plots import png

@@ -77,13 +77,13 @@ class GroupBatches(PKBatches):
         classes = self.domains[0]
         if groups.shape != classes.labels.shape:
             raise ValueError(
-                f"The groups do not fit the images. Expected the shape {classes.labels.shape}. "
+                f"The groups do not fit the images. Expected: the shape {classes.labels.shape}. "
                 f"Received: {groups.shape}."
             )
         of_class = [np.unique(groups[classes.members(name)]) for name in range(len(classes))]
         if any(len(found) != 1 for found in of_class):
             raise ValueError(
-                "A class belongs to several groups. Expected one group a class. Received: "
+                "A class belongs to several groups. Expected: one group a class. Received: "
                 f"{next(found.tolist() for found in of_class if len(found) != 1)}."
             )
         of_class = np.concatenate(of_class)
@@ -91,7 +91,7 @@ class GroupBatches(PKBatches):
         large = [group for group in members if len(group) >= self.classes_per_batch]
         if self.within and not large:
             raise ValueError(
-                "No group is large enough for a batch. Expected a group of "
+                "No group is large enough for a batch. Expected: a group of "
                 f"{self.classes_per_batch} classes or more. Received: {len(members)} groups, the "
                 f"largest of {max(map(len, members))}."
             )
@@ -110,7 +110,7 @@ class JoinedBatches(Batches):
         lengths = {len(source) for source in sources}
         if len(lengths) != 1:
             raise ValueError(
-                "The sources cannot be joined. Expected at least one, all with the same number of "
+                "The sources cannot be joined. Expected: at least one, all with the same number of "
                 f"batches. Received: {[len(source) for source in sources]}."
             )
         super().__init__(

@@ -33,7 +33,7 @@ class Images:
         images = np.asarray(self.images)
         if images.ndim != 4 or images.dtype != np.uint8:
             raise ValueError(
-                "`images` has the wrong form. Expected a uint8 array (N, H, W, C). "
+                "`images` has the wrong form. Expected: a uint8 array (N, H, W, C). "
                 f"Received: {images.dtype} {images.shape}."
             )
         object.__setattr__(self, "images", images)
@@ -75,12 +75,12 @@ class Images:
         mask = np.asarray(mask)
         if mask.dtype == bool and mask.shape != self.labels.shape:
             raise ValueError(
-                f"The mask does not fit the pictures. Expected the shape ({len(self)},). "
+                f"The mask does not fit the pictures. Expected: the shape ({len(self)},). "
                 f"Received: {mask.shape}."
             )
         if mask.dtype != bool and not np.issubdtype(mask.dtype, np.integer) and mask.size:
             raise ValueError(
-                "A selection is a mask or a list of positions. Expected booleans or integers. "
+                "A selection is a mask or a list of positions. Expected: booleans or integers. "
                 f"Received: {mask.dtype}."
             )
         chosen = mask if mask.dtype == bool else mask.astype(np.int64)
@@ -99,7 +99,9 @@ class Images:
     def of_groups(self, groups: Sequence[int | str]) -> "Images":
         """The pictures of the groups named, by number or by name."""
         if self.groups is None:
-            raise ValueError(f"These pictures have no groups. Expected groups. Received: {self!r}.")
+            raise ValueError(
+                f"These pictures have no groups. Expected: groups. Received: {self!r}."
+            )
         return self.where(np.isin(self.groups, _numbers(groups, self.group_names, "group")))
 
     def labels_of(self, classes: Sequence[int | str]) -> np.ndarray:
@@ -159,7 +161,7 @@ def stratified_split(
     """
     if not 0 < fraction < 1:
         raise ValueError(
-            "The validation part is out of range. Expected a fraction between 0 and 1. "
+            "The validation part is out of range. Expected: a fraction between 0 and 1. "
             f"Received: {fraction!r}."
         )
     rng = np.random.default_rng(seed)
@@ -175,7 +177,7 @@ def _integers(values: np.ndarray, field: str, count: int) -> np.ndarray:
     values = np.asarray(values)
     if values.shape != (count,) or not (np.issubdtype(values.dtype, np.integer) or not count):
         raise ValueError(
-            f"`{field}` does not fit the pictures. Expected {count} integers, shape ({count},). "
+            f"`{field}` does not fit the pictures. Expected: {count} integers, shape ({count},). "
             f"Received: {values.dtype} {values.shape}."
         )
     return values.astype(np.int64, copy=False)
@@ -184,7 +186,7 @@ def _integers(values: np.ndarray, field: str, count: int) -> np.ndarray:
 def _check_named(numbers: np.ndarray, names: tuple[str, ...], field: str, names_field: str) -> None:
     if len(numbers) and (numbers.min() < 0 or numbers.max() >= len(names)):
         raise ValueError(
-            f"`{field}` points outside `{names_field}`. Expected numbers 0 to {len(names) - 1}. "
+            f"`{field}` points outside `{names_field}`. Expected: numbers 0 to {len(names) - 1}. "
             f"Received: {numbers.min()} to {numbers.max()}."
         )
 
@@ -195,7 +197,7 @@ def _numbers(wanted: Sequence[int | str], names: tuple[str, ...], what: str) -> 
     unknown = [item for item in wanted if item not in numbers]
     if unknown:
         raise ValueError(
-            f"Unknown {what}. Expected one of {_listing(names[:5], len(names))}, or a number. "
+            f"Unknown {what}. Expected: one of {_listing(names[:5], len(names))}, or a number. "
             f"Received: {unknown[:5]!r}."
         )
     return np.array([numbers[item] for item in wanted], np.int64)

@@ -105,6 +105,6 @@ def _known(name: str) -> str:
         return _PREFIX + name
     near = get_close_matches(name, {*known, *(n.removeprefix(_PREFIX) for n in known)}, 3, 0.5)
     raise ValueError(
-        f"Unknown encoder. Expected one of zoo.encoders.names(), {len(known)} of them"
+        f"Unknown encoder. Expected: one of zoo.encoders.names(), {len(known)} of them"
         f"{'; the nearest: ' + ', '.join(near) if near else ''}. Received: {name!r}."
     )

@@ -65,29 +65,29 @@ def _pool(x, family: Family, options: Options, pooling: str):
 def _check(name: str, family: Family, input_shape: tuple, options: Options, pooling: str) -> None:
     if len(input_shape) != 3 or not input_shape[2]:
         raise ValueError(
-            "The input shape of an encoder is that of one image. Expected (height, width, "
+            "The input shape of an encoder is that of one image. Expected: (height, width, "
             "channels). "
             f"Received: {input_shape}."
         )
     if pooling not in ("average", "flatten"):
         raise ValueError(
-            f"Unknown pooling. Expected 'average', 'flatten' or None. Received: {pooling!r}."
+            f"Unknown pooling. Expected: 'average', 'flatten' or None. Received: {pooling!r}."
         )
     known = [side for side in input_shape[:2] if side is not None]
     if any(side < family.smallest for side in known):
         raise ValueError(
-            f"The images are too small for {name}. Expected at least {family.smallest} x "
+            f"The images are too small for {name}. Expected: at least {family.smallest} x "
             f"{family.smallest}. Received: input_shape={input_shape}."
         )
     if len(known) < 2 and pooling == "flatten":
         raise ValueError(
-            "Images of any size have no fixed number of positions. Expected pooling='average', or "
+            "Images of any size have no fixed number of positions. Expected: pooling='average', or "
             "a "
             f"known height and width. Received: pooling='flatten', input_shape={input_shape}."
         )
     if options.width <= 0 or options.weight_decay < 0 or not 0 <= options.dropout < 1:
         raise ValueError(
-            "An option is out of range. Expected width > 0, weight_decay >= 0, 0 <= dropout < 1. "
+            "An option is out of range. Expected: width > 0, weight_decay >= 0, 0 <= dropout < 1. "
             f"Received: {options}."
         )
     for option in ("width", "weight_decay", "squeeze_excite", "weights"):
@@ -104,10 +104,10 @@ def _check(name: str, family: Family, input_shape: tuple, options: Options, pool
 def _check_output(embedding: int | None, classes: int | None, normalize: bool) -> None:
     if classes is not None and (classes < 1 or normalize):
         raise ValueError(
-            "A classifier has logits, not embeddings. Expected classes >= 1 and normalize=False. "
+            "A classifier has logits, not embeddings. Expected: classes >= 1 and normalize=False. "
             f"Received: classes={classes}, normalize={normalize}."
         )
     if embedding is not None and embedding < 1:
         raise ValueError(
-            f"The embedding is empty. Expected embedding >= 1 or None. Received: {embedding}."
+            f"The embedding is empty. Expected: embedding >= 1 or None. Received: {embedding}."
         )

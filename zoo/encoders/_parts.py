@@ -63,7 +63,7 @@ def rgb(images):
     if images.shape[-1] == 1:
         return layers.Concatenate(name="rgb")([images, images, images])
     raise ValueError(
-        f"This is a network for RGB. Expected 1 or 3 channels. Received: {images.shape[-1]}."
+        f"This is a network for RGB. Expected: 1 or 3 channels. Received: {images.shape[-1]}."
     )
 
 

@@ -45,7 +45,8 @@ def load_file(model: keras.Model, path: Path) -> None:
     """
     if not path.is_file():
         raise FileNotFoundError(
-            f"There is no file of weights. Expected a .keras or .weights.h5 file. Received: {path}."
+            "There is no file of weights. Expected: a .keras or .weights.h5 file. "
+            f"Received: {path}."
         )
     if path.name.endswith(".weights.h5"):
         model.load_weights(path)
@@ -55,7 +56,7 @@ def load_file(model: keras.Model, path: Path) -> None:
         _copy(load(path), model, path)
     else:
         raise ValueError(
-            f"The weights are in an unknown format. Expected a .keras or .weights.h5 file. "
+            f"The weights are in an unknown format. Expected: a .keras or .weights.h5 file. "
             f"Received: {path.name}."
         )
 
@@ -71,7 +72,7 @@ def _copy(source: keras.Model, model: keras.Model, path: Path) -> None:
     other = [layer.name for layer in wanted if not fits(layer)]
     if set(other) - {wanted[-1].name} or len(other) == len(wanted):
         raise ValueError(
-            f"The model in {path.name} has other layers. Expected the layers of {model.name}, by "
+            f"The model in {path.name} has other layers. Expected: the layers of {model.name}, by "
             f"name and shape. Received: no fitting {', '.join(other[:5])}."
         )
     for layer in wanted:

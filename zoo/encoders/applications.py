@@ -102,7 +102,7 @@ def _features(images, name, options):
         if not is_offline(error):
             raise
         raise ConnectionError(
-            f"The weights of {name} could not be downloaded. Expected a network connection, or "
+            f"The weights of {name} could not be downloaded. Expected: a network connection, or "
             f"weights=None for random ones. Received: {error}"
         ) from error
 

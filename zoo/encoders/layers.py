@@ -110,7 +110,7 @@ class ImageNetScaling(layers.Layer):
         super().__init__(**options)
         if mode not in ("caffe", "torch", "tf"):
             raise ValueError(
-                f"Unknown scaling. Expected 'caffe', 'torch' or 'tf'. Received: {mode!r}."
+                f"Unknown scaling. Expected: 'caffe', 'torch' or 'tf'. Received: {mode!r}."
             )
         self.mode = mode
 

@@ -49,7 +49,7 @@ def cases_of_boxes(pictures: Boxed, kinds: Sequence[int] | None = None) -> Cases
     ]
     if not found:
         raise ValueError(
-            "There is nothing to measure on. Expected pictures that show one of the kinds "
+            "There is nothing to measure on. Expected: pictures that show one of the kinds "
             f"{', '.join(pictures.names[kind] for kind in chosen)}. Received: {pictures!r}."
         )
     where, classes, boxes = zip(*found, strict=True)

@@ -33,7 +33,7 @@ def modified_hausdorff(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     for images in (first, second):
         if images.ndim != 4 or images.shape[-1] != 1 or images.dtype != np.uint8:
             raise ValueError(
-                "The ink cannot be found. Expected grey pictures (N, H, W, 1) of uint8. "
+                "The ink cannot be found. Expected: grey pictures (N, H, W, 1) of uint8. "
                 f"Received: {images.dtype} {images.shape}."
             )
     rows, columns = _Points(first), _Points(second)
@@ -82,7 +82,7 @@ def by_encoder(encoder: keras.Model) -> Measure:
     square = len(shape) == 4 and shape[1] is not None and shape[1] == shape[2] and shape[3] == 1
     if not square or len(output) != 2:
         raise ValueError(
-            "The model cannot compare drawings. Expected square grey pictures of a fixed size in, "
+            "The model cannot compare drawings. Expected: square grey pictures of a fixed size in, "
             f"(B, S, S, 1), and vectors out, (B, D). Received: {shape} in, {output} out."
         )
 

@@ -37,8 +37,8 @@ class Collected:
         names, numbers = np.unique([self.labels[row] or "" for row in rows], return_inverse=True)
         if len(names) < 2:
             raise ValueError(
-                "There is nothing to tell apart. Expected pictures in two sub-folders or more, one "
-                f"for each class. Received: {len(names)}."
+                "There is nothing to tell apart. Expected: pictures in two sub-folders or more, "
+                f"one for each class. Received: {len(names)}."
             )
         return rows, numbers, names.tolist()
 
@@ -72,7 +72,7 @@ def collect(
     skipped = [{"image": str(p), "reason": why} for part in found for p, why in part.skipped]
     if not any(len(part.paths) for part in found):
         reason = skipped[0]["reason"] if skipped else "none"
-        raise ValueError(f"No picture could be read. Expected one at least. Received: {reason}")
+        raise ValueError(f"No picture could be read. Expected: one at least. Received: {reason}")
     return Collected(
         network,
         [str(folder / path) for part in found for path in part.paths],

@@ -46,17 +46,17 @@ class ScanPictures:
         wrong = [n for n in (*self.classes, *self.without) if not 0 <= n < count]
         if wrong or not self._labels():
             raise ValueError(
-                f"There is no class to look for. Expected numbers from 0 to {count - 1}, one at "
+                f"There is no class to look for. Expected: numbers from 0 to {count - 1}, one at "
                 f"least. Received: {wrong or 'all left out'}."
             )
         if not 0 <= self.overlap <= 1 or not self.memory >= 1 or self.side < 16:
             raise ValueError(
-                "A value is out of range. Expected an overlap from 0 to 1, memory above 0 MiB, a "
+                "A value is out of range. Expected: an overlap from 0 to 1, memory above 0 MiB, a "
                 f"side of 16 pixels or more. Received: {self.overlap}, {self.memory / 2**20:g}, "
                 f"{self.side}."
             )
         if self.threshold != self.threshold:
-            raise ValueError("The threshold is no number. Expected a score. Received: nan.")
+            raise ValueError("The threshold is no number. Expected: a score. Received: nan.")
 
     def read(self, file: Path) -> np.ndarray:
         """The pixels `(H, W, C)` of a file; `ValueError` for no image, or one below a window."""
@@ -64,7 +64,7 @@ class ScanPictures:
         least = self.window or self._trained_on
         if pixels.shape[0] < least[0] or pixels.shape[1] < least[1]:
             raise ValueError(
-                f"The picture {file} is smaller than a window. Expected at least "
+                f"The picture {file} is smaller than a window. Expected: at least "
                 f"{least[0]} x {least[1]} pixels. Received: {pixels.shape[0]} x {pixels.shape[1]}."
             )
         return pixels
@@ -204,7 +204,7 @@ def _check_network(fcn: keras.Model) -> None:
     free = [shape.count(None) == 3 and len(shape) in (3, 4) for shape in shapes]
     if len(shapes) != 2 or not all(free):
         raise ValueError(
-            "The network does not scan pictures. Expected one made by `keras-metric convert`, with "
-            "one input and one output of free height and width. Received: "
+            "The network does not scan pictures. Expected: one made by `keras-metric convert`, "
+            "with one input and one output of free height and width. Received: "
             f"{', '.join(map(str, shapes))}."
         )

@@ -113,7 +113,7 @@ def read_tensors(path: str | Path, *, sha256: str | None = None) -> dict[str, np
     content = path.read_bytes()
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError(
-            f"The file {path.name} is not the one that is known. Expected sha256 {sha256}. "
+            f"The file {path.name} is not the one that is known. Expected: sha256 {sha256}. "
             f"Received: {hashlib.sha256(content).hexdigest()}."
         )
     try:
@@ -126,12 +126,12 @@ def read_tensors(path: str | Path, *, sha256: str | None = None) -> dict[str, np
         return {str(name): _array(tensor, storages) for name, tensor in state.items()}
     except _Refused as error:
         raise ValueError(
-            f"The file {path.name} is not read. Expected a state_dict of torch.save: tensors of "
+            f"The file {path.name} is not read. Expected: a state_dict of torch.save: tensors of "
             f"numbers by name. Received: {error}."
         ) from None
     except Exception as error:  # a broken zip archive or pickle can raise almost anything
         raise ValueError(
-            f"The file {path.name} is broken. Expected a state_dict of torch.save. Received: "
+            f"The file {path.name} is broken. Expected: a state_dict of torch.save. Received: "
             f"{len(content):,} bytes, {type(error).__name__}: {error}."
         ) from error
 

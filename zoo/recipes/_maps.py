@@ -63,7 +63,7 @@ def methods(settings: Settings) -> list[str]:
     unknown = [name for name in names if name not in cam.METHODS]
     if unknown:
         raise ValueError(
-            f"Unknown map method. Expected one of: {', '.join(cam.METHODS)}. "
+            f"Unknown map method. Expected: one of {', '.join(cam.METHODS)}. "
             f"Received: {unknown[0]!r}."
         )
     return ["cam", *(name for name in names if name != "cam")]

@@ -54,7 +54,7 @@ def two_backgrounds(settings: Settings, folder) -> tuple[Images, Images]:
     background = settings["background"]
     if background not in others:
         raise ValueError(
-            f"Unknown background set. Expected one of: {', '.join(others)}. "
+            f"Unknown background set. Expected: one of {', '.join(others)}. "
             f"Received: {background!r}."
         )
     seen = _load(background, folder, settings)

@@ -86,7 +86,7 @@ def _check_kinds(measured, count: int) -> None:
     shown = set(np.concatenate(measured.labels).tolist()) if len(measured) else set()
     if len(shown) < KINDS:
         raise ValueError(
-            "Setting 'measured' is too small. Expected pictures that show each of "
+            "Setting 'measured' is too small. Expected: pictures that show each of "
             f"{', '.join(bccd.NAMES)}. "
             f"Received: measured={count}, pictures that show "
             f"{', '.join(bccd.NAMES[kind] for kind in sorted(shown)) or 'nothing'}."

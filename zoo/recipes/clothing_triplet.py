@@ -75,7 +75,7 @@ def _beside(settings) -> Path | None:
     found = {key: report["settings"].get(key) for key in wanted}
     if report["recipe"] != "clothing-classifier" or found != wanted:
         raise ValueError(
-            "The classifier cannot be compared. Expected a run of clothing-classifier with "
+            "The classifier cannot be compared. Expected: a run of clothing-classifier with "
             f"{wanted}. Received: one of {report['recipe']} with {found}, in {run.folder}."
         )
     return run.folder

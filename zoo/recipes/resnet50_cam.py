@@ -45,7 +45,7 @@ def data(settings, folder):
 def build(settings, split):
     if settings["weights"] not in ("imagenet", "random"):
         raise ValueError(
-            f"Unknown weights. Expected 'imagenet' or 'random'. Received: {settings['weights']!r}."
+            f"Unknown weights. Expected: 'imagenet' or 'random'. Received: {settings['weights']!r}."
         )
     network = None
     if settings["weights"] == "imagenet":
@@ -108,7 +108,7 @@ def _photos(folder) -> list[Path]:
     files = sorted(found.path for found in image_files.below(root) if found.reason is None)
     if not files:
         raise FileNotFoundError(
-            f"There are no photographs below {root}. Expected files that end in "
+            f"There are no photographs below {root}. Expected: files that end in "
             f"{', '.join(image_files.SUFFIXES)}. Received: none."
         )
     return files

@@ -39,7 +39,7 @@ def fetch(name: str, *, whole: bool = True) -> Path:
         )
     except OSError as error:
         raise OSError(
-            f"{name} cannot be fetched. Expected a model that {hub.constants.ENDPOINT} has and "
+            f"{name} cannot be fetched. Expected: a model that {hub.constants.ENDPOINT} has and "
             f"lets you read. Received: {_short(error)}."
         ) from error
     return Path(found)
@@ -65,8 +65,8 @@ def publish(folder: str | Path, name: str, *, private: bool = False) -> str:
     missing = [part for part in ("model.keras", "README.md") if not (folder / part).is_file()]
     if missing:
         raise FileNotFoundError(
-            f"{folder} cannot be published. Expected the folder of a run or a preset, with a model "
-            f"and its card. Received: no {' and no '.join(missing)}."
+            f"{folder} cannot be published. Expected: the folder of a run or a preset, with a "
+            f"model and its card. Received: no {' and no '.join(missing)}."
         )
     hub = need("huggingface_hub", extra="hub", purpose="Publishing a model on a hub")
     api = hub.HfApi()
@@ -81,7 +81,7 @@ def publish(folder: str | Path, name: str, *, private: bool = False) -> str:
         )
     except OSError as error:
         raise OSError(
-            f"{folder} cannot be published as {name}. Expected a hub that lets you write there "
+            f"{folder} cannot be published as {name}. Expected: a hub that lets you write there "
             f"(`hf auth login`, or the variable HF_TOKEN). Received: {_short(error)}."
         ) from error
     return commit.commit_url
@@ -91,7 +91,7 @@ def _parsed(name: str) -> tuple[str, str | None]:
     found = _NAME.fullmatch(name)
     if not found:
         raise ValueError(
-            "The name of a model on the hub has another form. Expected hf://OWNER/NAME, or "
+            "The name of a model on the hub has another form. Expected: hf://OWNER/NAME, or "
             f"hf://OWNER/NAME@REVISION. Received: {name!r}."
         )
     return found[1], found[2]

@@ -64,7 +64,7 @@ def save(
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError(
-            f"{folder} is in use. Expected a new folder for the preset. Received: one that exists."
+            f"{folder} is in use. Expected: a new folder for the preset. Received: one that exists."
         )
     with written_atomically(folder) as draft:
         place = Run(draft)

@@ -89,14 +89,14 @@ class Run:
         """
         if not self.finished:
             raise FileNotFoundError(
-                f"{self.folder} holds no finished run. Expected a folder with metrics.json, as "
+                f"{self.folder} holds no finished run. Expected: a folder with metrics.json, as "
                 f"`keras-metric train` leaves it. Received: {_inside(self.folder)}."
             )
         report = _renamed(read_json(self.metrics))
         wanted = {*FACTS, "training"}
         if not isinstance(report, dict) or not wanted <= report.keys():
             raise ValueError(
-                f"{self.metrics} is not that of a run. Expected the keys "
+                f"{self.metrics} is not that of a run. Expected: the keys "
                 f"{', '.join(sorted(wanted))}. Received: {str(list(report or ()))[:80]}."
             )
         return report
@@ -117,7 +117,7 @@ class Run:
                 found["facts"] = _renamed(found["facts"])
             if not isinstance(found, dict) or found.keys() != kept.keys():
                 raise ValueError(
-                    f"{self.preset} is not that of a preset. Expected the keys "
+                    f"{self.preset} is not that of a preset. Expected: the keys "
                     f"{', '.join(kept)}. Received: {str(found)[:80]}."
                 )
             kept = found
@@ -132,12 +132,12 @@ class Run:
         plan = _plan(recipe, settings)
         if self.folder.is_file():
             raise FileExistsError(
-                f"{self.folder} is in use. Expected a folder, or nothing. Received: a file."
+                f"{self.folder} is in use. Expected: a folder, or nothing. Received: a file."
             )
         if not self.plan.exists():
             if self.folder.exists() and any(_visible(self.folder)):
                 raise FileExistsError(
-                    f"{self.folder} is in use. Expected an empty folder or a run of {recipe!r}. "
+                    f"{self.folder} is in use. Expected: an empty folder or a run of {recipe!r}. "
                     f"Received: {_inside(self.folder)}."
                 )
             return False
@@ -158,8 +158,8 @@ class Run:
         plan = _renamed(read_json(self.plan))
         if not isinstance(plan, dict) or plan.keys() != {"recipe", "settings"}:
             raise FileExistsError(
-                f"{self.plan} is not ours. Expected recipe and settings of a run, or no such file. "
-                "Received: another JSON file."
+                f"{self.plan} is not ours. Expected: recipe and settings of a run, or no such "
+                "file. Received: another JSON file."
             )
         return plan
 
@@ -197,7 +197,7 @@ def load(path: str | Path) -> "keras.Model":
     file = Run(path).model if path.is_dir() else path
     if not file.is_file():
         raise FileNotFoundError(
-            f"There is no model at {path}. Expected a run's folder with model.keras, a .keras or "
+            f"There is no model at {path}. Expected: a run's folder with model.keras, a .keras or "
             f".h5 file, hf://OWNER/NAME, or one of {', '.join(pretrained.backbones())}. "
             f"Received: {_inside(path)}."
         )
@@ -211,7 +211,7 @@ def load(path: str | Path) -> "keras.Model":
             return convert.load(file)
         except (OSError, convert.ConversionError) as error:
             raise ValueError(
-                f"{file} cannot be read. Expected a whole .keras file, as Keras 3 saves it, or an "
+                f"{file} cannot be read. Expected: a whole .keras file, as Keras 3 saves it, or an "
                 f".h5 file. Received: a file that breaks off or is of another kind ({error})."
             ) from error
     import_of_archive(file)
@@ -221,7 +221,7 @@ def load(path: str | Path) -> "keras.Model":
         if "safe_mode" not in str(error):
             raise
         raise ValueError(
-            f"{file} holds Python code (a Lambda layer), which is not run. Expected a model "
+            f"{file} holds Python code (a Lambda layer), which is not run. Expected: a model "
             "without it: a layer of keras.layers, or a registered class of your own, does the "
             "same. Received: a file that keras.saving.load_model opens with safe_mode=False only."
         ) from error

@@ -57,7 +57,7 @@ class Checkpoint(keras.callbacks.Callback):
         keys = {"epoch", "history", "seconds", "cpu_seconds", "weights", "random"}
         if not isinstance(state, dict) or state.keys() != keys:
             raise ValueError(
-                f"{self._state} cannot be used. Expected the keys {', '.join(sorted(keys))}; "
+                f"{self._state} cannot be used. Expected: the keys {', '.join(sorted(keys))}; "
                 f"training with force begins anew. Received: {_short(state)}."
             )
         return state
@@ -75,7 +75,7 @@ class Checkpoint(keras.callbacks.Callback):
                 self.model.load_weights(self._weights)
             except (OSError, ValueError, KeyError) as error:
                 raise ValueError(
-                    f"The checkpoint {self._weights} cannot be read. Expected the weights of this "
+                    f"The checkpoint {self._weights} cannot be read. Expected: the weights of this "
                     "model; training with force begins anew. Received: a damaged file, or one of "
                     f"another model ({error})."
                 ) from error
@@ -86,7 +86,7 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None):
         if not all(math.isfinite(value) for value in (logs or {}).values()):
             raise ValueError(
-                f"The loss is not finite in epoch {epoch + 1}. Expected finite numbers; a smaller "
+                f"The loss is not finite in epoch {epoch + 1}. Expected: finite numbers; a smaller "
                 f"learning_rate may help. Received: {logs}."
             )
         now, cpu_now = time.monotonic(), time.process_time()

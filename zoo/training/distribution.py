@@ -109,7 +109,7 @@ class Distribution:
         _refuse_workers(self.way)
         if self.way is not None and self.way not in WAYS:
             raise ValueError(
-                f"Unknown way to distribute. Expected one of: {', '.join(WAYS)}. "
+                f"Unknown way to distribute. Expected: one of {', '.join(WAYS)}. "
                 f"Received: {self.way!r}."
             )
         _check_options(self)

@@ -173,7 +173,7 @@ def _check_place(folder: Path) -> None:
     others = sorted(name for name in names if not name.startswith(("seed-", ".")))
     if others and not ours:
         raise FileExistsError(
-            f"{folder} is in use. Expected an empty folder, or runs of several seeds. "
+            f"{folder} is in use. Expected: an empty folder, or runs of several seeds. "
             f"Received: a folder with {', '.join(others[:5])}."
         )
 

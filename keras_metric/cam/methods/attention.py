@@ -51,7 +51,7 @@ def check(plan: Plan, inputs) -> None:
         sides = [tuple(a.shape[-2:]) for a in _pass(plan, examples, lambda a: a)[1]]
     if not positions or (tokens(plan),) * 2 not in sides:
         raise ValueError(
-            f"Model {plan.model.name!r} has no attention to show. Expected layers of "
+            f"Model {plan.model.name!r} has no attention to show. Expected: layers of "
             "keras.layers.MultiHeadAttention or GroupQueryAttention over the tokens of one image "
             f"(B, T, C), each token to every other. Received: layer {plan.mapped.layer.name!r}, "
             f"attention of {sides or 'no'} tokens."

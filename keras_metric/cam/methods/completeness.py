@@ -38,7 +38,7 @@ def completeness(runner: Runner, inputs, classes, target: Target | None = None) 
     if kind is None:
         known = ", ".join(name for name, method in METHODS.items() if method.complete)
         raise ValueError(
-            f"This method's maps have no sum to compare. Expected one of: {known}. "
+            f"This method's maps have no sum to compare. Expected: one of {known}. "
             f"Received: method={runner.method.name!r}."
         )
     result = runner.run(inputs, classes, target=target, wanted=RAW)

@@ -89,7 +89,7 @@ def _pass(plan: Plan, inputs, seize: Callable):
 def check(plan: Plan) -> None:
     if len(plan.sizes) != 1:
         raise ValueError(
-            "fullgrad maps one image at a time. Expected a model that reads one image. Received "
+            "fullgrad maps one image at a time. Expected: a model that reads one image. Received: "
             f"{plan.model.name!r}, which reads {len(plan.sizes)}."
         )
 

@@ -22,7 +22,7 @@ def check(smooth: str | None, samples: int, noise: float) -> None:
     number("noise", noise, above=0)
     if smooth not in KINDS:
         raise ValueError(
-            "Unknown smoothing. Expected one of: None, 'noise', 'flips'. "
+            "Unknown smoothing. Expected: one of None, 'noise', 'flips'. "
             f"Received: smooth={smooth!r}."
         )
 

@@ -87,16 +87,16 @@ def method(
 ):
     """Enter a function `Evidence -> (B, N)` into the table; arguments as in `Method`."""
     if needs not in NEEDS:
-        raise ValueError(f"Unknown evidence. Expected one of: {NEEDS}. Received: needs={needs!r}.")
+        raise ValueError(f"Unknown evidence. Expected: one of {NEEDS}. Received: needs={needs!r}.")
     if complete not in COMPLETE:
         raise ValueError(
-            f"Unknown sum. Expected one of: {COMPLETE}. Received: complete={complete!r}."
+            f"Unknown sum. Expected: one of {COMPLETE}. Received: complete={complete!r}."
         )
 
     def enter(function):
         if name in METHODS:
             raise ValueError(
-                f"The method {name!r} exists. Expected a new name. Received: it twice."
+                f"The method {name!r} exists. Expected: a new name. Received: it twice."
             )
         METHODS[name] = Method(name, function, needs, target, complete, smooth, paper)
         return function
@@ -107,7 +107,7 @@ def method(
 def find(name: str) -> Method:
     if name not in METHODS:
         raise ValueError(
-            f"Unknown map method. Expected one of: {', '.join(METHODS)}. Received: method={name!r}."
+            f"Unknown map method. Expected: one of {', '.join(METHODS)}. Received: method={name!r}."
         )
     return METHODS[name]
 

@@ -9,7 +9,7 @@ def check_model(model) -> None:
     """Refuse what is no Keras model."""
     if not isinstance(model, keras.Layer):
         raise ValueError(
-            f"There is no model to explain. Expected a keras.Model. Received: {type(model)}."
+            f"There is no model to explain. Expected: a keras.Model. Received: {type(model)}."
         )
 
 
@@ -24,7 +24,7 @@ def check_fits(model: keras.Model, inputs) -> None:
     if not given or any(not shape for shape in given) or (declared and not fits):
         told = ", ".join(map(str, declared)) or "at least one image"
         raise ValueError(
-            f"The images do not fit model {model.name!r}. Expected {told}. "
+            f"The images do not fit model {model.name!r}. Expected: {told}. "
             f"Received: {', '.join(str(tuple(shape)) for shape in given) or 'nothing'}."
         )
 

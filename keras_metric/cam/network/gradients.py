@@ -52,7 +52,7 @@ def _of_this_backend(function: Callable) -> Callable:
     if name not in globals():
         raise ValueError(
             f"Activation maps do not know the backend {keras.backend.backend()!r}. "
-            "Expected one of: tensorflow, jax, torch."
+            "Expected: one of tensorflow, jax, torch."
         )
     return globals()[name]
 

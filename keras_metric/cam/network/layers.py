@@ -68,7 +68,7 @@ def find_layer(found: Search, layer=None) -> MappedLayer:
     if layer is not None:
         return _anyway(found, candidates[0], outputs)
     raise ValueError(
-        f"Model {found.model.name!r} has no layer to map. Expected an activation with positions, "
+        f"Model {found.model.name!r} has no layer to map. Expected: an activation with positions, "
         "(B, H, W, C) or (B, T, C), that the whole answer is computed from. Received: none among "
         f"{len(found.calls)} calls; name one with layer=."
     )
@@ -82,7 +82,7 @@ def image_itself(found: Search, layer=None) -> MappedLayer:
     """
     if layer is not None:
         raise ValueError(
-            "This method maps the image itself. Expected no layer. "
+            "This method maps the image itself. Expected: no layer. "
             f"Received: layer={getattr(layer, 'name', layer)!r}."
         )
     try:
@@ -111,7 +111,7 @@ def _named(found: Search, layer):
             return layer
         raise ValueError(
             f"Layer {getattr(layer, 'name', layer)!r} does not run in model {found.model.name!r}. "
-            f"Expected one of its layers, or a name. Received: {type(layer).__name__}."
+            f"Expected: one of its layers, or a name. Received: {type(layer).__name__}."
         )
     outputs = {}
     for call in found.calls:
@@ -123,7 +123,7 @@ def _named(found: Search, layer):
     names = sorted({owner.name for owner in called.values()})
     raise ValueError(
         f"Model {found.model.name!r} has {len(named) or 'no'} layers of the name {layer!r}. "
-        f"Expected exactly one, or the layer itself. Received: layer={layer!r}; names: {names}."
+        f"Expected: exactly one, or the layer itself. Received: layer={layer!r}; names: {names}."
     )
 
 
@@ -178,7 +178,7 @@ def _anyway(found: Search, layer, outputs) -> MappedLayer:
     if target is None:
         shapes = [tuple(getattr(output, "shape", ())) for output in outputs]
         raise ValueError(
-            f"Layer {layer.name!r} has no positions to map. Expected an output (B, H, W, C) "
+            f"Layer {layer.name!r} has no positions to map. Expected: an output (B, H, W, C) "
             f"with more than one position, or (B, T, C). Received: shapes {shapes}."
         )
     return target

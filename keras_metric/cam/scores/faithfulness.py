@@ -75,7 +75,7 @@ def road(
     images, maps = _checked(images, maps)
     if not percentiles or min(percentiles) <= 0 or max(percentiles) >= 100:
         raise ValueError(
-            "Nothing or all would be removed. Expected percentiles between 0 and 100. "
+            "Nothing or all would be removed. Expected: percentiles between 0 and 100. "
             f"Received: {tuple(percentiles)}."
         )
     rng = np.random.default_rng(seed)
@@ -120,7 +120,7 @@ def _scores(score: Callable, images: np.ndarray) -> np.ndarray:
     found = np.asarray(score(images.astype("float32")), "float64")
     if found.shape != (len(images),):
         raise ValueError(
-            f"No score for each image. Expected score(images) of shape ({len(images)},). "
+            f"No score for each image. Expected: score(images) of shape ({len(images)},). "
             f"Received: {found.shape}."
         )
     return found
@@ -130,7 +130,7 @@ def _checked(images, maps) -> tuple[np.ndarray, np.ndarray]:
     images, maps = np.asarray(images, "float64"), np.asarray(maps, "float64")
     if images.ndim != 4 or images.shape[:3] != maps.shape:
         raise ValueError(
-            "Images and maps do not match. Expected (B, H, W, C) and (B, H, W). "
+            "Images and maps do not match. Expected: (B, H, W, C) and (B, H, W). "
             f"Received: {images.shape} and {maps.shape}."
         )
     return images, maps

@@ -23,7 +23,7 @@ class MaxBoxAcc:
 
     def __init__(self, *, steps: int = 1000):
         if steps < 1:
-            raise ValueError(f"No thresholds. Expected steps of at least 1. Received: {steps}.")
+            raise ValueError(f"No thresholds. Expected: steps of at least 1. Received: {steps}.")
         self.candidates = np.arange(steps) / steps
         self.thresholds: tuple[float, ...] | None = None
 
@@ -46,7 +46,7 @@ class MaxBoxAcc:
         """
         if self.thresholds is None:
             raise ValueError(
-                "No threshold was chosen. Expected choose(maps, boxes) on held-out images first. "
+                "No threshold was chosen. Expected: choose(maps, boxes) on held-out images first. "
                 "Received: score() alone."
             )
         ascending, place = np.unique(self.thresholds, return_inverse=True)
@@ -87,12 +87,12 @@ def pixel_average_precision(maps, masks, *, steps: int = 1000) -> float:
     maps, masks = np.asarray(maps, "float64"), np.asarray(masks, bool)
     if maps.shape != masks.shape or not masks.any():
         raise ValueError(
-            "Nothing to find. Expected masks of the maps' shape with at least one true pixel. "
+            "Nothing to find. Expected: masks of the maps' shape with at least one true pixel. "
             f"Received: maps {maps.shape}, masks {masks.shape}, {int(masks.sum())} true."
         )
     if maps.min() < 0 or maps.max() > 1:
         raise ValueError(
-            f"Maps out of range. Expected 0 to 1. Received: {maps.min():.4g} to {maps.max():.4g}."
+            f"Maps out of range. Expected: 0 to 1. Received: {maps.min():.4g} to {maps.max():.4g}."
         )
     bins = np.minimum((maps * steps).astype(int), steps)
     true = np.bincount(bins[masks], minlength=steps + 1)[::-1].cumsum()
@@ -137,7 +137,7 @@ def _checked(maps, boxes: Sequence) -> np.ndarray:
     maps = np.asarray(maps, "float64")
     if maps.ndim != 3 or len(maps) != len(boxes) or not len(maps) or maps.min() < 0:
         raise ValueError(
-            "Maps and boxes do not match. Expected maps (B, H, W), not negative, and boxes for "
+            "Maps and boxes do not match. Expected: maps (B, H, W), not negative, and boxes for "
             f"each of them. Received: maps {maps.shape} and {len(boxes)} lists of boxes."
         )
     return maps
@@ -147,7 +147,7 @@ def _boxes(true) -> np.ndarray:
     true = np.asarray(true, "float64").reshape(-1, 4)
     if not len(true) or (true[:, 2:] <= true[:, :2]).any():
         raise ValueError(
-            "No true box. Expected (n, 4) of left, top, right, bottom with right > left and "
+            "No true box. Expected: (n, 4) of left, top, right, bottom with right > left and "
             f"bottom > top. Received: {true.tolist()}."
         )
     return true

@@ -32,7 +32,7 @@ def correlation(maps, others) -> np.ndarray:
     maps, others = np.asarray(maps, "float64"), np.asarray(others, "float64")
     if maps.shape != others.shape or maps.ndim < 2:
         raise ValueError(
-            f"Maps cannot be compared. Expected two arrays (B, H, W). Received: {maps.shape} and "
+            f"Maps cannot be compared. Expected: two arrays (B, H, W). Received: {maps.shape} and "
             f"{others.shape}."
         )
     a, b = (_centred(x.reshape(len(x), -1)) for x in (maps, others))

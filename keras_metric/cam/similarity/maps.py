@@ -89,7 +89,7 @@ class SimilarityCAM:
     ):
         if similarity not in SIMILARITIES or steps < 1:
             raise ValueError(
-                f"Unknown similarity. Expected one of: {', '.join(SIMILARITIES)}; steps at least "
+                f"Unknown similarity. Expected: one of {', '.join(SIMILARITIES)}; steps at least "
                 f"1. Received: similarity={similarity!r}, steps={steps!r}."
             )
         check_model(encoder)
@@ -127,7 +127,7 @@ class SimilarityCAM:
         if self.similarity == "squared_l2" or not isinstance(first.head, LinearHead):
             reason = getattr(first.head, "reason", "the squared distance is no sum over pairs")
             raise ValueError(
-                "No exact share of pairs of positions. Expected cosine or dot behind a linear "
+                "No exact share of pairs of positions. Expected: cosine or dot behind a linear "
                 f"head. Received: similarity={self.similarity!r}: {reason}."
             )
         here = None if at is None else _position(at, first)
@@ -142,7 +142,7 @@ class SimilarityCAM:
         built = self._plans.oldest()
         if built is None:
             raise ValueError(
-                f"Encoder {self.encoder.name!r} has no fixed input shape. Expected a call before "
+                f"Encoder {self.encoder.name!r} has no fixed input shape. Expected: a call before "
                 "its layer is asked for. Received: none yet."
             )
         return built[0].mapped.layer.name
@@ -155,7 +155,7 @@ class SimilarityCAM:
             found = plan(self.encoder, inputs, self._layer, self._output, look_through_unit_length)
             if len(found.mapped.positions) != 1:
                 raise ValueError(
-                    "An encoder embeds one image. Expected a layer that runs once in a pass. "
+                    "An encoder embeds one image. Expected: a layer that runs once in a pass. "
                     f"Received: {found.mapped.layer.name!r}: {found.head.reason}."
                 )
             return found, bool(found.patches)
@@ -171,7 +171,7 @@ class SimilarityCAM:
         batches = [keras.tree.flatten(x)[0].shape[0] for x in tensors]
         if len(set(batches)) != 1:
             raise ValueError(
-                "Images are compared one by one. Expected batches of one length. "
+                "Images are compared one by one. Expected: batches of one length. "
                 f"Received: lengths {batches}."
             )
         plans = [self._plan(x) for x in tensors]
@@ -202,6 +202,6 @@ def _position(at: tuple[int, ...], of: Plan) -> int:
     size, grid = of.sizes[0], of.mapped.positions[0].grid
     inside = len(at) == len(size) and all(0 <= x < n for x, n in zip(at, size, strict=True))
     if not inside:
-        raise ValueError(f"No such pixel. Expected one inside {size}. Received: at={at}.")
+        raise ValueError(f"No such pixel. Expected: one inside {size}. Received: at={at}.")
     cell = [x * g // n for x, g, n in zip(at, grid, size, strict=True)]
     return int(np.ravel_multi_index(cell, grid))

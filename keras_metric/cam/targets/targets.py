@@ -148,15 +148,15 @@ class Vector(Target):
         length = np.linalg.norm(self.vector, axis=-1)
         if self.vector.ndim not in (1, 2) or not np.isfinite(length).all() or not length.all():
             raise ValueError(
-                "No direction to compare with. Expected a vector (D,) or (B, D) of finite numbers, "
-                f"not all zero. Received: shape {self.vector.shape}, lengths {length}."
+                "No direction to compare with. Expected: a vector (D,) or (B, D) of finite "
+                f"numbers, not all zero. Received: shape {self.vector.shape}, lengths {length}."
             )
 
     def check(self, classes: int, size: tuple[int, ...]) -> None:
         if self.vector.shape[-1] != classes:
             raise ValueError(
-                "The vector is of another space. Expected as many dimensions as the embedding has, "
-                f"{classes}. Received: {self.vector.shape[-1]}."
+                "The vector is of another space. Expected: as many dimensions as the embedding "
+                f"has, {classes}. Received: {self.vector.shape[-1]}."
             )
 
     def arrays(self, batch, size):
@@ -188,7 +188,7 @@ class Mask(Target):
         self.mask, self.number = np.asarray(mask, "float32"), number
         if not self.mask.ndim or not self.mask.any() or not np.isfinite(self.mask).all():
             raise ValueError(
-                "The mask is empty. Expected (H, W) or (B, H, W) with at least one true pixel. "
+                "The mask is empty. Expected: (H, W) or (B, H, W) with at least one true pixel. "
                 f"Received: shape {self.mask.shape}."
             )
 
@@ -203,7 +203,7 @@ class Mask(Target):
         grid = _grid_of(self, answer)
         if tuple(mask.shape[1:]) not in (tuple(answer.size), grid):
             raise ValueError(
-                f"The mask is of another size. Expected that of the image, {answer.size}, or of "
+                f"The mask is of another size. Expected: that of the image, {answer.size}, or of "
                 f"the answer, {grid}. Received: {tuple(mask.shape)}."
             )
         return _mean_inside(answer, resized(mask, grid, overlap), column)
@@ -242,7 +242,7 @@ class Box(Target):
         sides = self.box[..., 2:] - self.box[..., :2] if self.box.shape[-1:] == (4,) else None
         if sides is None or self.box.ndim > 2 or not (sides > 0).all():
             raise ValueError(
-                "No such box. Expected (left, top, right, bottom) with right > left and bottom > "
+                "No such box. Expected: (left, top, right, bottom) with right > left and bottom > "
                 f"top, or (B, 4) of them. Received: {box}."
             )
 
@@ -251,7 +251,7 @@ class Box(Target):
         far = (self.box[..., 2:] <= 0) | (self.box[..., :2] >= np.array(size[::-1])[:2])
         if far.any():
             raise ValueError(
-                f"The box lies outside the image. Expected pixels of an image {size}. "
+                f"The box lies outside the image. Expected: pixels of an image {size}. "
                 f"Received: {self.box.tolist()}."
             )
 
@@ -268,7 +268,7 @@ class Box(Target):
         grid = _grid_of(self, answer)
         if len(grid) != 2:
             raise ValueError(
-                f"A box has two sides. Expected an answer over height and width. Received: {grid}."
+                f"A box has two sides. Expected: an answer over height and width. Received: {grid}."
             )
         sides = zip((1, 0), grid, answer.size, strict=True)
         down, across = (_covered(box[:, s], box[:, s + 2], n, size) for s, n, size in sides)
@@ -280,7 +280,7 @@ class Box(Target):
         scores = ops.cast(answer.values, "float32")
         if len(scores.shape) != 3 or tuple(listed.shape[1:]) != (scores.shape[1], 4):
             raise ValueError(
-                "Boxes and scores do not match. Expected boxes (B, A, 4) and scores (B, A, C). "
+                "Boxes and scores do not match. Expected: boxes (B, A, 4) and scores (B, A, C). "
                 f"Received: {tuple(listed.shape)} and {tuple(scores.shape)}."
             )
         best = ops.argmax(ops.stop_gradient(_iou(box, listed)), axis=-1)
@@ -307,7 +307,7 @@ class Function(Target):
         scores = ops.cast(self.function(answer.values), "float32")
         if len(scores.shape) != 1:
             raise ValueError(
-                "The function explains no score. Expected one number for each image, (B,). "
+                "The function explains no score. Expected: one number for each image, (B,). "
                 f"Received: {tuple(scores.shape)} of an answer {tuple(answer.values.shape)}."
             )
         return scores
@@ -328,7 +328,7 @@ def _check_numbers(target: Target, number, classes: int) -> None:
     fits = numbers.dtype.kind in "iu" and numbers.ndim < 2 and numbers.size
     if not fits or numbers.min() < 0 or numbers.max() >= classes:
         raise ValueError(
-            f"No such target: {target}. Expected numbers from 0 to {classes - 1}, one, or one for "
+            f"No such target: {target}. Expected: numbers from 0 to {classes - 1}, one, or one for "
             f"each image. Received: {number!r}."
         )
 
@@ -338,7 +338,7 @@ def _column(number, batch: int) -> np.ndarray:
     numbers = np.asarray(number, "int32").reshape(-1, 1)
     if len(numbers) not in (1, batch):
         raise ValueError(
-            "Numbers and images do not match. Expected one number, or one for each image. "
+            "Numbers and images do not match. Expected: one number, or one for each image. "
             f"Received: {len(numbers)} for {batch} images."
         )
     return np.ascontiguousarray(np.broadcast_to(numbers, (batch, 1)))
@@ -348,7 +348,7 @@ def _rows(target: Target, values: np.ndarray, batch: int, rank: int) -> np.ndarr
     values = values if values.ndim == rank else values[None]
     if len(values) not in (1, batch):
         raise ValueError(
-            f"{target} and the images do not match. Expected one for all, or one for each image. "
+            f"{target} and the images do not match. Expected: one for all, or one for each image. "
             f"Received: {len(values)} for {batch} images."
         )
     return np.ascontiguousarray(np.broadcast_to(values, (batch, *values.shape[1:])))
@@ -357,7 +357,7 @@ def _rows(target: Target, values: np.ndarray, batch: int, rank: int) -> np.ndarr
 def _grid_of(target: Target, answer: Answer) -> tuple[int, ...]:
     if answer.layout is None or answer.layout.skip or answer.layout.order:
         raise ValueError(
-            f"There are no places to choose from for {target}. Expected a model that answers with "
+            f"There are no places to choose from for {target}. Expected: a model that answers with "
             "a map (B, h, w, C), or for a box a detector and boxes=. "
             f"Received: an answer {tuple(answer.values.shape)}."
         )

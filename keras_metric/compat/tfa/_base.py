@@ -33,7 +33,7 @@ class BatchLoss(keras.losses.Loss):
         if len(weight.shape) > 0:
             raise ValueError(
                 f"{type(self).__name__} is one number for the whole batch, so samples cannot be "
-                "weighted one by one. Expected sample_weight=None or a scalar. Received: shape "
+                "weighted one by one. Expected: sample_weight=None or a scalar. Received: shape "
                 f"{tuple(weight.shape)}. keras_metric.losses has losses that take such weights."
             )
         return loss * ops.cast(weight, loss.dtype)
@@ -55,7 +55,7 @@ class BatchLoss(keras.losses.Loss):
         reduction = config.pop("reduction", "none")
         if reduction not in (None, "none"):
             raise ValueError(
-                f"{cls.__name__} is one number for the whole batch and is not reduced. Expected "
+                f"{cls.__name__} is one number for the whole batch and is not reduced. Expected: "
                 f"reduction 'none'. Received: reduction={reduction!r}"
             )
         return cls(**config)
@@ -87,7 +87,7 @@ def _same(y_true):
     labels = ops.convert_to_tensor(y_true)
     if len(labels.shape) > 2 or (len(labels.shape) == 2 and labels.shape[1] != 1):
         raise ValueError(
-            "Labels have the wrong shape. Expected one label a sample, (B,) or (B, 1). "
+            "Labels have the wrong shape. Expected: one label a sample, (B,) or (B, 1). "
             f"Received: shape {tuple(labels.shape)}"
         )
     labels = ops.reshape(labels, (-1,))

@@ -36,7 +36,7 @@ def matrix_of(embeddings, distance_metric: str | Callable):
     embeddings = distances.precise(embeddings)
     if len(embeddings.shape) != 2:
         raise ValueError(
-            "Embeddings have the wrong shape. Expected one row a sample, (B, D). "
+            "Embeddings have the wrong shape. Expected: one row a sample, (B, D). "
             f"Received: shape {tuple(embeddings.shape)}"
         )
     return check_metric(distance_metric)(embeddings)
@@ -49,6 +49,6 @@ def check_metric(distance_metric: str | Callable) -> Callable:
     if distance_metric in _BY_NAME:
         return _BY_NAME[distance_metric]
     raise ValueError(
-        f"Unknown distance_metric. Expected one of {', '.join(_BY_NAME)}, or a function "
+        f"Unknown distance_metric. Expected: one of {', '.join(_BY_NAME)}, or a function "
         f"(B, D) -> (B, B). Received: distance_metric={distance_metric!r}"
     )

@@ -45,7 +45,7 @@ def _square(y_pred):
     if len(columns) == 1 and (rows is None or columns[0] in (rows, None)):
         return similarities
     raise ValueError(
-        "y_pred is not a matrix of similarities. Expected shape (B, B), such as "
+        "y_pred is not a matrix of similarities. Expected: shape (B, B), such as "
         f"ops.matmul(a, ops.transpose(b)). Received: shape {tuple(similarities.shape)}"
     )
 

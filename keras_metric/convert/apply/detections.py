@@ -45,13 +45,13 @@ def detections(
     scores = np.asarray(scores)
     if scores.ndim != 3:
         raise ValueError(
-            "scores is the map of one image. Expected (rows, columns, labels). "
+            "scores is the map of one image. Expected: (rows, columns, labels). "
             f"Received: shape {scores.shape}."
         )
     chosen = list(range(scores.shape[-1])) if labels is None else list(labels)
     if not all(0 <= label < scores.shape[-1] for label in chosen):
         raise ValueError(
-            "labels are not channels of scores. Expected numbers from 0 to "
+            "labels are not channels of scores. Expected: numbers from 0 to "
             f"{scores.shape[-1] - 1}. Received: {chosen}."
         )
     boxes = geometry.window_boxes(*scores.shape[:2])

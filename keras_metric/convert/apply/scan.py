@@ -102,28 +102,28 @@ def _checked(fcn: keras.Model, image, window) -> tuple[int, ...]:
     inputs = tree.flatten(fcn.inputs)
     if len(inputs) != 1:
         raise ValueError(
-            f"Scanning takes networks of one image. Expected 1 input. Received: {len(inputs)}."
+            f"Scanning takes networks of one image. Expected: 1 input. Received: {len(inputs)}."
         )
     shape, wanted = tuple(image.shape), tuple(inputs[0].shape[1:])
     if wanted.count(None) < max(len(wanted) - 1, 1):
         raise ValueError(
-            "The network has no free size. Expected the result of to_fully_convolutional. "
+            "The network has no free size. Expected: the result of to_fully_convolutional. "
             f"Received: input shape {wanted}."
         )
     if getattr(image.dtype, "kind", "f") not in "biuf":
-        raise ValueError(f"The image is no numbers. Expected pixels. Received: {image.dtype}.")
+        raise ValueError(f"The image is no numbers. Expected: pixels. Received: {image.dtype}.")
     fits = len(shape) == len(wanted)
     if not fits or any(d not in (None, n) for n, d in zip(shape, wanted, strict=True)):
         named = tuple("any" if d is None else d for d in wanted)
         raise ValueError(
-            f"The image does not fit the network. Expected shape {named}, without a batch axis. "
+            f"The image does not fit the network. Expected: shape {named}, without a batch axis. "
             f"Received: {shape}."
         )
     size = size_of(fcn, shape)
     least = window_of(fcn, window)
     if any(n < w for n, w in zip(size, least, strict=True)):
         raise ValueError(
-            "The image is smaller than a window. Expected at least "
+            "The image is smaller than a window. Expected: at least "
             f"{' x '.join(map(str, least))} pixels. Received: {' x '.join(map(str, size))}."
         )
     return size
@@ -146,7 +146,7 @@ def _sides(walk: Walk, axes: list[Axis], tile, memory: float) -> tuple[int, ...]
     wanted = tuple(tile) if isinstance(tile, (tuple, list)) else (tile,) * len(axes)
     if len(wanted) != len(axes) or not all(_is_side(n) for n in wanted):
         raise ValueError(
-            f"tile is no size of a tile. Expected {len(axes)} positive sides. Received: {tile!r}."
+            f"tile is no size of a tile. Expected: {len(axes)} positive sides. Received: {tile!r}."
         )
     wanted = tuple(map(int, wanted))
     if all(w >= n for w, n in zip(wanted, size, strict=True)):
@@ -163,7 +163,7 @@ def _check_local(walk: Walk, axes: list[Axis], otherwise: str) -> None:
     if any(math.isinf(axis.field) for axis in axes):
         names = [one.layer for one in walk.inexact_layers if one.kind == "whole image"]
         raise ConversionError(
-            "The image cannot be cut into tiles: every cell reads all of it. Expected layers that "
+            "The image cannot be cut into tiles: every cell reads all of it. Expected: layers that "
             f"look at a part of the image, or {otherwise}. Received: {', '.join(names)}."
         )
 
@@ -185,6 +185,6 @@ def _check_seam(fcn: keras.Model, difference: float, cut) -> None:
         where = " x ".join(f"[{c.start}, {c.end})" for c in cut)
         raise ConversionError(
             "Two tiles disagree in the cells that they share: a layer treats the edge of a tile as "
-            f"the edge of the image. Expected a difference of at most {limit:.1g} standard "
+            f"the edge of the image. Expected: a difference of at most {limit:.1g} standard "
             f"deviations. Received: {difference:.3g} in the tile {where}."
         )

@@ -10,7 +10,7 @@ class _Confusion(keras.metrics.Metric):
     def __init__(self, classes: int, *, ignore: int | None = 255, name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)
         if classes < 2:
-            raise ValueError(f"Too few classes. Expected at least 2. Received: {classes}.")
+            raise ValueError(f"Too few classes. Expected: at least 2. Received: {classes}.")
         self.classes = classes
         self.ignore = ignore
         self.counts = self.add_variable((classes, classes), "zeros", dtype="float32", name="counts")
@@ -20,7 +20,7 @@ class _Confusion(keras.metrics.Metric):
         y_pred = ops.convert_to_tensor(y_pred)
         if y_pred.shape[-1] != self.classes:
             raise ValueError(
-                f"y_pred does not score each class. Expected the last axis to be {self.classes}. "
+                f"y_pred does not score each class. Expected: the last axis to be {self.classes}. "
                 f"Received: shape {tuple(y_pred.shape)}."
             )
         truth = ops.cast(ops.reshape(y_true, (-1,)), "int32")

@@ -78,7 +78,7 @@ def tile_size(axes: list[Axis], wanted: tuple[int, ...]) -> tuple[int, ...]:
     least = tuple(axis.least() for axis in axes)
     if any(w < m for w, m in zip(wanted, least, strict=True)):
         raise ValueError(
-            "The tile is too small: its cells would read beyond it. Expected at least "
+            "The tile is too small: its cells would read beyond it. Expected: at least "
             f"{' x '.join(map(str, least))} pixels. Received: {' x '.join(map(str, wanted))}."
         )
     pairs = zip(axes, wanted, strict=True)

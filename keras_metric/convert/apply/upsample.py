@@ -58,12 +58,12 @@ def upsample(
     missing = [n for n in (features, *skips) if n not in {layer.name for layer in fcn.layers}]
     if missing:
         raise ValueError(
-            f"fcn has no layer {missing[0]!r}. Expected one of: "
+            f"fcn has no layer {missing[0]!r}. Expected: one of "
             f"{', '.join(layer.name for layer in fcn.layers)}. Received: {missing[0]!r}."
         )
     if channels_first(fcn) or len(fcn.inputs[0].shape) != 4:
         raise ValueError(
-            "Upsampling works on images with channels last. Expected (B, H, W, C). "
+            "Upsampling works on images with channels last. Expected: (B, H, W, C). "
             f"Received: input shape {tuple(fcn.inputs[0].shape)}."
         )
     trunk = keras.models.clone_model(fcn)
@@ -112,7 +112,7 @@ def _fuse(coarse: _Placed, fine: _Placed, layer: str) -> _Placed:
     factors = [c / f for c, f in zip(coarse.stride, fine.stride, strict=True)]
     if factors[0] != factors[1] or factors[0].denominator != 1 or factors[0] <= 1:
         raise ValueError(
-            f"skip {layer!r} is not finer than the map before it. Expected skips ordered from "
+            f"skip {layer!r} is not finer than the map before it. Expected: skips ordered from "
             f"coarse to fine. Received: strides {tuple(map(str, coarse.stride))} and then "
             f"{tuple(map(str, fine.stride))}."
         )

@@ -143,7 +143,7 @@ def geometry(
         fcn.outputs
     ):
         raise ValueError(
-            "There is no such map. Expected a window and a size of "
+            "There is no such map. Expected: a window and a size of "
             f"{free_sides(_image(fcn))} sides, and an output from 0 to {len(fcn.outputs) - 1}. "
             f"Received: window {window}, size {size}, output {output}."
         )
@@ -152,7 +152,7 @@ def geometry(
     fields = receptive_fields(fcn, size)[0][output] if size != window else at_window[output]
     if fields is None:
         raise ValueError(
-            f"Output {output} has no positions. Expected an output that is a map over the image. "
+            f"Output {output} has no positions. Expected: an output that is a map over the image. "
             f"Received: shape {tuple(fcn.outputs[output].shape)}."
         )
     if remembered and remembered.pooling == "map":
@@ -181,7 +181,7 @@ def window_of(fcn: keras.Model, window=None) -> tuple[int, ...]:
         return training_size(fcn)
     if isinstance(window, str) or len(window) != sides:
         raise ValueError(
-            f"The window does not fit. Expected {sides} sides in pixels. "
+            f"The window does not fit. Expected: {sides} sides in pixels. "
             f"Received: window={window!r}."
         )
     return tuple(whole("window", side) for side in window)
@@ -212,7 +212,7 @@ def smallest_size(fcn: keras.Model, limit: int = 4096) -> tuple[int, ...]:
     size = [limit] * (free_sides(_image(fcn)))
     if not _has_cells(fcn, size):
         raise ValueError(
-            f"No image up to {limit} pixels gives a cell. Expected window=(height, width), the "
+            f"No image up to {limit} pixels gives a cell. Expected: window=(height, width), the "
             f"training size. Received: {fcn.name!r} without it."
         )
     for axis in range(len(size)):
@@ -244,7 +244,7 @@ def _image(fcn: keras.Model):
     if found is None:
         shapes = ", ".join(str(tuple(x.shape)) for x in inputs)
         raise ValueError(
-            "The model has no map over an image. Expected a Keras model of images, such as the "
+            "The model has no map over an image. Expected: a Keras model of images, such as the "
             "result of to_fully_convolutional. Received: "
             f"{f'inputs {shapes}' if shapes else repr(fcn)}."
         )

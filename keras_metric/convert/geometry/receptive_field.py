@@ -73,7 +73,7 @@ def union(layer: str, a: ReceptiveField, b: ReceptiveField) -> ReceptiveField:
     if a.stride != b.stride:
         raise ConversionError(
             f"Layer {layer!r} joins maps whose positions lie {a.stride} and {b.stride} "
-            "pixels apart. Expected one stride. Received: two, so no single box describes a cell."
+            "pixels apart. Expected: one stride. Received: two, so no single box describes a cell."
         )
     start, end = min(a.offset, b.offset), max(a.offset + a.size, b.offset + b.size)
     return ReceptiveField(

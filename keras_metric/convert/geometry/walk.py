@@ -110,9 +110,9 @@ def _sized(fcn: keras.Model, size) -> keras.Model:
         return keras.Model(inputs, fcn(inputs, training=False))
     except Exception as error:  # every layer has its own way to refuse a shape
         raise ConversionError(
-            f"{fcn.name!r} does not run on images of {' x '.join(map(str, size))} pixels. Expected "
-            "the training size or more, and for a network whose notes say so in steps of its "
-            f"stride. Received: {' '.join(str(error).split())[:200]}"
+            f"{fcn.name!r} does not run on images of {' x '.join(map(str, size))} pixels. "
+            "Expected: the training size or more, and for a network whose notes say so "
+            f"in steps of its stride. Received: {' '.join(str(error).split())[:200]}"
         ) from error
 
 

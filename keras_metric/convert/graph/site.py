@@ -289,7 +289,7 @@ class Site:
         shape = tuple(self.value.reference.shape) if self.values else ()
         received = received or f"{type(self.op).__name__} on {shape}"
         return ConversionError(
-            f"Layer {self.op.name!r} {what}. Expected {expected}. Received: {received}."
+            f"Layer {self.op.name!r} {what}. Expected: {expected}. Received: {received}."
         )
 
 

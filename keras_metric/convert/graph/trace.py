@@ -73,7 +73,7 @@ def _walk(function, inputs, training, steps: list[Step]):
         variables = [x for x in tree.flatten((args, kwargs)) if isinstance(x, keras.Variable)]
         if variables:
             raise ConversionError(
-                f"Operation {op.name!r} uses a variable that belongs to no layer. Expected every "
+                f"Operation {op.name!r} uses a variable that belongs to no layer. Expected: every "
                 f"variable inside a keras.layers.Layer. Received: {variables[0].path!r}."
             )
         spec = op.compute_output_spec(*args, **kwargs)
@@ -125,7 +125,7 @@ def _as_function(model, inputs) -> keras.Function:
         return keras.Model(symbolic, model.call(symbolic))
     except Exception as error:  # whatever a user's call() may raise on symbolic tensors
         raise ConversionError(
-            f"{type(model).__name__} {model.name!r} cannot be traced. Expected a call() made of "
+            f"{type(model).__name__} {model.name!r} cannot be traced. Expected: a call() made of "
             "layers and keras.ops, without branches on values and without functions of one "
             f"backend. Received: {str(error).splitlines()[0]}"
         ) from error
@@ -144,7 +144,7 @@ def _declared_inputs(model, input_shape):
     shape = (model.get_build_config() or {}).get("input_shape") if model.built else None
     if shape is None:
         raise ConversionError(
-            f"The shape of the images of {model.name!r} is unknown. Expected a model that was "
+            f"The shape of the images of {model.name!r} is unknown. Expected: a model that was "
             "built, or input_shape=(height, width, channels). Received: neither."
         )
     is_shape = all(d is None or isinstance(d, int) for d in shape) if shape else False
@@ -159,14 +159,14 @@ def _sized(x, input_shape) -> tuple:
     sides = (*x.shape[1:], *(input_shape or ()))
     if not all(d is None or (isinstance(d, Integral) and d > 0) for d in sides):
         raise ConversionError(
-            f"Input {x.name!r} has no size. Expected sides of 1 or more. Received: shape "
+            f"Input {x.name!r} has no size. Expected: sides of 1 or more. Received: shape "
             f"{tuple(x.shape)}, input_shape={input_shape!r}."
         )
     if None not in x.shape[1:]:
         return (None, *x.shape[1:])
     if input_shape is None or len(input_shape) != len(x.shape) - 1:
         raise ConversionError(
-            f"Input {x.name!r} has no fixed size. Expected input_shape=, the size of the training "
+            f"Input {x.name!r} has no fixed size. Expected: input_shape=, the size of the training "
             f"images (all dimensions, no batch). Received: shape {tuple(x.shape)}, "
             f"input_shape={input_shape}."
         )

@@ -75,8 +75,8 @@ class Dialect:
     def refuse(self, kind: str, name: str, why: str) -> ConversionError:
         """The error for a layer without an equivalent."""
         return ConversionError(
-            f"Keras 3 cannot read {self.file}: layer {name!r} ({kind}) {why}. Expected layers that "
-            f"Keras 3 has, custom_objects={{...}} for classes of your own, or {_RENEW}. "
+            f"Keras 3 cannot read {self.file}: layer {name!r} ({kind}) {why}. Expected: layers "
+            f"that Keras 3 has, custom_objects={{...}} for classes of your own, or {_RENEW}. "
             f"Received: a file of Keras {self.version}."
         )
 

@@ -53,7 +53,7 @@ def load(
     """
     path = Path(path)
     if not path.exists():
-        raise ConversionError(f"No model there. Expected a file or directory. Received: {path}.")
+        raise ConversionError(f"No model there. Expected: a file or directory. Received: {path}.")
     if path.is_dir():
         return _directory(path, safe_mode, custom_objects)
     if zipfile.is_zipfile(path):
@@ -61,7 +61,7 @@ def load(
     if _is_hdf5(path):
         return _hdf5(path, safe_mode, custom_objects)
     what = _NOT_MODELS.get(path.suffix.lower(), "no format of Keras")
-    raise ConversionError(f"{path.name} is {what}. Expected {_RENEW}. Received: {path.suffix!r}.")
+    raise ConversionError(f"{path.name} is {what}. Expected: {_RENEW}. Received: {path.suffix!r}.")
 
 
 def _directory(path: Path, safe_mode: bool, custom_objects) -> keras.Model:
@@ -70,11 +70,11 @@ def _directory(path: Path, safe_mode: bool, custom_objects) -> keras.Model:
     if (path / "saved_model.pb").exists():
         raise ConversionError(
             f"{path.name} is a SavedModel made by model.export() or tf.saved_model.save(): it "
-            f"holds a compiled graph, no layers. Expected {_RENEW}. Received: saved_model.pb "
+            f"holds a compiled graph, no layers. Expected: {_RENEW}. Received: saved_model.pb "
             "without keras_metadata.pb."
         )
     raise ConversionError(
-        f"{path.name} is no SavedModel. Expected saved_model.pb in it. "
+        f"{path.name} is no SavedModel. Expected: saved_model.pb in it. "
         f"Received: {sorted(p.name for p in path.iterdir())[:5]}."
     )
 
@@ -84,7 +84,7 @@ def _archive(path: Path, safe_mode: bool, custom_objects) -> keras.Model:
         names = set(archive.namelist())
         if not {"metadata.json", "config.json"} <= names:
             raise ConversionError(
-                f"{path.name} is no Keras model. Expected config.json and metadata.json inside. "
+                f"{path.name} is no Keras model. Expected: config.json and metadata.json inside. "
                 f"Received: {sorted(names)[:5]}."
             )
         version = json.loads(archive.read("metadata.json")).get("keras_version", "")
@@ -105,7 +105,7 @@ def _hdf5(path: Path, safe_mode: bool, custom_objects) -> keras.Model:
         dialect = _dialect(path.name, file, custom_objects)
     if text is None:
         raise ConversionError(
-            f"{path.name} holds weights only. Expected {_RENEW}; or build the model, then "
+            f"{path.name} holds weights only. Expected: {_RENEW}; or build the model, then "
             "model.load_weights(). Received: an .h5 file without model_config."
         )
     config = json.loads(text)
@@ -178,7 +178,7 @@ def _unreadable(name: str, error: Exception) -> ConversionError:
         "custom_objects={...} for classes of your own; a model with raw operations such as "
         f"ops.relu(x) or x + y saved as .keras, for an .h5 cannot hold them; else {_RENEW}"
     )
-    return ConversionError(f"Keras cannot read {name}. Expected {hint}. Received: {_cause(error)}")
+    return ConversionError(f"Keras cannot read {name}. Expected: {hint}. Received: {_cause(error)}")
 
 
 def _cause(error: Exception) -> str:
@@ -193,7 +193,7 @@ def _through_tf_keras(path: Path, safe_mode: bool, custom_objects) -> keras.Mode
     except ImportError as error:
         raise ImportError(
             f"{path.name} was written by Keras 2 in a format that only tf_keras reads. "
-            'Expected tf_keras: pip install "keras-metric[legacy]". Received: no such module.'
+            'Expected: tf_keras: pip install "keras-metric[legacy]". Received: no such module.'
         ) from error
     if path.is_dir():
         _check_metadata(path, safe_mode)
@@ -208,7 +208,7 @@ def _through_tf_keras(path: Path, safe_mode: bool, custom_objects) -> keras.Mode
         raise
     except Exception as error:  # as for Keras
         raise ConversionError(
-            f"tf_keras cannot turn {path.name} into layers. Expected a Sequential or functional "
+            f"tf_keras cannot turn {path.name} into layers. Expected: a Sequential or functional "
             f"model, or custom_objects={{...}}. Received: {_cause(error)}"
         ) from error
 
@@ -233,7 +233,7 @@ def _check_metadata(path: Path, safe_mode: bool) -> None:
 def _check_code(path: Path, config, safe_mode: bool) -> None:
     if safe_mode and _has_lambda(config):
         raise ConversionError(
-            f"{path.name} has a Lambda layer, which is Python code in the file. Expected a file "
+            f"{path.name} has a Lambda layer, which is Python code in the file. Expected: a file "
             "without code, or safe_mode=False for a file that you trust. Received: safe_mode=True."
         )
 

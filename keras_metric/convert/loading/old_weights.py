@@ -87,7 +87,7 @@ def _shares(leaves, stored: list, dialect: Dialect, name: str) -> Iterator[list]
     trained = sum(c for c, _ in counts)
     if trained + sum(c for _, c in counts) != len(stored):
         raise ConversionError(
-            f"{dialect.file} does not hold the weights of the model {name!r}. Expected "
+            f"{dialect.file} does not hold the weights of the model {name!r}. Expected: "
             f"{trained + sum(c for _, c in counts)} arrays. Received: {len(stored)}."
         )
     first, second = iter(stored[:trained]), iter(stored[trained:])
@@ -101,7 +101,7 @@ def _set(leaf, values: list, dialect: Dialect) -> None:
     if wanted != found:
         raise ConversionError(
             f"The weights of layer {leaf.name!r} ({type(leaf).__name__}) in {dialect.file} do not "
-            f"fit. Expected shapes {wanted}. Received: {found}."
+            f"fit. Expected: shapes {wanted}. Received: {found}."
         )
     for target, value in zip(targets, values, strict=True):
         target.assign(value)

@@ -25,7 +25,7 @@ def rule(*kinds: type | str, on: type) -> Callable:
         for kind in kinds:
             if (kind, on) in RULES:
                 raise ValueError(
-                    f"Two rules for one layer. Expected one for each kind on each layout. "
+                    f"Two rules for one layer. Expected: one for each kind on each layout. "
                     f"Received: {function.__name__} and {RULES[kind, on].__name__} for {kind}."
                 )
             RULES[kind, on] = function

@@ -222,7 +222,7 @@ def aligned(values: list[Value], build, reader: str, tensors: list | None = None
     if any(getattr(v.layout, "averaged", False) for v in values):
         raise ConversionError(
             f"Layer {reader!r} joins the means of maps of two strides, which no one map has. "
-            "Expected pooling='window'. Received: pooling='map'."
+            "Expected: pooling='window'. Received: pooling='map'."
         )
     build.notes.append(f"{reader!r} joins maps of two strides: its cells lie at the larger one.")
     factors = [tuple(int(c / s) for c, s in zip(common, strides[i], strict=True)) for i in moving]

@@ -92,7 +92,7 @@ def same_at_original_size(
     if not found <= allowed:
         raise ConversionError(
             f"The outputs of {model.name!r} changed in the conversion, at the original size. "
-            f"Expected a difference of at most {allowed:.1g} of the output's standard deviation. "
+            f"Expected: a difference of at most {allowed:.1g} of the output's standard deviation. "
             f"Received: {found:.3g}. The rewrite was:\n{record}"
         )
     if not dull:
@@ -122,7 +122,7 @@ def at_original_size(
         finite = [answer for answer in pair if np.isfinite(answer.expected).all()]
         if not finite:
             raise ConversionError(
-                f"{model.name!r} cannot be checked. Expected finite outputs on random images. "
+                f"{model.name!r} cannot be checked. Expected: finite outputs on random images. "
                 "Received: NaN or infinity."
             )
         finite.sort(key=lambda answer: -spread(answer.expected))
@@ -178,7 +178,7 @@ def _of_original(model, images) -> list[np.ndarray]:
         return outputs(model, images)
     except Exception as error:  # whatever its layers raise
         raise ConversionError(
-            f"{model.name!r} does not run on random images of its training size. Expected a model "
+            f"{model.name!r} does not run on random images of its training size. Expected: a model "
             f"that runs in inference. Received: {_core(error)}"
         ) from error
 
@@ -206,7 +206,7 @@ def runs_larger(fcn: keras.Model, record: Conversion) -> tuple[str, ...]:
             steps = " x ".join(map(str, record.stride))
             return (f"runs on images of the training size and multiples of {steps} more only.",)
     raise ConversionError(
-        f"{fcn.name!r} does not run on an image larger than at training. Expected layers that "
+        f"{fcn.name!r} does not run on an image larger than at training. Expected: layers that "
         f"read maps of one stride and of free size. Received: {_core(error)}"
     ) from error
 

@@ -119,12 +119,13 @@ def verify(
     """
     if not callable(model):
         raise ValueError(
-            "verify runs the original. Expected a Keras model; `km.convert.load` opens a file. "
+            "verify runs the original. Expected: a Keras model; `km.convert.load` opens a file. "
             f"Received: {model!r}."
         )
     if len(model.inputs if hasattr(model, "inputs") else [0]) != 1:
         raise ValueError(
-            f"verify compares models of one image input. Expected 1. Received: {len(model.inputs)}."
+            "verify compares models of one image input. Expected: 1 input. "
+            f"Received: {len(model.inputs)}."
         )
     places = geometry(fcn, window=window)
     _check_original(model, fcn)
@@ -162,7 +163,7 @@ def _check_original(model, fcn: keras.Model) -> None:
     pairs = zip(theirs, ours, strict=False)
     if len(theirs) != len(ours) or any(a != b for a, b in pairs if None not in (a, b)):
         raise ValueError(
-            "The two models take different images, so one is no conversion of the other. Expected "
+            "The two models take different images, so one is no conversion of the other. Expected: "
             f"an original of inputs like {ours}. Received: {theirs}."
         )
 
@@ -170,11 +171,11 @@ def _check_original(model, fcn: keras.Model) -> None:
 def _check_choice(places: Geometry, grid, batch_size: int) -> None:
     if grid is not None and (len(grid) != len(places.window) or min(grid) < 1):
         raise ValueError(
-            f"grid is invalid. Expected {len(places.window)} numbers of cells, 1 or more. "
+            f"grid is invalid. Expected: {len(places.window)} numbers of cells, 1 or more. "
             f"Received: {grid}."
         )
     if batch_size < 1:
-        raise ValueError(f"batch_size is invalid. Expected 1 or more. Received: {batch_size}.")
+        raise ValueError(f"batch_size is invalid. Expected: 1 or more. Received: {batch_size}.")
 
 
 def _batch(fcn: keras.Model, images) -> np.ndarray:
@@ -183,7 +184,7 @@ def _batch(fcn: keras.Model, images) -> np.ndarray:
     if not fits or any(w not in (None, n) for w, n in zip(wanted, images.shape[1:], strict=True)):
         named = tuple("any" if d is None else d for d in wanted)
         raise ValueError(
-            f"images is no batch for the network. Expected one image or more of shape {named}. "
+            f"images is no batch for the network. Expected: one image or more of shape {named}. "
             f"Received: {images.shape}."
         )
     return images
@@ -194,7 +195,7 @@ def _size(fcn: keras.Model, images, window) -> tuple[int, ...]:
     size = size_of(fcn, images.shape[1:])
     if any(n < w for n, w in zip(size, window, strict=True)):
         raise ValueError(
-            f"images are smaller than a window. Expected at least {window}. Received: {size}."
+            f"images are smaller than a window. Expected: at least {window}. Received: {size}."
         )
     return size
 
@@ -227,7 +228,7 @@ def _compare(model, fcn, places: Geometry, images, batch_size) -> _Windows:
     cells = [c for c in product(*map(range, shape)) if _inside(places, c)]
     if not cells:
         raise ValueError(
-            "No cell can be compared. Expected images that hold the window of a cell. Received: "
+            "No cell can be compared. Expected: images that hold the window of a cell. Received: "
             f"size {places.size}, windows of {places.window} from {places.start} on."
         )
     crops = np.concatenate([_crop(images, places.window_box(*c), first) for c in cells])

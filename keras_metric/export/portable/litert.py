@@ -45,7 +45,7 @@ def to_litert(
     """
     if precision not in LIMITS:
         raise ValueError(
-            f"Unknown precision. Expected one of: {', '.join(LIMITS)}. Received: {precision!r}."
+            f"Unknown precision. Expected: one of {', '.join(LIMITS)}. Received: {precision!r}."
         )
     if precision == "int8" and samples is None:
         raise ValueError(

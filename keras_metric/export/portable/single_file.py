@@ -65,7 +65,7 @@ def open_source(saved: str | Path, signature: str, samples) -> Source:
     numeric = [name for name, function in found.items() if not _holds_text(function)]
     if signature not in numeric:
         raise ValueError(
-            "No such signature to write for another runtime. Expected one that takes and gives "
+            "No such signature to write for another runtime. Expected: one that takes and gives "
             f"numbers: {', '.join(sorted(numeric)) or 'there is none'}. Received: {signature!r}"
             + (", which has text or files." if signature in found else ".")
         )
@@ -147,7 +147,7 @@ def _checked(samples, specs: dict) -> dict[str, np.ndarray]:
     named = samples if isinstance(samples, Mapping) else {next(iter(specs)): samples}
     if set(named) != set(specs):
         raise ValueError(
-            f"Samples do not fit the signature. Expected arrays for: {', '.join(specs)}. "
+            f"Samples do not fit the signature. Expected: arrays for: {', '.join(specs)}. "
             f"Received: {', '.join(map(str, named))}."
         )
     arrays = {name: np.asarray(v, specs[name].dtype.as_numpy_dtype) for name, v in named.items()}

@@ -45,7 +45,7 @@ class Runtime:
     def __init__(self, path: str | Path, *, threads: int | None = None, xla: bool | None = None):
         if not (Path(path) / "saved_model.pb").is_file():
             raise FileNotFoundError(
-                f"No SavedModel at {str(path)!r}. Expected a version folder with a saved_model.pb."
+                f"No SavedModel at {str(path)!r}. Expected: a version folder with a saved_model.pb."
             )
         missing = missing_variables(Path(path))
         if missing is not None:
@@ -110,7 +110,7 @@ class Runtime:
             raise ValueError("The runtime is closed. Expected: an open one. Received: a call.")
         if name not in self.signatures:
             raise KeyError(
-                f"Unknown signature. Expected one of: {', '.join(sorted(self.signatures))}. "
+                f"Unknown signature. Expected: one of {', '.join(sorted(self.signatures))}. "
                 f"Received: {name!r}."
             )
         signature = self.signatures[name]

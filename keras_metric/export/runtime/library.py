@@ -51,7 +51,7 @@ def library() -> ctypes.CDLL:
     package = importlib.util.find_spec("tensorflow")
     if package is None or not package.origin:
         raise FileNotFoundError(
-            "TensorFlow's C library is missing. Expected an installed tensorflow: "
+            "TensorFlow's C library is missing. Expected: an installed tensorflow: "
             'pip install "keras-metric[cpu]". Received: no package of that name.'
         )
     folder = Path(package.origin).parent

@@ -51,7 +51,7 @@ def _chosen(available: dict[str, Endpoint], options: Options) -> dict[str, Endpo
     unknown = [name for name in wanted if name not in available]
     if unknown:
         raise ValueError(
-            f"This model has no such signature. Expected some of: {', '.join(available)}. "
+            f"This model has no such signature. Expected: some of {', '.join(available)}. "
             f"Received: {', '.join(unknown)}."
         )
     return {name: available[name] for name in wanted}

@@ -34,7 +34,7 @@ def write(model: keras.Model, draft: Path, options: Options) -> None:
     if importlib.util.find_spec("tensorflow") is None:
         raise ImportError(
             f"A SavedModel needs TensorFlow, whatever the backend ({keras.backend.backend()} here)."
-            ' Expected it to be installed: pip install "keras-metric[cpu]". Received: no package '
+            ' Expected: pip install "keras-metric[cpu]". Received: no package '
             "tensorflow."
         )
     modules = _modules(model)

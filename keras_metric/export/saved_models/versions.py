@@ -47,7 +47,7 @@ def latest(path: str | Path) -> Path:
         if (folder / "saved_model.pb").is_file():
             return folder
     raise FileNotFoundError(
-        f"No SavedModel at {str(path)!r}. Expected a version folder with a saved_model.pb, or a"
+        f"No SavedModel at {str(path)!r}. Expected: a version folder with a saved_model.pb, or a"
         f" folder of versions 1, 2, ... Received: {_contents(path)}."
     )
 
@@ -66,12 +66,12 @@ def free_version(path: str | Path, version: int | None = None) -> Path:
         return Path(path) / str(following)
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise ValueError(
-            f"Invalid version. Expected a whole number from 1 on. Received: {version!r}."
+            f"Invalid version. Expected: a whole number from 1 on. Received: {version!r}."
         )
     if version in taken:
         raise FileExistsError(
             f"Version {version} of {str(path)!r} exists, and a version is never overwritten. "
-            f"Expected a free number, the next is {following}. Received: version={version}."
+            f"Expected: a free number, the next is {following}. Received: version={version}."
         )
     return Path(path) / str(version)
 

@@ -15,7 +15,7 @@ def faiss():
         return import_module("faiss")
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "An index on this machine needs faiss. Expected the extra of that name: "
+            "An index on this machine needs faiss. Expected: "
             '`pip install "keras-metric[search]"`. Received: an environment without it.'
         ) from error
 

@@ -219,9 +219,9 @@ class Milvus:
         told = self.client.describe_collection(self.name).get("properties", {}).get(FACTS)
         if told is None:
             raise ValueError(
-                f"The collection {self.name!r} at {self.address} is not ours. Expected one that an "
-                f"Index made, or a free name. Received: a collection without {FACTS!r} among its "
-                "properties."
+                f"The collection {self.name!r} at {self.address} is not ours. Expected: one that "
+                f"an Index made, or a free name. Received: a collection without {FACTS!r} among "
+                "its properties."
             )
         return json.loads(told)
 
@@ -241,7 +241,7 @@ def _refuse_no_utf8(labels: list, metadata: list[dict[str, Any]]) -> None:
             and text.encode("utf-8", "ignore") != (text.encode("utf-8", "surrogatepass"))
         ):
             raise ValueError(
-                "Milvus keeps text as UTF-8. Expected labels and metadata that are valid text, as "
+                "Milvus keeps text as UTF-8. Expected: labels and metadata that are valid text, as "
                 f"not every name of a file is. Received: {text!r}."
             )
 
@@ -298,8 +298,8 @@ def opened(address: str, collection: str, token: str | None) -> tuple[Any, bool]
         return client, client.has_collection(collection)
     except (library.MilvusException, OSError) as error:
         raise ConnectionError(
-            f"There is no Milvus at {address}. Expected a file that ends in .db, or the address of "
-            "a server that runs, as http://localhost:19530. Received: "
+            f"There is no Milvus at {address}. Expected: a file that ends in .db, or the address "
+            "of a server that runs, as http://localhost:19530. Received: "
             f"{getattr(error, 'message', error)}"
         ) from error
 
@@ -319,6 +319,6 @@ def pymilvus():
         return import_module("pymilvus")
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "An index in Milvus needs its client. Expected the extra of that name: "
+            "An index in Milvus needs its client. Expected: "
             '`pip install "keras-metric[milvus]"`. Received: an environment without it.'
         ) from error

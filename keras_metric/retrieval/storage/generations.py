@@ -82,7 +82,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     place = folder / MANIFEST
     if not place.is_file():
         raise FileNotFoundError(
-            f"There is no index at {folder}. Expected a folder with {MANIFEST}, as Index.save "
+            f"There is no index at {folder}. Expected: a folder with {MANIFEST}, as Index.save "
             f"leaves it. Received: {'no such file in it' if folder.is_dir() else 'no folder'}."
         )
     try:
@@ -106,7 +106,7 @@ def _check_files(place: Path, files: dict[str, dict]) -> None:
             if found["bytes"] == sealed["bytes"]:
                 what = f"as many, of SHA-256 {found['sha256'][:12]}..."
             raise ValueError(
-                f"The index is damaged: {place / name}. Expected {sealed['bytes']:,} bytes of "
+                f"The index is damaged: {place / name}. Expected: {sealed['bytes']:,} bytes of "
                 f"SHA-256 {sealed['sha256'][:12]}..., as they were saved. Received: {what}."
             )
 
@@ -150,7 +150,8 @@ def check_place(folder: Path) -> None:
     if folder.is_file() or folder.is_dir() and not ours and _foreign(folder):
         held = "a file" if folder.is_file() else ", ".join(_foreign(folder)[:5])
         raise FileExistsError(
-            f"{folder} is in use. Expected an empty folder, or one with an index. Received: {held}."
+            f"{folder} is in use. Expected: an empty folder, or one with an index. "
+            f"Received: {held}."
         )
 
 
@@ -170,7 +171,7 @@ def _only_writer(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise FileExistsError(
-                f"{folder} is being saved to. Expected no other process at it. Received: a lock "
+                f"{folder} is being saved to. Expected: no other process at it. Received: a lock "
                 "that another one holds."
             ) from None
         yield

@@ -120,7 +120,7 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     place = Path(folder) / MANIFEST
     if not place.is_file():
         raise FileNotFoundError(
-            f"There are no shards at {folder}. Expected a folder with {MANIFEST}, as "
+            f"There are no shards at {folder}. Expected: a folder with {MANIFEST}, as "
             "`keras-metric embed` writes it. Received: no such file."
         )
     try:

@@ -97,7 +97,7 @@ def conditions(filter: Mapping[str, Any], known: Sequence[str] | None) -> dict[s
     """
     if not isinstance(filter, Mapping):
         raise TypeError(
-            "The filter cannot be applied. Expected a dictionary {name: value or set of values}, "
+            "The filter cannot be applied. Expected: a dictionary {name: value or set of values}, "
             f"or a function of a record. Received: {filter!r}."
         )
     for name in filter:
@@ -105,7 +105,7 @@ def conditions(filter: Mapping[str, Any], known: Sequence[str] | None) -> dict[s
             nearest = difflib.get_close_matches(str(name), known, n=1)
             hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
             raise KeyError(
-                f"No record has this. Expected one of: {', '.join(known)}. "
+                f"No record has this. Expected: one of {', '.join(known)}. "
                 f"Received: {name!r}{hint}."
             )
     return {name: _allowed(value) for name, value in filter.items()}
@@ -125,7 +125,7 @@ def checked_labels(labels, count: int) -> list:
     if len(found) != count or strange:
         what = f"{strange[0]!r}" if strange else f"{len(found)} labels"
         raise ValueError(
-            f"The labels do not fit. Expected an integer, a string or None for each of {count} "
+            f"The labels do not fit. Expected: an integer, a string or None for each of {count} "
             f"embeddings. Received: {what}."
         )
     return found
@@ -168,7 +168,7 @@ def as_objects(values) -> np.ndarray:
 
 def _no_metadata(count: int, received: str) -> ValueError:
     return ValueError(
-        f"The metadata do not fit. Expected for each of {count} embeddings a dictionary of names "
+        f"The metadata do not fit. Expected: for each of {count} embeddings a dictionary of names "
         f"(but for {' and '.join(RESERVED)}) to strings, finite numbers, booleans or None. "
         f"Received: {received}."
     )

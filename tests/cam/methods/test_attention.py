@@ -132,7 +132,9 @@ def test_the_gradient_family_maps_tokens_beside_a_class_token(method, images):
 def test_models_without_attention_over_tokens_are_refused():
     x = keras.Input((*SIZE, 3))
     net = keras.Model(x, layers.Dense(2)(layers.GlobalAveragePooling2D()(layers.Conv2D(4, 2)(x))))
-    with pytest.raises(ValueError, match="no attention to show. Expected layers of keras.layers.M"):
+    with pytest.raises(
+        ValueError, match="no attention to show. Expected: layers of keras.layers.M"
+    ):
         CAM(net, "rollout")
 
 

@@ -113,7 +113,9 @@ def test_random_masks_show_half_and_repeat_by_their_seed():
 
 
 def test_a_layer_has_no_meaning_here():
-    with pytest.raises(ValueError, match="maps the image itself. Expected no layer. Received: lay"):
+    with pytest.raises(
+        ValueError, match="maps the image itself. Expected: no layer. Received: lay"
+    ):
         CAM(model(), "saliency", layer="dense")
 
 

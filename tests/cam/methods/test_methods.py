@@ -248,7 +248,7 @@ def test_what_a_method_claims_to_add_up_to_it_adds_up_to(name, images):
     """Behind global average pooling, in a net of ReLU, every claim of the table holds."""
     cam = CAM(gap_network(), name)
     if METHODS[name].complete is None:
-        with pytest.raises(ValueError, match="no sum to compare. Expected one of: cam, gradcam"):
+        with pytest.raises(ValueError, match="no sum to compare. Expected: one of cam, gradcam"):
             cam.completeness(images, "all")
         return
     found = cam.completeness(images, "all")

@@ -211,17 +211,20 @@ def test_occlusion_of_a_difference_is_the_difference_of_occlusions(images):
 @pytest.mark.parametrize(
     ("target", "told"),
     [
-        (lambda: targets.Class(4), "No such target: class 4. Expected numbers from 0 to 3"),
+        (lambda: targets.Class(4), "No such target: class 4. Expected: numbers from 0 to 3"),
         (lambda: targets.Difference(1, -1), "No such target: class 1 minus class -1"),
         (lambda: targets.Opposite(0.5), "No such target: not class 0.5"),
-        (lambda: targets.Class([1, 2, 3]), "Expected one number, or one for each image. Received"),
+        (lambda: targets.Class([1, 2, 3]), "Expected: one number, or one for each image. Received"),
         (lambda: targets.Vector(np.ones(5)), "as many dimensions as the embedding has, 4. Receiv"),
         (lambda: targets.Vector(np.zeros(4)), "No direction to compare with"),
         (lambda: targets.Mask(np.zeros(SIZE), 1), "The mask is empty"),
         (lambda: targets.Mask(np.ones(SIZE), 1), "no places to choose from for class 1 inside a"),
         (lambda: targets.Box(BOX, 1), "no places to choose from for class 1 in the box"),
-        (lambda: targets.Box((3, 2, 3, 5), 1), "No such box. Expected \\(left, top, right, bottom"),
-        (lambda: targets.Box((20, 2, 30, 5), 1), "lies outside the image. Expected pixels of an"),
+        (
+            lambda: targets.Box((3, 2, 3, 5), 1),
+            "No such box. Expected: \\(left, top, right, bottom",
+        ),
+        (lambda: targets.Box((20, 2, 30, 5), 1), "lies outside the image. Expected: pixels of an"),
     ],
 )
 def test_targets_that_do_not_exist_are_refused(target, told, images):
@@ -230,7 +233,7 @@ def test_targets_that_do_not_exist_are_refused(target, told, images):
 
 
 def test_a_mask_of_another_size_is_refused(images):
-    with pytest.raises(ValueError, match=r"another size. Expected that of the image, \(13, 9\)"):
+    with pytest.raises(ValueError, match=r"another size. Expected: that of the image, \(13, 9\)"):
         CAM(segmenter())(images, targets.Mask(np.ones((5, 5)), 1))
 
 

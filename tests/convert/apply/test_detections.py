@@ -73,5 +73,5 @@ def test_batches_are_refused():
 
 @pytest.mark.parametrize("label", [-1, 2])
 def test_labels_that_are_no_channels_are_refused(label):
-    with pytest.raises(ValueError, match="Expected numbers from 0 to 1"):
+    with pytest.raises(ValueError, match="Expected: numbers from 0 to 1"):
         km.convert.detections(np.zeros((4, 4, 2)), PLACES, labels=[label])

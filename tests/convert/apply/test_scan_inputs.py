@@ -59,13 +59,13 @@ def test_sides_of_any_integer(tile, net, trunk):
 @pytest.mark.parametrize(
     ("shape", "options", "message"),
     [
-        ((1, 30, 30, 3), {}, r"Expected shape \('any', 'any', 3\)"),
+        ((1, 30, 30, 3), {}, r"Expected: shape \('any', 'any', 3\)"),
         ((30, 30, 1), {}, "does not fit the network"),
-        ((13, 30, 3), {}, "smaller than a window. Expected at least 16 x 16"),
-        ((40, 40, 3), {"tile": (20,)}, "Expected 2 positive sides"),
-        ((40, 40, 3), {"tile": 0}, "Expected 2 positive sides"),
-        ((40, 40, 3), {"tile": True}, "Expected 2 positive sides. Received: True"),
-        ((40, 40, 3), {"tile": 30.0}, "Expected 2 positive sides. Received: 30.0"),
+        ((13, 30, 3), {}, "smaller than a window. Expected: at least 16 x 16"),
+        ((40, 40, 3), {"tile": (20,)}, "Expected: 2 positive sides"),
+        ((40, 40, 3), {"tile": 0}, "Expected: 2 positive sides"),
+        ((40, 40, 3), {"tile": True}, "Expected: 2 positive sides. Received: True"),
+        ((40, 40, 3), {"tile": 30.0}, "Expected: 2 positive sides. Received: 30.0"),
         ((40, 40, 3), {"tile": 10}, "The tile is too small"),
         ((30, 30, 3), {"window": (31, 16)}, "at least 31 x 16"),
     ],
@@ -86,7 +86,7 @@ def test_what_is_no_image_and_no_network_of_any_size(net, trunk):
     model = net(lambda x: pooled(trunk(x)), (16, 16, 3))
     fcn = km.convert.to_fully_convolutional(model)
     assert km.convert.scan(fcn, np.zeros((20, 20, 3)).tolist()).tiles == 1
-    with pytest.raises(ValueError, match="Expected pixels. Received: <U1"):
+    with pytest.raises(ValueError, match="Expected: pixels. Received: <U1"):
         km.convert.scan(fcn, np.full((20, 20, 3), "a"))
-    with pytest.raises(ValueError, match="has no free size. Expected the result of"):
+    with pytest.raises(ValueError, match="has no free size. Expected: the result of"):
         km.convert.scan(model, np.zeros((20, 20, 3)))

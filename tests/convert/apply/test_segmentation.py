@@ -56,7 +56,7 @@ def test_reset_config_and_errors():
     assert float(metric.result()) == 0
     again = keras.metrics.deserialize(keras.metrics.serialize(metric))
     assert (again.classes, again.ignore) == (3, None)
-    with pytest.raises(ValueError, match="Expected the last axis to be 3"):
+    with pytest.raises(ValueError, match="Expected: the last axis to be 3"):
         metric.update_state(np.zeros((1, 2)), np.zeros((1, 2, 4)))
     with pytest.raises(ValueError, match="at least 2"):
         PixelAccuracy(1)

@@ -142,7 +142,7 @@ def test_classes_of_your_own_are_asked_for(tmp_path, array, rng):
     model = keras.Model(image, keras.layers.Dense(3)(flat))
     for suffix in (".keras", ".h5"):
         path = save(model, tmp_path / f"own{suffix}")
-        with pytest.raises(ConversionError, match="Expected custom_objects="):
+        with pytest.raises(ConversionError, match="Expected: custom_objects="):
             km.convert.load(path)
         x = rng.standard_normal((2, *SHAPE)).astype("float32")
         again = km.convert.load(path, custom_objects={"Own": Own})

@@ -153,7 +153,7 @@ def test_networks_that_rescale_are_compared_in_their_own_range(net, trunk):
 
 def test_outputs_that_are_no_numbers_are_refused(net, trunk):
     model = net(lambda x: D(3)(layers.Flatten()(ops.log(0 * trunk(x) - 1))))
-    with pytest.raises(km.convert.ConversionError, match="cannot be checked. Expected finite"):
+    with pytest.raises(km.convert.ConversionError, match="cannot be checked. Expected: finite"):
         km.convert.to_fully_convolutional(model)
 
 
@@ -227,13 +227,13 @@ def test_more_cells_than_windows(net, trunk, rng):
         ({"images": np.zeros((14, 12, 3))}, "no batch for the network"),
         (
             {"images": np.zeros((1, 14, 12, 1))},
-            r"Expected one image or more of shape \('any', 'any'",
+            r"Expected: one image or more of shape \('any', 'any'",
         ),
         ({"images": np.zeros((0, 14, 12, 3))}, "no batch for the network"),
-        ({"grid": (2,)}, "Expected 2 numbers of cells"),
-        ({"grid": (0, 2)}, "Expected 2 numbers of cells"),
-        ({"batch_size": 0}, "Expected 1 or more. Received: 0"),
-        ({"window": (14,)}, r"Expected 2 sides.*Received: window=\(14,\)"),
+        ({"grid": (2,)}, "Expected: 2 numbers of cells"),
+        ({"grid": (0, 2)}, "Expected: 2 numbers of cells"),
+        ({"batch_size": 0}, "Expected: 1 or more. Received: 0"),
+        ({"window": (14,)}, r"Expected: 2 sides.*Received: window=\(14,\)"),
     ],
 )
 def test_bad_requests(options, message, net, trunk):

@@ -114,7 +114,7 @@ def test_int8_wants_images(exported, tmp_path):
 
 
 def test_an_unknown_precision_is_refused(exported, tmp_path):
-    with pytest.raises(ValueError, match=r"Expected one of: float32, .* Received: 'int4'"):
+    with pytest.raises(ValueError, match=r"Expected: one of float32, .* Received: 'int4'"):
         km.export.to_litert(exported, tmp_path / "m", precision="int4")
 
 
@@ -137,7 +137,7 @@ def test_nothing_is_overwritten(write, exported, tmp_path):
     [
         (np.zeros((0, 16, 12, 3)), r"Received: shape \(0, 16, 12, 3\)"),
         (np.zeros((2, 9, 9, 3)), r"Expected: .* of \(16, 12, 3\)"),
-        ({"image": np.zeros((2, 16, 12, 3))}, r"Expected arrays for: images. Received: image"),
+        ({"image": np.zeros((2, 16, 12, 3))}, r"Expected: arrays for: images. Received: image"),
     ],
 )
 def test_samples_that_do_not_fit_are_refused(write, exported, tmp_path, samples, message):

@@ -140,7 +140,7 @@ def test_signatures_are_named_and_take_any_batch(runtime):
 
 
 def test_refusals_name_what_was_expected(runtime, images, tmp_path):
-    with pytest.raises(KeyError, match=r"Expected one of: bytes, embed, .*Received: 'nearest'"):
+    with pytest.raises(KeyError, match=r"Expected: one of bytes, embed, .*Received: 'nearest'"):
         runtime("nearest", images=images)
     with pytest.raises(TypeError, match="Expected: left, right. Received: images|right, left"):
         runtime("similarity", images=images)

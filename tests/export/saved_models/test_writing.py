@@ -140,7 +140,7 @@ def test_half_precision_answers_in_float32(images, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"signatures": ["nearest"]}, "no such signature. Expected some of: serving_default"),
+        ({"signatures": ["nearest"]}, "no such signature. Expected: some of serving_default"),
         ({"signatures": "embed"}, "single string"),
         ({"threshold": float("nan")}, "Unusable threshold"),
         ({"metadata": {"x": object()}}, "metadata cannot be kept"),

@@ -83,7 +83,7 @@ def test_a_torn_file_is_refused(name, tear, saved):
         short, changed = content[:-1], content[:-1] + bytes([content[-1] ^ 1])
         file.write_bytes(short if tear == "short" else changed)
     received = {"short": f"{len(content) - 1:,} bytes", "changed": "of SHA-256", "gone": "no such"}
-    words = f"The index is damaged: .*{name}. Expected {len(content):,} bytes.*Received.*"
+    words = f"The index is damaged: .*{name}. Expected: {len(content):,} bytes.*Received.*"
     with pytest.raises(ValueError, match=words + received[tear]):
         Index.load(saved)
 

@@ -221,7 +221,7 @@ def test_a_file_that_convert_reads_is_read(photo, tmp_path, capsys):
     assert "class" in told(capsys, path, photo, "-o", tmp_path / "map.png")
     (tmp_path / "broken.hdf5").write_bytes(path.read_bytes()[:200])
     assert main(["cam", str(tmp_path / "broken.hdf5"), str(photo), "-o", "map.png"]) == 1
-    assert "cannot be read. Expected a whole .keras file" in capsys.readouterr().err
+    assert "cannot be read. Expected: a whole .keras file" in capsys.readouterr().err
 
 
 def test_other_targets_than_a_class(classifier, photo, tmp_path, capsys):
@@ -259,4 +259,4 @@ def test_pictures_of_another_mask_are_drawn_anew(photo, tmp_path, capsys):
 def test_unknown_targets_are_refused(target, classifier, photo, tmp_path, capsys):
     arguments = ["cam", str(classifier), str(photo), "-o", str(tmp_path / "m.png")]
     assert main([*arguments, "--target", target]) == 1
-    assert "No such target. Expected one of: class:N" in capsys.readouterr().err
+    assert "No such target. Expected: one of class:N" in capsys.readouterr().err

@@ -126,7 +126,7 @@ def test_never_writes_to_its_source(classifier, tmp_path, capsys):
     before = classifier.read_bytes()
     for out in (classifier, tmp_path / "fcn.h5"):
         assert main(["convert", str(classifier), "-o", str(out)]) == 1
-        words = "Expected a file that ends in .keras and is not the source"
+        words = "Expected: a file that ends in .keras and is not the source"
         assert words in capsys.readouterr().err
     assert classifier.read_bytes() == before
 
@@ -180,7 +180,7 @@ def test_refusals(strided, tmp_path, capsys):
         ([tmp_path / "missing.keras"], "No model there"),
         ([strided, "--densify", "3"], "does not divide the stride"),
         ([strided, "--map"], "no global average pooling to drop"),
-        ([strided, "--size", "12"], "Expected 0 sides, as many as are free"),
+        ([strided, "--size", "12"], "Expected: 0 sides, as many as are free"),
     ]:
         out = tmp_path / "fcn.keras"
         assert main(["convert", *map(str, arguments), "-o", str(out)]) == 1
@@ -210,15 +210,15 @@ def test_signals_are_converted(size, tmp_path, capsys):
     ("model", "arguments", "message"),
     [
         (lambda: pooled((None, 3)), [], "Expected --size, .*64 for a signal.*no --size"),
-        (lambda: pooled((None, 3)), ["--size", "8x8"], "Expected 1 sides.*Received: 8x8"),
-        (lambda: pooled((64, 3)), ["--size", "64"], "Expected 0 sides"),
+        (lambda: pooled((None, 3)), ["--size", "8x8"], "Expected: 1 sides.*Received: 8x8"),
+        (lambda: pooled((64, 3)), ["--size", "64"], "Expected: 0 sides"),
         (lambda: pooled((64, 3)), ["--densify", "3"], "--densify 3 does not divide the stride"),
         (
             lambda: keras.Sequential(
                 [keras.Input((8, 8, 3)), layers.Lambda(abs), layers.Flatten()]
             ),
             [],
-            "Expected a file without code, or --trust",
+            "Expected: a file without code, or --trust",
         ),
         (
             lambda: keras.Sequential(

@@ -92,7 +92,7 @@ def test_shards_hold_what_the_model_says(model, path, photos, tmp_path, capsys):
     skipped = json.loads((out / "skipped.json").read_text())
     images = [one for one in skipped if "image" in one]
     assert [one["image"] for one in images] == ["owl/broken.jpg", "owl/torn.png"]
-    assert all("Expected an image" in one["reason"] for one in images)
+    assert all("Expected: an image" in one["reason"] for one in images)
     assert [(one["file"], one["reason"]) for one in skipped if "file" in one] == [
         (".hidden.png", "hidden"), ("notes.txt", "not an image by its name"),
     ]  # fmt: skip
@@ -197,7 +197,7 @@ def test_places_and_options_are_refused(path, photos, tmp_path, capsys):
 def test_one_process_writes_at_a_time(path, photos, tmp_path, capsys):
     with place.held(tmp_path / "shards"):
         assert embed(path, photos, "-o", tmp_path / "shards") == 1
-    assert "Expected no other writer" in capsys.readouterr().err
+    assert "Expected: no other writer" in capsys.readouterr().err
     assert embed(path, photos, "-o", tmp_path / "shards") == 3
 
 

@@ -61,7 +61,7 @@ def test_boxes_table_and_picture(encoder, pictures, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("out", "more", "words"),
     [
-        ("found.jpg", [], "Expected a file that ends in .png"),
+        ("found.jpg", [], "Expected: a file that ends in .png"),
         ("scene.png", [], "neither exemplar nor scene"),
         ("found.png", ["--scales", "1;2"], "numbers with commas"),
         ("found.png", ["--scales", "9"], "larger than the scene"),

@@ -88,7 +88,7 @@ def test_folders_arrays_and_small_pictures(network, scene, tmp_path, capsys):
     text = capsys.readouterr().out
     assert text.count("2 boxes") == 2
     assert f"skipped {tmp_path / 'in' / 'broken.png'}: The picture" in text
-    assert "small.png is smaller than a window. Expected at least 16 x 16" in text
+    assert "small.png is smaller than a window. Expected: at least 16 x 16" in text
     assert keras.utils.load_img(out / "deep" / "one.png").size == (32, 26)
     assert (out / "two.png").exists()
     assert len(list(out.rglob("*.*"))) == 2
@@ -159,7 +159,7 @@ def test_one_class_for_a_place(network, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--class", "3"], "Expected numbers from 0 to 2, one at least. Received: [3]"),
+        (["--class", "3"], "Expected: numbers from 0 to 2, one at least. Received: [3]"),
         (["--class", "1", "--without", "1"], "Received: all left out"),
         (["--tile", "8"], "tile is too small"),
         (["--overlap", "2"], "overlap from 0 to 1"),
@@ -168,9 +168,9 @@ def test_one_class_for_a_place(network, tmp_path, capsys):
         (["--side", "3"], "side of 16 pixels or more"),
         (
             ["--window", "28"],
-            "--window is not a size. Expected height x width, such as 28x28. Received: '28'",
+            "--window is not a size. Expected: height x width, such as 28x28. Received: '28'",
         ),
-        (["--window", "90x90"], "smaller than a window. Expected at least 90 x 90"),
+        (["--window", "90x90"], "smaller than a window. Expected: at least 90 x 90"),
     ],
 )
 def test_refusals(arguments, words, network, scene, tmp_path, capsys):
@@ -190,7 +190,7 @@ def test_files_are_guarded(network, scene, tmp_path, capsys):
         ([network, tmp_path / "none.png", "-o", tmp_path / "out.png"], "nothing to draw"),
         (
             [classifier, scene, "-o", tmp_path / "out.png"],
-            "Expected one made by `keras-metric conv",
+            "Expected: one made by `keras-metric conv",
         ),
         ([tmp_path / "no.keras", scene, "-o", tmp_path / "out.png"], "No model there"),
     ]:

@@ -69,8 +69,8 @@ def test_labels_stay_exact_integers():
         ({"images": np.zeros((2, 3, 3, 1), np.float32)}, r"uint8 array .* Received: float32"),
         ({"images": np.zeros((2, 3, 3), np.uint8)}, r"Received: uint8 \(2, 3, 3\)"),
         ({"labels": np.array([0.0, 1.0])}, r"`labels` .*Received: float64 \(2,\)"),
-        ({"labels": np.array([0])}, r"Expected 2 integers.* Received: int64 \(1,\)"),
-        ({"labels": np.array([0, 2])}, "Expected numbers 0 to 1. Received: 0 to 2"),
+        ({"labels": np.array([0])}, r"Expected: 2 integers.* Received: int64 \(1,\)"),
+        ({"labels": np.array([0, 2])}, "Expected: numbers 0 to 1. Received: 0 to 2"),
         ({"labels": np.array([-1, 0])}, "Received: -1 to 0"),
         ({"groups": np.array([0, 5])}, "`groups` points outside `group_names`"),
         ({"drawers": np.array([1, 2, 3])}, "`drawers` does not fit"),
@@ -85,12 +85,12 @@ def test_what_does_not_fit_is_refused(change, message):
 
 @pytest.mark.parametrize("choose", ["of_classes", "of_groups"])
 def test_unknown_names_are_refused(images, choose):
-    with pytest.raises(ValueError, match=r"Unknown .* Expected one of .* Received: \['z'\]"):
+    with pytest.raises(ValueError, match=r"Unknown .* Expected: one of .* Received: \['z'\]"):
         getattr(images, choose)(["z"])
 
 
 def test_selections_of_another_form_are_refused(images):
-    with pytest.raises(ValueError, match=r"Expected the shape \(12,\). Received: \(3,\)"):
+    with pytest.raises(ValueError, match=r"Expected: the shape \(12,\). Received: \(3,\)"):
         images.where(np.array([True, False, True]))
     with pytest.raises(ValueError, match="Received: float64"):
         images.where(np.array([0.0, 1.0]))
@@ -138,5 +138,5 @@ def test_stratified_split_follows_its_seed(images):
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 2])
 def test_stratified_split_refuses_other_fractions(images, fraction):
-    with pytest.raises(ValueError, match="Expected a fraction between 0 and 1"):
+    with pytest.raises(ValueError, match="Expected: a fraction between 0 and 1"):
         stratified_split(images, fraction)

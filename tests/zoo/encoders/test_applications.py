@@ -55,7 +55,7 @@ def test_weights_that_cannot_be_downloaded_give_a_clear_error(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", no_network)
     with (
         keras.StatelessScope(initialize_variables=False),
-        pytest.raises(ConnectionError, match="weights of VGG19 .* Expected a network"),
+        pytest.raises(ConnectionError, match="weights of VGG19 .* Expected: a network"),
     ):
         encoders.build("VGG19", (32, 32, 3), weights="imagenet")
     keras.utils.clear_session()

@@ -159,16 +159,16 @@ def test_an_unknown_name_meets_the_nearest(name, nearest):
 @pytest.mark.parametrize(
     ("name", "shape", "options", "message"),
     [
-        ("conv4", (28, 28), {}, r"Expected \(height, width, channels\). Received: \(28, 28\)"),
-        ("conv4", (8, 8, 1), {}, "too small for conv4. Expected at least 16 x 16"),
-        ("alexnet", (224, 62, 3), {}, "too small for alexnet. Expected at least 63"),
-        ("conv4", (None, 28, 1), {}, "Expected pooling='average'"),
+        ("conv4", (28, 28), {}, r"Expected: \(height, width, channels\). Received: \(28, 28\)"),
+        ("conv4", (8, 8, 1), {}, "too small for conv4. Expected: at least 16 x 16"),
+        ("alexnet", (224, 62, 3), {}, "too small for alexnet. Expected: at least 63"),
+        ("conv4", (None, 28, 1), {}, "Expected: pooling='average'"),
         ("conv4", (28, 28, 1), {"pooling": "max"}, "Unknown pooling.*Received: 'max'"),
         ("conv4", (28, 28, 1), {"squeeze_excite": True}, "conv4 has no option squeeze_excite"),
         ("conv4", (28, 28, 1), {"weights": "imagenet"}, "Expected: dropout, weight_decay, width"),
-        ("conv4", (28, 28, 1), {"width": 0}, "Expected width > 0"),
+        ("conv4", (28, 28, 1), {"width": 0}, "Expected: width > 0"),
         ("conv4", (28, 28, 1), {"dropout": 1.0}, "0 <= dropout < 1"),
-        ("conv4", (28, 28, 1), {"embedding": 0}, "Expected embedding >= 1 or None"),
+        ("conv4", (28, 28, 1), {"embedding": 0}, "Expected: embedding >= 1 or None"),
         ("conv4", (28, 28, 1), {"classes": 3, "normalize": True}, "normalize=False"),
         (
             "MobileNetV2",
@@ -176,8 +176,8 @@ def test_an_unknown_name_meets_the_nearest(name, nearest):
             {"width": 0.5},
             "has no option width. Expected: dropout, weights",
         ),
-        ("MobileNetV2", (32, 32, 2), {}, "Expected 1 or 3 channels. Received: 2"),
-        ("MobileNetV2", (24, 32, 3), {}, "Expected at least 32 x 32"),
+        ("MobileNetV2", (32, 32, 2), {}, "Expected: 1 or 3 channels. Received: 2"),
+        ("MobileNetV2", (24, 32, 3), {}, "Expected: at least 32 x 32"),
     ],
 )
 def test_what_does_not_go_together_is_refused(name, shape, options, message):

@@ -57,12 +57,12 @@ def test_scaling_returns_from_its_config(mode, rng):
 
 
 def test_an_unknown_scaling_is_refused():
-    with pytest.raises(ValueError, match="Expected 'caffe', 'torch' or 'tf'. Received: 'pil'"):
+    with pytest.raises(ValueError, match="Expected: 'caffe', 'torch' or 'tf'. Received: 'pil'"):
         ImageNetScaling("pil")
 
 
 def test_a_power_of_no_meaning_is_refused():
-    with pytest.raises(ValueError, match="out of range. Expected a finite number above 0"):
+    with pytest.raises(ValueError, match="out of range. Expected: a finite number above 0"):
         SignedPower(0)
 
 

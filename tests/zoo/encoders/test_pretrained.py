@@ -134,7 +134,7 @@ def test_weights_out_of_files(tmp_path):
 def test_weights_that_do_not_fit(tmp_path):
     encoders.build("tiny", SHAPE, embedding=8).save(tmp_path / "tiny.keras")
     (tmp_path / "tiny.pth").write_bytes(b"")
-    with pytest.raises(ValueError, match="other layers. Expected the layers of conv4"):
+    with pytest.raises(ValueError, match="other layers. Expected: the layers of conv4"):
         encoders.build("conv4", SHAPE, weights=tmp_path / "tiny.keras")
     with pytest.raises(ValueError, match=r"unknown format.*Received: tiny.pth"):
         encoders.build("tiny", SHAPE, weights=tmp_path / "tiny.pth")

@@ -50,7 +50,7 @@ def test_no_ink_is_infinitely_far(rng):
 
 
 def test_pictures_of_another_form_are_refused():
-    with pytest.raises(ValueError, match=r"Expected grey pictures .*float64 \(1, 4, 4, 1\)"):
+    with pytest.raises(ValueError, match=r"Expected: grey pictures .*float64 \(1, 4, 4, 1\)"):
         modified_hausdorff(np.zeros((1, 4, 4, 1)), np.zeros((1, 4, 4, 1), np.uint8))
     with pytest.raises(ValueError, match="uint8"):
         modified_hausdorff(np.zeros((1, 4, 4, 1), np.uint8), np.zeros((1, 4, 4), np.uint8))

@@ -60,7 +60,9 @@ def test_a_case_is_one_kind_of_one_picture(rng):
 def test_nothing_to_measure_on_is_refused(rng):
     red = pictures(rng, 2)
     red = Boxed(red.images, [one[:1] for one in red.boxes], [[0], [0]], red.names)
-    with pytest.raises(ValueError, match="Expected pictures that show one of the kinds green. Rec"):
+    with pytest.raises(
+        ValueError, match="Expected: pictures that show one of the kinds green. Rec"
+    ):
         map_measures.cases_of_boxes(red, [1])
 
 

@@ -131,7 +131,7 @@ def test_a_model_is_asked_the_same_runs(published, tmp_path, capsys):
 def test_a_model_that_cannot_compare_drawings_is_refused(shape, vector):
     x = inputs = keras.Input(shape)
     x = layers.GlobalAveragePooling2D()(x) if vector else layers.Conv2D(2, 3)(x)
-    with pytest.raises(ValueError, match=r"cannot compare drawings\. Expected square grey"):
+    with pytest.raises(ValueError, match=r"cannot compare drawings\. Expected: square grey"):
         by_encoder(keras.Model(inputs, x))
 
 

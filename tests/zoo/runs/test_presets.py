@@ -48,7 +48,7 @@ def test_a_run_goes_along_with_its_card_and_facts(tmp_path):
     assert found["about"]["data"]["train"] == report["data"]["train"]
     again = zoo.save(folder, tmp_path / "again", facts=FACTS)
     assert zoo.preset(again)[2:] == (None, 0.5, FACTS)
-    with pytest.raises(FileExistsError, match="Expected a new folder for the preset"):
+    with pytest.raises(FileExistsError, match="Expected: a new folder for the preset"):
         zoo.save(folder, again)
 
 
@@ -64,5 +64,7 @@ def test_nothing_is_left_where_something_does_not_fit(classifier, tmp_path):
 def test_a_preset_of_another_kind_is_refused(classifier, tmp_path):
     folder = zoo.save(classifier, tmp_path / "mine")
     (folder / "preset.json").write_text('{"labels": []}')
-    with pytest.raises(ValueError, match="is not that of a preset. Expected the keys labels, thre"):
+    with pytest.raises(
+        ValueError, match="is not that of a preset. Expected: the keys labels, thre"
+    ):
         zoo.preset(folder)

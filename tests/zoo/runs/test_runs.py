@@ -16,13 +16,13 @@ from zoo.runs.runs import Run
 @pytest.mark.parametrize("content", ["{}", "[]", "null", '{"recipe": "digits-triplet"}'])
 def test_metrics_of_another_kind_are_refused(content, tmp_path):
     (tmp_path / "metrics.json").write_text(content)
-    with pytest.raises(ValueError, match="Expected the keys baselines, data, recipe"):
+    with pytest.raises(ValueError, match="Expected: the keys baselines, data, recipe"):
         Run(tmp_path).report()
 
 
 def test_a_damaged_model_is_named(tmp_path):
     (tmp_path / "model.keras").write_bytes(b"PK cut off")
-    with pytest.raises(ValueError, match=r"model.keras cannot be read\. Expected a whole .keras"):
+    with pytest.raises(ValueError, match=r"model.keras cannot be read\. Expected: a whole .keras"):
         zoo.load(tmp_path)
 
 
@@ -47,7 +47,7 @@ def test_a_model_of_our_own_layers_opens_in_a_new_process(how, tmp_path):
 
 def test_a_file_is_no_place_for_a_run(tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(FileExistsError, match="Expected a folder, or nothing. Received: a file"):
+    with pytest.raises(FileExistsError, match="Expected: a folder, or nothing. Received: a file"):
         Run(tmp_path / "file").holds("digits-triplet", {})
 
 

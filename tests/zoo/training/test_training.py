@@ -217,7 +217,7 @@ def test_evaluate_measures_the_saved_model(unbroken):
         (
             "state.json",
             b'{"epoch": 3}',
-            "Expected the keys cpu_seconds, epoch, history.*Received: the keys epoch",
+            "Expected: the keys cpu_seconds, epoch, history.*Received: the keys epoch",
         ),
         ("state.json", b"[]", r"cannot be used\..*Received: \[\]"),
         ("epoch-1.weights.h5", b"torn", "epoch-1.weights.h5 cannot be read.*begins anew"),

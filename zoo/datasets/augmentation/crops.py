@@ -33,14 +33,14 @@ class Crop:
     def __post_init__(self) -> None:
         if not 0 < self.least <= 1 or not 0 <= self.gain < 1 or min(self.stretch, self.shift) < 0:
             raise ValueError(
-                "The crop is out of range. Expected 0 < least <= 1, 0 <= gain < 1, stretch >= 0 "
+                "The crop is out of range. Expected: 0 < least <= 1, 0 <= gain < 1, stretch >= 0 "
                 f"and shift >= 0. Received: {self}."
             )
 
     def __call__(self, rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
         if images.ndim != 4 or images.dtype != np.uint8:
             raise ValueError(
-                "These are no photos. Expected uint8 (B, H, W, C). "
+                "These are no photos. Expected: uint8 (B, H, W, C). "
                 f"Received: {images.dtype} {images.shape}."
             )
         rows, columns = self._places(rng, *images.shape[:3])

@@ -17,7 +17,7 @@ def check_share(share: float, images_per_class: int, received: object) -> None:
     """Raises `ValueError`, naming `received`, for a share of classes or a K out of range."""
     if not 0 <= share <= 1 or images_per_class < 1:
         raise ValueError(
-            "The change of classes is out of range. Expected share from 0 to 1 and "
+            "The change of classes is out of range. Expected: share from 0 to 1 and "
             f"images_per_class >= 1. Received: {received}."
         )
 
@@ -27,7 +27,7 @@ def count(images: np.ndarray, images_per_class: int) -> int:
     classes, rest = divmod(len(images), images_per_class)
     if rest:
         raise ValueError(
-            "The batch is not made of whole classes. Expected a multiple of "
+            "The batch is not made of whole classes. Expected: a multiple of "
             f"{images_per_class} images. Received: {len(images)}."
         )
     return classes

@@ -57,7 +57,7 @@ class Warp:
         spans = (self.rotation, self.scale, self.shear, self.translation, self.elastic)
         if min(spans) < 0 or self.scale >= 1 or self.grid < 1:
             raise ValueError(
-                "The warp is out of range. Expected spans >= 0, scale < 1 and grid >= 1. "
+                "The warp is out of range. Expected: spans >= 0, scale < 1 and grid >= 1. "
                 f"Received: {self}."
             )
 
@@ -103,7 +103,7 @@ def sides_of(images: np.ndarray) -> tuple[int, int]:
     """Height and width of `(B, H, W, C)` or `(B, H, W)`; raises `ValueError` for anything else."""
     if images.ndim not in (3, 4):
         raise ValueError(
-            f"These are no images. Expected (B, H, W) or (B, H, W, C). Received: {images.shape}."
+            f"These are no images. Expected: (B, H, W) or (B, H, W, C). Received: {images.shape}."
         )
     height, width = images.shape[1:3]
     return height, width
@@ -119,7 +119,7 @@ def rotations_as_classes(images: Images, *, mirrored: bool = False) -> Images:
     height, width, _ = images.shape
     if height != width:
         raise ValueError(
-            "Only square images can be turned by 90 degrees. Expected height = width. "
+            "Only square images can be turned by 90 degrees. Expected: height = width. "
             f"Received: {height} x {width}."
         )
     sides = [("", images.images)]

@@ -40,7 +40,7 @@ def read_members(path: str | Path, suffix: str) -> dict[str, bytes]:
     states, which reading never exceeds.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"No archive. Expected a zip file at {path}. Received: no file.")
+        raise FileNotFoundError(f"No archive. Expected: a zip file at {path}. Received: no file.")
     try:
         with zipfile.ZipFile(path) as archive:
             members = sorted(archive.infolist(), key=lambda member: member.filename)
@@ -51,7 +51,7 @@ def read_members(path: str | Path, suffix: str) -> dict[str, bytes]:
             return {member.filename: archive.read(member) for member in wanted}
     except _DAMAGE as error:
         raise ValueError(
-            f"The archive {path} is damaged or partial. Expected a whole zip file. "
+            f"The archive {path} is damaged or partial. Expected: a whole zip file. "
             f"Received: {type(error).__name__}: {error}."
         ) from error
 
@@ -74,7 +74,7 @@ def _check_sizes(path: str | Path, members: list[zipfile.ZipInfo]) -> None:
     largest = max((member.file_size for member in members), default=0)
     if len(members) > _MOST_MEMBERS or largest > _LARGEST_MEMBER or total > _LARGEST_ARCHIVE:
         raise ValueError(
-            f"The archive {path} is too large to be a set of small images. Expected at most "
+            f"The archive {path} is too large to be a set of small images. Expected: at most "
             f"{_MOST_MEMBERS:,} members of {_LARGEST_MEMBER:,} bytes, {_LARGEST_ARCHIVE:,} bytes "
             "in all. "
             f"Received: {len(members):,} members, the largest of {largest:,} bytes, {total:,} in "
@@ -89,6 +89,6 @@ def _check_place(path: str | Path, member: zipfile.ZipInfo) -> None:
     if leaves or link or ":" in name:
         raise ValueError(
             f"The archive {path} holds a member that would leave its folder. "
-            "Expected plain files with relative names. "
+            "Expected: plain files with relative names. "
             f"Received: {'the link ' if link else ''}{name!r}."
         )

@@ -86,7 +86,7 @@ def _blocks(url: str, timeout: float, title: str) -> Iterator[bytes]:
                 yield block
     except (OSError, HTTPException) as error:
         raise ConnectionError(
-            f"The download of {url} failed. Expected a network connection, or the file {title} in "
+            f"The download of {url} failed. Expected: a network connection, or the file {title} in "
             f"a folder named by `--data` or KERAS_METRIC_DATA. Received: {error}."
         ) from error
 

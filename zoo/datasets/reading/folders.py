@@ -53,7 +53,7 @@ def scan(path: str | Path, *, skip_missing: bool = False) -> Files:
         names, found, skipped = _from_list(path, skip_missing)
     else:
         raise FileNotFoundError(
-            f"There are no images at {path}. Expected a folder with one sub-folder a class, or a "
+            f"There are no images at {path}. Expected: a folder with one sub-folder a class, or a "
             "list of "
             "path and class. Received: nothing of that name."
         )
@@ -96,7 +96,7 @@ def load(
     sides = (size, size) if isinstance(size, int) else tuple(size)
     if len(sides) != 2 or min(sides) < 1:
         raise ValueError(
-            f"The size is wrong. Expected a side, or height and width. Received: {size!r}."
+            f"The size is wrong. Expected: a side, or height and width. Received: {size!r}."
         )
     files = path if isinstance(path, Files) else scan(path, skip_missing=skip_missing)
     shape = (len(files), *sides, 1 if grey else 3)
@@ -147,7 +147,7 @@ def _from_list(path: Path, skip_missing: bool) -> tuple[tuple[str, ...], list, l
             skipped.append((file, MISSING))
         else:
             raise FileNotFoundError(
-                f"Line {line.number} of {path} names no file. Expected one at {file}, or "
+                f"Line {line.number} of {path} names no file. Expected: one at {file}, or "
                 f"skip_missing=True. Received: {line.path!r}."
             )
     return tuple(sorted({name for _, name in found})), found, skipped
@@ -157,7 +157,7 @@ def _check_classes(path: Path, names: tuple[str, ...], filled: set[str]) -> None
     empty = [name for name in names if name not in filled]
     if not names or empty:
         raise ValueError(
-            f"{path} has {'a class without pictures' if empty else 'no classes'}. Expected "
+            f"{path} has {'a class without pictures' if empty else 'no classes'}. Expected: "
             "classes, "
             f"each with a readable image ({', '.join(SUFFIXES)}). "
             f"Received: {', '.join(empty[:5]) if empty else 'none'}."
@@ -178,6 +178,6 @@ def _check_memory(shape: tuple, largest: float) -> None:
     if needed > largest:
         raise MemoryError(
             f"{shape[0]:,} pictures of {shape[1]} x {shape[2]} are too many to hold in memory. "
-            f"Expected at most {largest:g} GiB; choose a smaller size or raise `largest`. "
+            f"Expected: at most {largest:g} GiB; choose a smaller size or raise `largest`. "
             f"Received: {needed:.1f} GiB."
         )

@@ -27,7 +27,8 @@ def decode(content: bytes, name: str) -> np.ndarray:
     except (OSError, SyntaxError, ValueError) as error:
         received = f"{type(error).__name__}: {error}"
     raise ValueError(
-        f"The image {name} cannot be read. Expected a PNG of {SIDE} x {SIDE}. Received: {received}."
+        f"The image {name} cannot be read. Expected: a PNG of {SIDE} x {SIDE}. "
+        f"Received: {received}."
     )
 
 
@@ -53,7 +54,7 @@ def prepare(images, size=28, *, centre=True):
         return replace(images, images=prepare(images.images, size, centre=centre))
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or size < 1:
         raise ValueError(
-            "These are no drawings. Expected uint8 (N, H, W) or (N, H, W, C) and a positive size. "
+            "These are no drawings. Expected: uint8 (N, H, W) or (N, H, W, C) and a positive size. "
             f"Received: {images.dtype} {images.shape}, size={size!r}."
         )
     flat = images if images.ndim == 4 else images[..., None]

@@ -29,7 +29,7 @@ def read_list(path: Path, *, classes: bool = False) -> list[Line]:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{path} is not a list. Expected text (UTF-8), a path and a class in each line. "
+            f"{path} is not a list. Expected: text (UTF-8), a path and a class in each line. "
             f"Received: other bytes ({error.reason})."
         ) from error
     found = []
@@ -41,10 +41,10 @@ def read_list(path: Path, *, classes: bool = False) -> list[Line]:
         if len(cells) > 2 or not all(cells) or (classes and len(cells) < 2):
             alone = "" if classes else ", or a path alone"
             raise ValueError(
-                f"Line {number} of {path} cannot be read. Expected a path, a {kind} and a class"
+                f"Line {number} of {path} cannot be read. Expected: a path, a {kind} and a class"
                 f"{alone}. Received: {text.splitlines()[number - 1]!r}."
             )
         found.append(Line(number, cells[0], cells[1] if len(cells) == 2 else None))
     if not found:
-        raise ValueError(f"{path} lists nothing. Expected a picture a line. Received: no line.")
+        raise ValueError(f"{path} lists nothing. Expected: a picture a line. Received: no line.")
     return found

@@ -28,8 +28,8 @@ def read(file: str | Path, channels: int, *, most: int = MOST) -> np.ndarray:
         return _mapped(file, channels)
     if channels not in (1, 3):
         raise ValueError(
-            f"A picture cannot be what this network takes. Expected a .npy array (H, W, {channels})"
-            f". Received: {file}."
+            f"A picture cannot be what this network takes. Expected: a .npy array (H, W, "
+            f"{channels}) . Received: {file}."
         )
     return decoded(file, file, channels, most=most)
 
@@ -55,13 +55,13 @@ def decoded(
     except ERRORS as error:
         told = str(error).replace(repr(source), str(name))
         raise ValueError(
-            f"The picture {name} is damaged. Expected an image that can be read to its end. "
+            f"The picture {name} is damaged. Expected: an image that can be read to its end. "
             f"Received: {type(error).__name__}: {told}."
         ) from error
     if picture is None:
         raise ValueError(
-            f"{name} is too large to decode. Expected at most {most:,} pixels, or as a file a .npy "
-            f"array, which is read tile by tile. Received: {size[0]} x {size[1]}."
+            f"{name} is too large to decode. Expected: at most {most:,} pixels, or as a file a "
+            f".npy array, which is read tile by tile. Received: {size[0]} x {size[1]}."
         )
     return picture.reshape(*picture.shape[:2], channels)
 
@@ -83,11 +83,11 @@ def _mapped(file: Path, channels: int) -> np.ndarray:
         pixels = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(
-            f"{file} cannot be read. Expected an array saved by numpy.save. Received: {error}."
+            f"{file} cannot be read. Expected: an array saved by numpy.save. Received: {error}."
         ) from error
     if pixels.ndim != 3 or pixels.shape[-1] != channels or pixels.dtype.kind not in "iuf":
         raise ValueError(
-            f"{file} does not fit the network. Expected numbers (H, W, {channels}). "
+            f"{file} does not fit the network. Expected: numbers (H, W, {channels}). "
             f"Received: {pixels.dtype} {pixels.shape}."
         )
     return pixels

@@ -69,6 +69,6 @@ def _number(element: ElementTree.Element, path: str, name: str) -> int:
         return round(float(text or ""))
     except (ValueError, OverflowError):
         raise ValueError(
-            f"The annotation {name} lacks a number. Expected <{path}> in pixels. "
+            f"The annotation {name} lacks a number. Expected: <{path}> in pixels. "
             f"Received: {text!r}."
         ) from None

@@ -31,20 +31,20 @@ class Boxed:
         images = np.asarray(self.images)
         if images.ndim != 4 or images.dtype != np.uint8:
             raise ValueError(
-                "`images` has the wrong form. Expected a uint8 array (N, H, W, C). "
+                "`images` has the wrong form. Expected: a uint8 array (N, H, W, C). "
                 f"Received: {images.dtype} {images.shape}."
             )
         counts = [[len(one) for one in part] for part in (boxes, labels)]
         if counts[0] != counts[1] or len(boxes) != len(images):
             raise ValueError(
-                f"Boxes and labels do not fit the pictures. Expected {len(images)} lists of boxes, "
-                f"and a label for each box. Received: {len(boxes)} lists of {sum(counts[0])} boxes "
-                f"in all, {len(labels)} lists of {sum(counts[1])} labels."
+                f"Boxes and labels do not fit the pictures. Expected: {len(images)} lists of "
+                f"boxes, and a label for each box. Received: {len(boxes)} lists of "
+                f"{sum(counts[0])} boxes in all, {len(labels)} lists of {sum(counts[1])} labels."
             )
         used = np.unique(np.concatenate([*labels, np.zeros(0, np.int64)]))
         if len(used) and (used[0] < 0 or used[-1] >= len(self.names)):
             raise ValueError(
-                f"`labels` points outside `names`. Expected numbers 0 to {len(self.names) - 1}. "
+                f"`labels` points outside `names`. Expected: numbers 0 to {len(self.names) - 1}. "
                 f"Received: {used[0]} to {used[-1]}."
             )
 

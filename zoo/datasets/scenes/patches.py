@@ -38,7 +38,7 @@ class PatchBatches(DrawnBatches):
         side = whole("side", side)
         if not len(pictures) or side > min(pictures.shape[:2]) or not 0 < share <= 1:
             raise ValueError(
-                "No patches can be cut. Expected pictures of at least the patch's side, and a "
+                "No patches can be cut. Expected: pictures of at least the patch's side, and a "
                 f"share above 0, at most 1. Received: {pictures!r}, side={side}, share={share}."
             )
         self.pictures, self.side, self.share = pictures, side, share

@@ -69,20 +69,20 @@ class Scenes:
         height, width, channels = self.bank.shape
         if not len(self.bank) or height != width or channels != 1:
             raise ValueError(
-                "The bank cannot be pasted. Expected square grey crops (N, S, S, 1), at least one. "
-                f"Received: {self.bank!r}."
+                "The bank cannot be pasted. Expected: square grey crops (N, S, S, 1), at least "
+                f"one. Received: {self.bank!r}."
             )
         ranges = (self.glyphs, self.scale, self.contrast, self.strokes, self.fragments)
         least = min(*(low for low, _ in ranges), self.rotation, self.noise, self.overlap)
         if least < 0 or self.scale[0] <= 0 or any(low > high for low, high in ranges):
             raise ValueError(
-                "A value is out of range. Expected least and most from 0 on, scale above 0. "
+                "A value is out of range. Expected: least and most from 0 on, scale above 0. "
                 f"Received: {self._told()}."
             )
         largest = self._side(self.scale[1])
         if min(self.sides) < largest or self.count < 1 or self.boxes not in ("ink", "frame"):
             raise ValueError(
-                f"These are no scenes. Expected sides of at least {largest}, the largest glyph; a "
+                f"These are no scenes. Expected: sides of at least {largest}, the largest glyph; a "
                 f"count of at least 1; boxes 'ink' or 'frame'. Received: {self._told()}."
             )
 
@@ -114,7 +114,7 @@ class Scenes:
     def __getitem__(self, index: int) -> Scene:
         if not 0 <= index < self.count:
             raise IndexError(
-                f"There is no such scene. Expected 0 to {self.count - 1}. Received: {index}."
+                f"There is no such scene. Expected: 0 to {self.count - 1}. Received: {index}."
             )
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(int(index),)))
         canvas = _Canvas(self.sides)

@@ -59,7 +59,7 @@ def load(split: str = "train", data: str | Path | None = None, *, shrink: int = 
     """
     if split not in _NUMBERS or shrink < 1 or any(side % shrink for side in SIZE):
         raise ValueError(
-            f"There are no such pictures. Expected a split among {', '.join(_NUMBERS)} and a "
+            f"There are no such pictures. Expected: a split among {', '.join(_NUMBERS)} and a "
             f"shrink that divides {SIZE[0]} and {SIZE[1]}. Received: {split!r}, shrink={shrink!r}."
         )
     contents = _contents(data)
@@ -118,7 +118,7 @@ def _checked(contents: dict[str, bytes], source: Path) -> dict[str, bytes]:
     received = _digest(contents[name] for name in wanted if name in contents)
     if missing or received != _SHA256:
         raise ValueError(
-            f"{source} is not the published BCCD. Expected {len(wanted)} files with the joint "
+            f"{source} is not the published BCCD. Expected: {len(wanted)} files with the joint "
             f"sha256 {_SHA256}. Received: {len(missing)} missing"
             f"{f' ({missing[0]}, ...)' if missing else ''}, sha256 {received}."
         )
@@ -143,6 +143,6 @@ def _pixels(content: bytes, name: str, shrink: int) -> np.ndarray:
     except (OSError, SyntaxError, ValueError) as error:
         received = f"{type(error).__name__}: {error}"
     raise ValueError(
-        f"The picture {name} cannot be read. Expected a JPEG of {SIZE[1]} x {SIZE[0]}. "
+        f"The picture {name} cannot be read. Expected: a JPEG of {SIZE[1]} x {SIZE[0]}. "
         f"Received: {received}."
     )

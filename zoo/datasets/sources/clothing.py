@@ -72,7 +72,7 @@ def load(
     """
     if split not in SPLITS:
         raise ValueError(
-            f"There are no such photos. Expected one of: {', '.join(SPLITS)}. Received: {split!r}."
+            f"There are no such photos. Expected: one of {', '.join(SPLITS)}. Received: {split!r}."
         )
     sides = (size, size) if isinstance(size, int) else tuple(size)
     photos = {name: file for name, file in _contents(data).items() if name.startswith(f"{split}/")}
@@ -91,7 +91,7 @@ def _contents(data: str | Path | None) -> dict[str, bytes]:
                 return _checked(files_below(folder, ".jpg"), folder)
     if data is not None:
         raise FileNotFoundError(
-            f"The folder has no photos of clothes. Expected {' and '.join(SPLITS)} in {data} or "
+            f"The folder has no photos of clothes. Expected: {' and '.join(SPLITS)} in {data} or "
             f"{Path(data) / 'clothing'}. Received: neither. Leave `data` out to download it."
         )
     place = cache_folder() / "clothing" / f"{_COMMIT[:12]}.zip"
@@ -110,7 +110,7 @@ def _checked(files: dict[str, bytes], source: Path) -> dict[str, bytes]:
     received = _digest(names)
     if received != _SHA256:
         raise ValueError(
-            f"{source} is not the published data set. Expected {_COUNT:,} photos whose names have "
+            f"{source} is not the published data set. Expected: {_COUNT:,} photos whose names have "
             f"the joint sha256 {_SHA256}. Received: {len(names):,} photos, sha256 {received}."
         )
     return {name: files[found[name]] for name in names}

@@ -38,7 +38,7 @@ def load(
     """
     if split not in Banks._fields:
         raise ValueError(
-            f"Unknown split. Expected one of: {', '.join(Banks._fields)}. Received: {split!r}."
+            f"Unknown split. Expected: one of {', '.join(Banks._fields)}. Received: {split!r}."
         )
     bank, number = getattr(digit_banks(side), split), Banks._fields.index(split)
     return Scenes(bank, size, count, len(Banks._fields) * seed + number, **options)

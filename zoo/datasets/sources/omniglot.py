@@ -79,7 +79,7 @@ def _find(source: str | Path, data: str | Path | None) -> Path:
         if str(source).endswith(".zip") or Path(source).is_dir():
             return Path(source)
         raise ValueError(
-            f"Unknown part of Omniglot. Expected one of: {', '.join(SOURCES)}, or the path of a "
+            f"Unknown part of Omniglot. Expected: one of {', '.join(SOURCES)}, or the path of a "
             "zip file or folder. "
             f"Received: {str(source)!r}."
         )
@@ -92,7 +92,7 @@ def _find(source: str | Path, data: str | Path | None) -> Path:
                 return path
     if data is not None:
         raise FileNotFoundError(
-            f"The folder has no Omniglot. Expected {part.file} in {data} or "
+            f"The folder has no Omniglot. Expected: {part.file} in {data} or "
             f"{Path(data) / 'omniglot'}. "
             "Received: neither. Leave `data` out to download it."
         )
@@ -132,7 +132,7 @@ def _place(path: Path, name: str) -> tuple[str, str, int]:
     _, _, drawer = place.stem.rpartition("_")
     if len(place.parts) < 3 or not drawer.isdigit():
         raise ValueError(
-            f"{path} is no Omniglot. Expected files Alphabet/characterNN/NNNN_DD.png. "
+            f"{path} is no Omniglot. Expected: files Alphabet/characterNN/NNNN_DD.png. "
             f"Received: {name!r}."
         )
     return place.parts[-3], place.parts[-2], int(drawer)

@@ -57,7 +57,7 @@ def official_runs(folder: str | Path) -> list[Run]:
             runs.setdefault(run, {})["/".join(parts[parts.index(run) :])] = content
     if not runs:
         raise FileNotFoundError(
-            f"No one-shot runs found. Expected folders run01, run02, ... in {folder}. "
+            f"No one-shot runs found. Expected: folders run01, run02, ... in {folder}. "
             f"Received: {', '.join(sorted(files)[:5]) or 'no file'}."
         )
     return [_run(name, runs[name]) for name in sorted(runs)]
@@ -73,7 +73,7 @@ def drawn_runs(images: Images, runs: int = 20, *, ways: int = 20, seed: int = 0)
     """
     if images.groups is None or images.drawers is None:
         raise ValueError(
-            "One-shot runs need to know who drew what. Expected groups and drawers. Received: "
+            "One-shot runs need to know who drew what. Expected: groups and drawers. Received: "
             f"{images!r}."
         )
     rng = np.random.default_rng(seed)
@@ -84,7 +84,7 @@ def drawn_runs(images: Images, runs: int = 20, *, ways: int = 20, seed: int = 0)
     ]
     if not tables or runs < 1 or ways < 2:
         raise ValueError(
-            "No run can be drawn. Expected runs >= 1, ways >= 2 and an alphabet with 2 characters "
+            "No run can be drawn. Expected: runs >= 1, ways >= 2 and an alphabet with 2 characters "
             "that 2 people "
             f"drew. Received: runs={runs!r}, ways={ways!r}, {images!r}."
         )
@@ -98,7 +98,7 @@ def _files(path: Path) -> dict[str, bytes]:
         return read_members(path, ".png") | read_members(path, "class_labels.txt")
     if not path.is_dir():
         raise FileNotFoundError(
-            f"No one-shot runs found. Expected a folder with run01, run02, ... or their zip file. "
+            f"No one-shot runs found. Expected: a folder with run01, run02, ... or their zip file. "
             f"Received: {path}, which does not exist."
         )
     kinds = ("class_labels.txt", "training/*.png", "test/*.png")
@@ -135,7 +135,7 @@ def _position(name: str, support: list[str], answer: str) -> int:
 
 def _broken(name: str, expected: str, received: str) -> ValueError:
     return ValueError(
-        f"The one-shot run {name} is incomplete. Expected {expected}. Received: {received}."
+        f"The one-shot run {name} is incomplete. Expected: {expected}. Received: {received}."
     )
 
 

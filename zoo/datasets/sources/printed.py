@@ -48,7 +48,7 @@ def _fonts(faces: Sequence[str]) -> list[Path]:
     unknown = [face for face in faces if face not in FACES]
     if unknown or not faces:
         raise ValueError(
-            f"There is no such face. Expected some of: {', '.join(FACES)}. "
+            f"There is no such face. Expected: some of {', '.join(FACES)}. "
             f"Received: {', '.join(unknown) or 'none'}."
         )
     matplotlib = need("matplotlib", extra="plots", purpose="The printed digits")

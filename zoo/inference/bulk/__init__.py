@@ -67,7 +67,7 @@ def embed(
     workers = whole("workers", workers or os.cpu_count() or 1)
     if engine not in ENGINES:
         raise ValueError(
-            f"Unknown engine. Expected one of: {', '.join(ENGINES)}. Received: {engine!r}."
+            f"Unknown engine. Expected: one of {', '.join(ENGINES)}. Received: {engine!r}."
         )
     listing, out = Listing.of(folder), Path(out)
     source = networks.locate(model, branch=branch, size=size, pixels=pixels, layer=layer)
@@ -77,7 +77,7 @@ def embed(
         on_ray.check(source)
     elif address is not None:
         raise ValueError(
-            "An address has no meaning here. Expected one with the engine ray only. "
+            "An address has no meaning here. Expected: one with the engine ray only. "
             f"Received: {address!r} for the engine {engine}."
         )
     with place.held(out):

@@ -50,15 +50,15 @@ class Listing:
             return cls._of_list(place)
         if not place.is_dir():
             raise FileNotFoundError(
-                f"{place} cannot be embedded. Expected a folder of images, or a list of them (CSV, "
-                "TSV). Received: nothing at that path."
+                f"{place} cannot be embedded. Expected: a folder of images, or a list of them "
+                "(CSV, TSV). Received: nothing at that path."
             )
         files = [(str(one.path.relative_to(place).as_posix()), one.reason) for one in below(place)]
         images = sorted(path for path, reason in files if reason is None)
         paths = tuple(path for path in images if _is_text(path))
         if not paths:
             raise ValueError(
-                f"There is nothing to embed in {place}. Expected one image at least "
+                f"There is nothing to embed in {place}. Expected: one image at least "
                 f"({', '.join(SUFFIXES)}), in it or in its sub-folders. Received: none."
             )
         digest = hashlib.sha256()
@@ -81,8 +81,8 @@ class Listing:
         if len(known) < len(lines):
             twice = next(line for line in lines if known[line.path] is not line)
             raise ValueError(
-                f"{place} names a picture twice. Expected each path once. Received: {twice.path!r} "
-                f"in lines {twice.number} and {known[twice.path].number}."
+                f"{place} names a picture twice. Expected: each path once. Received: "
+                f"{twice.path!r} in lines {twice.number} and {known[twice.path].number}."
             )
         digest = hashlib.sha256()
         for line in lines:

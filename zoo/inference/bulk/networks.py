@@ -159,7 +159,7 @@ def _up_to(model, name: str):
 
     if name not in _vectors(model):
         raise ValueError(
-            f"{name!r} is no layer to embed with. Expected a layer whose output is (B, D): "
+            f"{name!r} is no layer to embed with. Expected: a layer whose output is (B, D): "
             f"{_told(_vectors(model))}. Received: --layer {name}."
         )
     return keras.Model(model.inputs[0], model.get_layer(name).output)
@@ -210,7 +210,7 @@ def _shape(shape: Any, size: tuple[int, int] | None) -> tuple[int, int, int]:
     """Height, width and channels of the images of a model that takes `shape`, (None, H, W, C)."""
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (1, 3):
         raise ValueError(
-            "The model takes no pictures. Expected one input (B, H, W, 1) or (B, H, W, 3). "
+            "The model takes no pictures. Expected: one input (B, H, W, 1) or (B, H, W, 3). "
             f"Received: {shape}."
         )
     fixed = shape[1:3]

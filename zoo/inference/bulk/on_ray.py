@@ -100,6 +100,6 @@ def _connect(ray, address: str | None, workers: int) -> None:
         ray.init(address=address or "local", logging_level="ERROR", log_to_driver=False, **here)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ConnectionError(
-            f"There is no Ray cluster to use. Expected one at {address or 'this machine'}; "
+            f"There is no Ray cluster to use. Expected: one at {address or 'this machine'}; "
             f"`ray start --head` starts one. Received: {error}."
         ) from error

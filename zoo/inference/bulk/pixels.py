@@ -36,7 +36,7 @@ def known(name: str) -> tuple[float, float]:
     """
     if name not in RANGES:
         raise ValueError(
-            f"Unknown range of pixels. Expected one of: {', '.join(RANGES)}. Received: {name!r}."
+            f"Unknown range of pixels. Expected: one of {', '.join(RANGES)}. Received: {name!r}."
         )
     return RANGES[name]
 

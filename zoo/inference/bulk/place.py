@@ -23,11 +23,11 @@ def held(out: Path) -> Iterator[None]:
         OSError: the folder cannot be made.
     """
     if out.exists() and not out.is_dir():
-        raise FileExistsError(f"{out} is in use. Expected a folder, or nothing. Received: a file.")
+        raise FileExistsError(f"{out} is in use. Expected: a folder, or nothing. Received: a file.")
     out.mkdir(parents=True, exist_ok=True)
     if not os.access(out, os.W_OK):
         raise PermissionError(
-            f"{out} cannot be written to. Expected a folder of yours. Received: a read-only one."
+            f"{out} cannot be written to. Expected: a folder of yours. Received: a read-only one."
         )
     place = os.open(out, os.O_RDONLY)
     try:
@@ -35,7 +35,7 @@ def held(out: Path) -> Iterator[None]:
         yield
     except BlockingIOError as error:
         raise FileExistsError(
-            f"{out} is in use. Expected no other writer. Received: a process that embeds into it."
+            f"{out} is in use. Expected: no other writer. Received: a process that embeds into it."
         ) from error
     finally:
         os.close(place)
@@ -55,7 +55,7 @@ def begin(out: Path, plan: dict[str, Any], *, force: bool = False) -> None:
         names = sorted(path.name for path in out.iterdir() if not path.name.startswith("."))
         if names:
             raise FileExistsError(
-                f"{out} is in use. Expected an empty folder, or shards with {MANIFEST}. Received: "
+                f"{out} is in use. Expected: an empty folder, or shards with {MANIFEST}. Received: "
                 f"a folder with {', '.join(names[:5])}."
             )
     else:
@@ -90,7 +90,7 @@ def finish(
     write_json(out / SKIPPED, [*skipped, *ignored])
     if not any(one["rows"] for one in facts):
         raise ValueError(
-            f"No image could be read. Expected one at least; {out / SKIPPED} says why of each. "
+            f"No image could be read. Expected: one at least; {out / SKIPPED} says why of each. "
             f"Received: {reasons[0][1]}"
         )
     manifest = {

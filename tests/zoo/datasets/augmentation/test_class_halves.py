@@ -76,7 +76,7 @@ def test_pictures_without_a_channel_are_put_together_alike():
 
 @pytest.mark.parametrize(("share", "each"), [(-0.1, 4), (1.1, 4), (0.5, 0)])
 def test_values_out_of_range_are_refused(share, each):
-    with pytest.raises(ValueError, match=r"Expected share from 0 to 1[\s\S]*Received"):
+    with pytest.raises(ValueError, match=r"Expected: share from 0 to 1[\s\S]*Received"):
         ClassHalves(share, each, same)
 
 

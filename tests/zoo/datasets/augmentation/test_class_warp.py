@@ -44,7 +44,7 @@ def test_displacements_of_image_and_class_add_up():
 
 @pytest.mark.parametrize(("share", "each"), [(-0.1, 4), (1.1, 4), (0.5, 0)])
 def test_values_out_of_range_are_refused(share, each):
-    with pytest.raises(ValueError, match=r"Expected share from 0 to 1[\s\S]*Received"):
+    with pytest.raises(ValueError, match=r"Expected: share from 0 to 1[\s\S]*Received"):
         ClassWarp(STILL, STRONG, share, each)
 
 

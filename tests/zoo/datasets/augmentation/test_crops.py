@@ -89,11 +89,13 @@ def test_light_is_within_its_bounds(photos):
     "wrong", [{"least": 0.0}, {"least": 1.1}, {"gain": 1.0}, {"stretch": -0.1}, {"shift": -1.0}]
 )
 def test_values_out_of_range_are_refused(wrong):
-    with pytest.raises(ValueError, match="The crop is out of range. Expected 0 < least <= 1"):
+    with pytest.raises(ValueError, match="The crop is out of range. Expected: 0 < least <= 1"):
         Crop(**wrong)
 
 
 def test_other_arrays_are_refused(photos):
     for wrong in (photos[..., 0], photos.astype("float32")):
-        with pytest.raises(ValueError, match=r"These are no photos. Expected uint8 \(B, H, W, C\)"):
+        with pytest.raises(
+            ValueError, match=r"These are no photos. Expected: uint8 \(B, H, W, C\)"
+        ):
             drawn(wrong)

@@ -126,12 +126,12 @@ def test_what_comes_from_outside_is_fill(rng):
 
 @pytest.mark.parametrize("bad", [{"rotation": -1}, {"scale": 1.0}, {"grid": 0}, {"elastic": -0.1}])
 def test_values_out_of_range_are_refused(bad):
-    with pytest.raises(ValueError, match="Expected spans >= 0, scale < 1 and grid >= 1"):
+    with pytest.raises(ValueError, match="Expected: spans >= 0, scale < 1 and grid >= 1"):
         Warp(**bad)
 
 
 def test_a_single_image_is_refused(rng):
-    with pytest.raises(ValueError, match=r"Expected \(B, H, W\) .* Received: \(5, 5\)"):
+    with pytest.raises(ValueError, match=r"Expected: \(B, H, W\) .* Received: \(5, 5\)"):
         Warp()(rng, np.zeros((5, 5)))
 
 

@@ -43,7 +43,7 @@ def test_batches_follow_seed_and_epoch():
 @pytest.mark.parametrize(
     ("groups", "change", "message"),
     [
-        (GROUPS[:-1], {}, r"do not fit the images\. Expected the shape \(100,\)"),
+        (GROUPS[:-1], {}, r"do not fit the images\. Expected: the shape \(100,\)"),
         (np.arange(100), {}, r"belongs to several groups\..*Received: \[0, 1, 2, 3, 4\]"),
         (GROUPS, {"within": 1.5}, "within is out of range"),
         (GROUPS, {"classes_per_batch": 10}, "group of 10 classes or more.*the largest of 9"),

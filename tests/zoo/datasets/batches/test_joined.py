@@ -35,7 +35,7 @@ def test_epochs_differ_and_come_again():
 
 
 def test_sources_of_different_length_are_refused():
-    with pytest.raises(ValueError, match=r"Expected at least one, all with the same.*\[3, 2\]"):
+    with pytest.raises(ValueError, match=r"Expected: at least one, all with the same.*\[3, 2\]"):
         JoinedBatches([source(10), source(20, batches=2)])
     with pytest.raises(ValueError, match=r"Received: \[\]"):
         JoinedBatches([])

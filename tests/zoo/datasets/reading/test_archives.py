@@ -27,7 +27,7 @@ def test_members_come_by_suffix_in_the_order_of_names(tmp_path):
 )
 def test_members_that_leave_the_folder_are_refused(tmp_path, name):
     path = archive(tmp_path / "x.zip", {"ok.png": b"1", name: b"2"})
-    with pytest.raises(ValueError, match=r"would leave its folder. Expected plain files"):
+    with pytest.raises(ValueError, match=r"would leave its folder. Expected: plain files"):
         read_members(path, ".png")
     assert [file.name for file in tmp_path.iterdir()] == ["x.zip"]
 
@@ -68,7 +68,7 @@ def test_every_truncation_is_refused(tmp_path):
     content = path.read_bytes()
     for length in range(len(content)):
         path.write_bytes(content[:length])
-        with pytest.raises(ValueError, match="damaged or partial. Expected a whole zip file"):
+        with pytest.raises(ValueError, match="damaged or partial. Expected: a whole zip file"):
             read_members(path, ".png")
 
 
@@ -104,5 +104,5 @@ def test_checksums(tmp_path):
 
 
 def test_a_missing_archive_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"Expected a zip file at .*none.zip"):
+    with pytest.raises(FileNotFoundError, match=r"Expected: a zip file at .*none.zip"):
         read_members(tmp_path / "none.zip", ".png")

@@ -61,8 +61,8 @@ def test_a_list_names_paths_and_classes(folder):
 @pytest.mark.parametrize(
     ("line", "error", "message"),
     [
-        ("red/b.png warm", ValueError, "Line 2 of .* Expected a path, a tab and a class"),
-        ("red/b.png\t", ValueError, "Expected a path, a tab and a class"),
+        ("red/b.png warm", ValueError, "Line 2 of .* Expected: a path, a tab and a class"),
+        ("red/b.png\t", ValueError, "Expected: a path, a tab and a class"),
         ("red/none.png\twarm", FileNotFoundError, "Line 2 of .* names no file"),
     ],
 )
@@ -74,7 +74,7 @@ def test_a_bad_line_is_named(folder, line, error, message):
 
 
 def test_places_without_pictures_are_refused(folder, tmp_path):
-    with pytest.raises(FileNotFoundError, match="Expected a folder with one sub-folder a class"):
+    with pytest.raises(FileNotFoundError, match="Expected: a folder with one sub-folder a class"):
         scan(tmp_path / "none")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="has no classes"):
@@ -155,7 +155,7 @@ def test_too_much_for_the_memory_is_refused_before_reading(folder):
 
 @pytest.mark.parametrize("size", [0, (4,), (4, -1)])
 def test_a_bad_size_is_refused(folder, size):
-    with pytest.raises(ValueError, match="Expected a side, or height and width"):
+    with pytest.raises(ValueError, match="Expected: a side, or height and width"):
         load(folder, size)
 
 
@@ -187,7 +187,7 @@ def test_what_a_list_names_and_is_not_there_can_be_left_out(folder):
 
 def test_an_unknown_resize_is_refused(folder):
     with pytest.raises(
-        ValueError, match="Expected 'letterbox', 'crop' or 'stretch'. Received: 'pad'"
+        ValueError, match="Expected: 'letterbox', 'crop' or 'stretch'. Received: 'pad'"
     ):
         load(folder, 4, resize="pad")
 

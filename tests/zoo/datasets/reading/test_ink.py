@@ -73,7 +73,7 @@ def test_images_stay_images_and_rank_is_kept(rng):
 
 @pytest.mark.parametrize("bad", [np.zeros((2, 5, 5)), np.zeros((5, 5), np.uint8)])
 def test_what_is_no_drawing_is_refused(bad):
-    with pytest.raises(ValueError, match=r"Expected uint8 \(N, H, W\)"):
+    with pytest.raises(ValueError, match=r"Expected: uint8 \(N, H, W\)"):
         prepare(bad, 3)
 
 

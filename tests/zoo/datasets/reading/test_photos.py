@@ -42,7 +42,7 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path, rng):
         "text.png": "is damaged",
         "text.npy": "cannot be read",
         "code.npy": "cannot be read",
-        "flat.npy": r"Expected numbers \(H, W, 3\). Received: float64 \(4, 4\)",
+        "flat.npy": r"Expected: numbers \(H, W, 3\). Received: float64 \(4, 4\)",
     }
     for name, message in expected.items():
         with pytest.raises(ValueError, match=message):

@@ -61,5 +61,5 @@ def test_crowds_and_empty_scenes_give_windows_too(scenes):
 
 
 def test_refuses_windows_that_are_both(scenes):
-    with pytest.raises(ValueError, match="Expected 0 <= near < far.*near=5, far=5"):
+    with pytest.raises(ValueError, match="Expected: 0 <= near < far.*near=5, far=5"):
         SceneWindows(scenes, 12, side=21, near=5, far=5, batches_per_epoch=1)

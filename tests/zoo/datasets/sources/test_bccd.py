@@ -89,7 +89,7 @@ def test_the_download_is_kept_in_the_cache(archive, tmp_path):
 @pytest.mark.usefixtures("published")
 def test_other_files_are_refused_and_not_kept(archive, tmp_path):
     folder = fill(tmp_path / "data", {**CONTENTS, "BloodImage_00002.jpg": picture(90)})
-    with pytest.raises(ValueError, match="not the published BCCD. Expected 4 files"):
+    with pytest.raises(ValueError, match="not the published BCCD. Expected: 4 files"):
         bccd.load("train", folder)
     (folder / "JPEGImages" / "BloodImage_00002.jpg").unlink()
     with pytest.raises(ValueError, match=r"1 missing \(BloodImage_00002.jpg, ...\)"):

@@ -78,7 +78,7 @@ def test_the_download_is_kept_in_the_cache(archive, tmp_path):
 @pytest.mark.usefixtures("published")
 def test_other_files_are_refused_and_not_kept(archive, tmp_path):
     folder = fill(tmp_path / "data", {**PHOTOS, "train/hat/e.jpg": photo(9)})
-    with pytest.raises(ValueError, match="Expected 3 photos .* Received: 4 photos"):
+    with pytest.raises(ValueError, match="Expected: 3 photos .* Received: 4 photos"):
         clothing.load("train", folder)
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("clothing-dataset-small-1/train/hat/a.jpg", PHOTOS["train/hat/a.jpg"])
@@ -97,9 +97,9 @@ def test_a_damaged_photo_is_named(tmp_path):
 
 @pytest.mark.usefixtures("published")
 def test_what_is_not_there_is_told(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no photos of clothes. Expected train and"):
+    with pytest.raises(FileNotFoundError, match="no photos of clothes. Expected: train and"):
         clothing.load("train", tmp_path)
-    with pytest.raises(ValueError, match="Expected one of: train, validation. Received: 'test'"):
+    with pytest.raises(ValueError, match="Expected: one of train, validation. Received: 'test'"):
         clothing.load("test")
 
 

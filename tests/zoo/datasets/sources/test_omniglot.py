@@ -102,13 +102,13 @@ def test_a_partial_archive_is_refused(published, tmp_path):
 
 def test_a_folder_without_the_archive_is_an_error(published, tmp_path):
     with pytest.raises(
-        FileNotFoundError, match=r"Expected images_background_small1.zip in .*empty"
+        FileNotFoundError, match=r"Expected: images_background_small1.zip in .*empty"
     ):
         omniglot.load("small1", tmp_path / "empty")
 
 
 def test_an_unknown_part_is_refused():
-    with pytest.raises(ValueError, match=r"Expected one of: small1, small2.*Received: 'small3'"):
+    with pytest.raises(ValueError, match=r"Expected: one of small1, small2.*Received: 'small3'"):
         omniglot.load("small3")
 
 

@@ -74,7 +74,7 @@ def test_runs_one_level_down_or_in_a_zip_are_found(layout, tmp_path):
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
-        (lambda run: (run / "class_labels.txt").unlink(), "Expected a file class_labels.txt"),
+        (lambda run: (run / "class_labels.txt").unlink(), "Expected: a file class_labels.txt"),
         (
             lambda run: (run / "training/class03.png").unlink(),
             "images that are there. Received: run01",
@@ -110,7 +110,7 @@ def test_an_incomplete_run_is_refused(layout, break_it, message):
 
 
 def test_a_folder_without_runs_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="Expected folders run01, run02"):
+    with pytest.raises(FileNotFoundError, match="Expected: folders run01, run02"):
         official_runs(tmp_path)
     with pytest.raises(FileNotFoundError, match="which does not exist"):
         official_runs(tmp_path / "none")
@@ -149,7 +149,7 @@ def test_drawn_runs_follow_their_seed_and_take_what_there_is(omniglot):
 
 
 def test_runs_that_cannot_be_drawn_are_refused(omniglot):
-    with pytest.raises(ValueError, match="Expected groups and drawers"):
+    with pytest.raises(ValueError, match="Expected: groups and drawers"):
         drawn_runs(Images(omniglot.images, omniglot.labels, omniglot.names))
     with pytest.raises(ValueError, match="No run can be drawn"):
         drawn_runs(omniglot.where(omniglot.drawers == 1))

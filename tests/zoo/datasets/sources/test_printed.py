@@ -36,5 +36,5 @@ def test_ink_stands_out_from_paper():
 
 @pytest.mark.parametrize("faces", [("arial",), ()])
 def test_unknown_faces_are_refused(faces):
-    with pytest.raises(ValueError, match="Expected some of: dejavu, computer modern, stix"):
+    with pytest.raises(ValueError, match="Expected: some of dejavu, computer modern, stix"):
         printed.load(1, faces=faces)

@@ -65,17 +65,17 @@ def test_a_model_is_loaded_by_its_name_and_revision(published, ask, hub, name, f
 def test_what_the_hub_refuses_is_said(published, ask, hub):
     refused = ask("-m", "zoo", "publish", published.args[4], NAME, token="another")
     assert refused.returncode == 1
-    assert "cannot be published as hf://me/doubler. Expected a hub that lets" in refused.stderr
+    assert "cannot be published as hf://me/doubler. Expected: a hub that lets" in refused.stderr
     assert "401" in refused.stderr
     missing = ask("-m", "zoo", "export", "hf://me/nothing", "--json")
     assert (missing.returncode, missing.stdout) == (1, "")
-    assert f"Expected a model that {hub.address} has" in missing.stderr
+    assert f"Expected: a model that {hub.address} has" in missing.stderr
     assert "Traceback" not in missing.stderr + refused.stderr
 
 
 @pytest.mark.parametrize("name", ["hf://me", "hf://me/doubler@", "hf://me/a b", "me/doubler"])
 def test_names_of_another_form_are_refused(name):
-    with pytest.raises(ValueError, match="Expected hf://OWNER/NAME"):
+    with pytest.raises(ValueError, match="Expected: hf://OWNER/NAME"):
         zoo.fetch(name)
 
 
