@@ -42,8 +42,8 @@ def __getattr__(name: str):
     if name in _OF_LOCATION:
         return getattr(import_module("keras_metric.location"), name)
     raise AttributeError(
-        f"keras_metric has no attribute {name!r}. Expected: one of "
-        f"{', '.join([*_OF_LOCATION, *_SUBMODULES])}."
+        f"keras_metric has no such attribute. Expected: one of "
+        f"{', '.join([*_OF_LOCATION, *_SUBMODULES])}. Received: {name!r}."
     )
 
 

@@ -159,9 +159,9 @@ def upright(image, fill: int, grey: bool):
 def _refuse_what_no_graph_reads(image) -> None:
     """A served model would take these pictures for others, or for none."""
     if image.format == "BMP" and image.info.get("compression") in _RUN_LENGTHS:
-        raise ValueError("a BMP that is run-length encoded. Expected: one of plain pixels")
+        raise ValueError("a run-length encoded BMP, not one of plain pixels")
     if image.format == "GIF" and image.tile and tuple(image.tile[0][1]) != (0, 0, *image.size):
-        raise ValueError("the first frame of the GIF does not fill it. Expected: one that does")
+        raise ValueError("a GIF whose first frame does not fill it")
 
 
 def _as_bytes(pixels: np.ndarray, mode: str) -> np.ndarray:

@@ -48,7 +48,7 @@ def as_labels(labels, *, multi_label: bool = False):
     if multi_label and rank == 2:
         if isinstance(labels, np.ndarray) and not np.isin(labels, (0, 1)).all():
             raise ValueError(
-                "A sample has a label or it has not. Expected: rows of 0 and 1, (B, L). "
+                "The rows of labels are not binary. Expected: rows of 0 and 1, (B, L). "
                 f"Received: numbers from {labels.min()} to {labels.max()}."
             )
         return ops.cast(labels > 0, "float32")

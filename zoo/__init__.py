@@ -45,4 +45,6 @@ register(  # a .keras file may name layers of the zoo
 def __getattr__(name: str):
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
-    raise AttributeError(f"zoo has no attribute {name!r}. Expected: one of {', '.join(__all__)}.")
+    raise AttributeError(
+        f"zoo has no such attribute. Expected: one of {', '.join(__all__)}. Received: {name!r}."
+    )

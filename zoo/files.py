@@ -46,6 +46,6 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"{path} cannot be read. Expected JSON. Received: a file that breaks off or is of "
+            f"{path} cannot be read. Expected: JSON. Received: a file that breaks off or is of "
             f"another kind ({error})."
         ) from error

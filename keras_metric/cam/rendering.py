@@ -136,11 +136,11 @@ def standard_inputs(inputs):
 
     def convert(x):
         if x is None or isinstance(x, str | bytes):
-            raise ValueError(f"These are no images. Expected: arrays. Received: {x!r}.")
+            raise ValueError(f"These are not images. Expected: arrays. Received: {x!r}.")
         x = x if hasattr(x, "dtype") else ops.convert_to_tensor(x)
         if x.shape and x.shape[0] == 0:
             raise ValueError(
-                "There is nothing to explain. Expected: images (B, ...), B at least 1. Received: "
+                "The batch is empty. Expected: images (B, ...), B at least 1. Received: "
                 f"{tuple(x.shape)}."
             )
         kind = keras.backend.standardize_dtype(x.dtype)

@@ -119,8 +119,8 @@ def rewrite(
     images = [x for x in tree.flatten(graph.inputs) if len(x.shape) >= 3]
     if not images:
         raise ConversionError(
-            f"{model.name!r} takes no image. Expected: an input with positions and channels. "
-            f"Received: {[tuple(x.shape) for x in tree.flatten(graph.inputs)]}."
+            f"{model.name!r} does not take an image. Expected: an input with positions and "
+            f"channels. Received: {[tuple(x.shape) for x in tree.flatten(graph.inputs)]}."
         )
     axes = {id(x): _image_axes(graph, x) for x in images}
     strides = find_strides(graph, axes)
@@ -133,7 +133,7 @@ def rewrite(
     outputs = tree.map_structure(lambda x: _finished(values[id(x)], build), graph.outputs)
     if pooling == "map" and not build.averaged:
         raise ConversionError(
-            f"{model.name!r} has no global average pooling to drop. Expected: pooling='window'. "
+            f"{model.name!r} has no global average pooling. Expected: pooling='window'. "
             "Received: pooling='map'."
         )
     fcn = keras.Model(inputs, outputs, name=name or f"{model.name}_fcn")

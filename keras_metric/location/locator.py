@@ -196,7 +196,7 @@ def _checked_scales(scales: Sequence[float]) -> tuple[float, ...]:
     scales = tuple(float(s) for s in np.ravel(scales))
     if not scales or not all(np.isfinite(s) and s > 0 for s in scales):
         raise ValueError(
-            "There is nothing to look for at these scales. Expected: positive numbers, 1 for the "
+            "scales are invalid. Expected: positive numbers, 1 for the "
             f"size of the exemplar. Received: scales={scales}."
         )
     return scales

@@ -84,7 +84,7 @@ def _refuse_other_values(y_true) -> None:
     if values is None or np.isin(values, (0, 1)).all():
         return
     raise ValueError(
-        "A pair is similar or it is not. Expected: y_true of 1 (similar) and 0 (different). "
+        "y_true is not binary. Expected: y_true of 1 (similar) and 0 (different). "
         f"Received: {np.unique(values[~np.isin(values, (0, 1))])[:5].tolist()}. For labels that "
         "name classes, on embeddings, there is PairwiseContrastiveLoss."
     )
@@ -95,6 +95,6 @@ def _column(x):
     if len(x.shape) == 1 or (len(x.shape) == 2 and x.shape[1] == 1):
         return ops.reshape(x, (-1,))
     raise ValueError(
-        "A pair has one label and one distance. Expected: shape (B,) or (B, 1). "
+        "Labels or distances have the wrong shape. Expected: shape (B,) or (B, 1). "
         f"Received: shape {tuple(x.shape)}"
     )

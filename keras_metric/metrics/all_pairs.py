@@ -55,7 +55,7 @@ def verification_of_embeddings(
     held = np.flatnonzero(counts.sum(axis=0))
     if not counts.sum(axis=1).all():
         raise ValueError(
-            "There is nothing to tell apart. Expected: pairs of one class and pairs of two. "
+            "All pairs are of one kind. Expected: pairs of one class and pairs of two. "
             f"Received: {int(counts.sum())} pairs, all of one kind."
         )
     share = np.minimum(held + 1, bins - 0.5) / bins

@@ -112,7 +112,7 @@ class EvaluateRetrieval(keras.callbacks.Callback):
             except (AttributeError, ValueError) as error:
                 raise ValueError(
                     f"{model.name!r} ends in the head {heads[0].name!r}, and what comes before it "
-                    "cannot be told apart. Expected EvaluateRetrieval(..., encoder=the model that "
+                    "cannot be told apart. Expected: EvaluateRetrieval(..., encoder=the model that "
                     f"embeds). Received: {error}"
                 ) from error
         return self._of_head[1]

@@ -131,16 +131,16 @@ def _of(images: Sequence[Boxes], label: int) -> list[Boxes]:
 def _check(found: Sequence[Boxes], truth: Sequence[Boxes], iou: float) -> None:
     if len(found) != len(truth) or not truth or not 0 < iou <= 1:
         raise ValueError(
-            "The boxes cannot be judged. Expected: one entry an image in both, at least one, and "
+            "The boxes are invalid. Expected: one entry an image in both, at least one, and "
             f"0 < iou <= 1. Received: {len(found)} found, {len(truth)} true, iou={iou}."
         )
     for image in (*found, *truth):
         fits = np.shape(image.boxes) == (len(image.labels), 4)
         if not fits or (image.scores is not None and len(image.scores) != len(image.labels)):
             raise ValueError(
-                "An entry does not fit together. Expected: boxes (N, 4), labels (N,), scores (N,). "
-                f"Received: boxes {np.shape(image.boxes)}, labels {np.shape(image.labels)}, scores "
-                f"{np.shape(image.scores)}."
+                "Boxes, labels and scores differ in length. Expected: boxes (N, 4), labels (N,), "
+                f"scores (N,). Received: boxes {np.shape(image.boxes)}, labels "
+                f"{np.shape(image.labels)}, scores {np.shape(image.scores)}."
             )
     if any(image.scores is None for image in found):
         raise ValueError("Boxes were found without scores. Expected: scores (N,). Received: None.")

@@ -79,7 +79,7 @@ def _refuse_class_numbers(y_true) -> None:
     """Where y can be looked at; inside of `fit` the measure becomes NaN."""
     if isinstance(y_true, np.ndarray | list | tuple) and not np.isin(y_true, (0, 1)).all():
         raise ValueError(
-            "y says of each pair whether it is the same. Expected: 0 or 1, with distances (B,); or "
+            "y is not binary. Expected: 0 or 1, with distances (B,); or "
             "class numbers with embeddings (B, D). Received: "
             f"y with {sorted(set(np.ravel(y_true).tolist()))[:5]}."
         )
@@ -149,7 +149,9 @@ class TARAtFAR(InStream):
         dtype: str | None = None,
     ):
         if not 0 <= far <= 1:
-            raise ValueError(f"far is a rate. Expected: a number from 0 to 1. Received: {far!r}.")
+            raise ValueError(
+                f"far is out of range. Expected: a number from 0 to 1. Received: {far!r}."
+            )
         name = name or f"tar@{far:g}"
         super().__init__(bins=bins, scale=scale, distance=distance, name=name, dtype=dtype)
         self.far = far

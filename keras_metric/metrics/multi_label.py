@@ -66,7 +66,7 @@ def label_rows(labels) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.ndim != 2 or labels.dtype.kind not in "biuf" or not np.isin(labels, (0, 1)).all():
         raise ValueError(
-            "A sample has a label or it has not. Expected: rows of 0 and 1, (N, L). "
+            "The rows of labels are not binary. Expected: rows of 0 and 1, (N, L). "
             f"Received: {labels.dtype} of shape {labels.shape}."
         )
     return labels.astype(np.float32)

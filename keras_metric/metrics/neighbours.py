@@ -124,8 +124,9 @@ def scores(
             per_query[name][part.rows] = values
     if not some:
         raise ValueError(
-            "There is nothing to find. Expected: at least one query with a candidate of its class. "
-            f"Received: {len(labels)} queries and {len(candidates)} candidates, none shared."
+            "No query has a candidate of its class. Expected: at least one query with a "
+            f"candidate of its class. Received: {len(labels)} queries and {len(candidates)} "
+            "candidates, none shared."
         )
     return Scores(per_query, labels)
 
@@ -183,7 +184,6 @@ def _measure(name: str, candidates: int) -> tuple[Callable, int]:
         raise ValueError(f"Unknown measure. Expected: one of {known}. Received: {name!r}.")
     if not 1 <= int(rank) <= candidates:
         raise ValueError(
-            "There are no k nearest candidates. "
-            f"Expected: k from 1 to {candidates}. Received: k={rank}."
+            f"k is out of range. Expected: k from 1 to {candidates}. Received: k={rank}."
         )
     return AT_K[family], int(rank)

@@ -136,7 +136,7 @@ def embedding_matrix(embeddings) -> np.ndarray:
 def check_widths(queries: np.ndarray, gallery: np.ndarray) -> None:
     if queries.shape[1] != gallery.shape[1]:
         raise ValueError(
-            "Queries and gallery do not live in one space. Expected: rows of equal width. "
+            "Queries and gallery differ in width. Expected: rows of equal width. "
             f"Received: {queries.shape[1]} and {gallery.shape[1]}."
         )
 

@@ -83,12 +83,12 @@ def steps(distances, same, weights=None) -> tuple[np.ndarray, np.ndarray, np.nda
     kinds = set(np.unique(same).tolist())
     if kinds - {0, 1} or np.isnan(distances).any():
         raise ValueError(
-            "Pairs cannot be judged. Expected `same` to be 0 or 1 and distances to be numbers. "
+            "The pairs are invalid. Expected: `same` to be 0 or 1 and distances to be numbers. "
             f"Received: same in {sorted(kinds)[:5]}, {int(np.isnan(distances).sum())} NaN."
         )
     if len(kinds) < 2:
         raise ValueError(
-            "There is nothing to tell apart. Expected: pairs of one class and pairs of two. "
+            "All pairs are of one kind. Expected: pairs of one class and pairs of two. "
             f"Received: {len(same)} pairs, all of one kind."
         )
     values, place = np.unique(distances, return_inverse=True)
@@ -103,7 +103,7 @@ def _equal_error(counts) -> tuple[float, int]:
 
 def _true_accept(counts, far: float) -> float:
     if not 0 <= far <= 1:
-        raise ValueError(f"far is a rate. Expected: a number from 0 to 1. Received: {far!r}.")
+        raise ValueError(f"far is out of range. Expected: a number from 0 to 1. Received: {far!r}.")
     return float(rates.true_accept_at(*counts, far, np))
 
 

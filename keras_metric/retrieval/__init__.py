@@ -40,8 +40,8 @@ __all__ = sorted(_HOMES)
 def __getattr__(name: str):
     if name not in _HOMES:
         raise AttributeError(
-            f"keras_metric.retrieval has no attribute {name!r}. Expected: one of "
-            f"{', '.join(__all__)}."
+            f"keras_metric.retrieval has no such attribute. Expected: one of "
+            f"{', '.join(__all__)}. Received: {name!r}."
         )
     return getattr(import_module(f"keras_metric.retrieval.{_HOMES[name]}"), name)
 

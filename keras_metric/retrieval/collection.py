@@ -215,7 +215,7 @@ class Collection:
         refuse_another(self.fingerprint, made, "What made these embeddings")
         if self._encoder is None and np.ndim(items) > 2:
             raise ValueError(
-                "There is no encoder for images. Expected Index(encoder), or embeddings "
+                "There is no encoder for images. Expected: Index(encoder), or embeddings "
                 f"(N, D). Received: shape {np.shape(items)}."
             )
         if self._encoder is not None and self._encoder.takes(

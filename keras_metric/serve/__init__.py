@@ -21,7 +21,8 @@ __all__ = sorted(_HOMES)
 def __getattr__(name: str):
     if name not in _HOMES:
         raise AttributeError(
-            f"keras_metric.serve has no attribute {name!r}. Expected: one of {', '.join(__all__)}."
+            f"keras_metric.serve has no such attribute. Expected: one of {', '.join(__all__)}. "
+            f"Received: {name!r}."
         )
     return getattr(import_module(f"keras_metric.serve.{_HOMES[name]}"), name)
 

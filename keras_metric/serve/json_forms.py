@@ -20,7 +20,10 @@ from keras_metric.serve.refusals import Refusal
 def inputs_of(body: dict, signature: Signature) -> tuple[dict[str, np.ndarray], bool]:
     """The arrays of a request by name, and whether it came in rows."""
     if ("instances" in body) == ("inputs" in body):
-        raise _invalid('Expected: one of "instances" (rows) and "inputs" (columns) in the request.')
+        raise _invalid(
+            'The request has no values, or two forms of them. Expected: one of "instances" (rows) '
+            f'and "inputs" (columns). Received: {", ".join(body) or "none"}.'
+        )
     in_rows = "instances" in body
     columns = _columns(body["instances"], signature) if in_rows else body["inputs"]
     if not in_rows and not _is_by_name(columns, signature):
@@ -47,20 +50,29 @@ def answer_of(outputs: dict[str, np.ndarray], *, in_rows: bool) -> dict:
 
 def _columns(rows, signature: Signature) -> dict:
     if not isinstance(rows, list):
-        raise _invalid('Expected: "instances", a list of rows.')
+        raise _invalid(
+            '"instances" is not a list of rows. Expected: [row, ...]. '
+            f"Received: {type(rows).__name__}."
+        )
     if not rows:
         return {name: [] for name in signature.inputs}
     if not all(_is_by_name(row, signature) for row in rows):
         return {_only(signature.inputs): rows}
     if any(set(row) != set(rows[0]) for row in rows):
-        raise _invalid("Expected: the same names in every row.")
+        raise _invalid(
+            "The rows have different names. Expected: the same names in every row. Received: "
+            f"{sorted({', '.join(sorted(row)) for row in rows})}."
+        )
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def _is_by_name(value, signature: Signature) -> bool:
     named = isinstance(value, dict) and set(value) != {"b64"}
     if not named and len(signature.inputs) > 1:
-        raise _invalid(f"Expected: values by name: {', '.join(signature.inputs)}.")
+        raise _invalid(
+            f"The values have no names. Expected: values by name: {', '.join(signature.inputs)}. "
+            f"Received: {type(value).__name__}."
+        )
     return named
 
 

@@ -86,7 +86,11 @@ def _predict(servable: Servable, name: str, number: int | None, body: bytes) -> 
     except (ValueError, RecursionError) as error:
         raise Refusal("INVALID_ARGUMENT", f"JSON Parse error: {error}") from error
     if not isinstance(asked, dict) or not isinstance(asked.get("signature_name", ""), str):
-        raise Refusal("INVALID_ARGUMENT", "Expected: a JSON object with a text as signature_name.")
+        raise Refusal(
+            "INVALID_ARGUMENT",
+            "The request cannot be read. Expected: a JSON object, with a text as signature_name. "
+            f"Received: {body[:80]!r}.",
+        )
     wanted = asked.get("signature_name") or "serving_default"
     with servable.borrowed(name, number) as version:
         inputs, in_rows = inputs_of(asked, version.signature(wanted))

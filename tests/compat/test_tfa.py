@@ -100,7 +100,7 @@ def test_returns_the_precision_of_the_embeddings(name, dtype, batch):
 def test_one_hot_labels_are_an_error(batch):
     labels, points = batch
     for dtype in ("int32", "float32"):
-        with pytest.raises(ValueError, match=r"Expected .*\(B, 1\).*Received: shape \(12, 4\)"):
+        with pytest.raises(ValueError, match=r"Expected: .*\(B, 1\).*Received: shape \(12, 4\)"):
             tfa.TripletSemiHardLoss()(np.eye(4, dtype=dtype)[labels], points)
 
 

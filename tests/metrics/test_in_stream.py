@@ -91,7 +91,7 @@ def test_infinity_and_nan_count_as_far(kind, function, options):
 def test_refuses_options():
     with pytest.raises(ValueError, match=r"Expected: an integer from 2 on. Received: bins=1"):
         metrics.ROCAUC(bins=1)
-    with pytest.raises(ValueError, match=r"far is a rate.*Received: 2"):
+    with pytest.raises(ValueError, match=r"far is out of range.*Received: 2"):
         metrics.TARAtFAR(2)
 
 

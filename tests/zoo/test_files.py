@@ -21,5 +21,5 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 def test_a_torn_file_is_refused_by_name(tmp_path):
     path = tmp_path / "state.json"
     path.write_text('{"epoch": ')
-    with pytest.raises(ValueError, match=r"state.json cannot be read\. Expected JSON\. Received"):
+    with pytest.raises(ValueError, match=r"state.json cannot be read\. Expected: JSON\. Received"):
         read_json(path)

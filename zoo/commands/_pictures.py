@@ -23,7 +23,7 @@ def targets(path: Path, images: list[Path], out: Path) -> list[Path]:
     """A .png file for each image: the one named, or in a folder laid out as that of the images."""
     if not path.is_dir() and out.suffix != ".png":
         raise ValueError(
-            "The output path is not valid. Expected -o with a .png file (for a folder of "
+            "The output path is not valid. Expected: -o with a .png file (for a folder of "
             f"images, a folder). Received: {out}."
         )
     found = [out]

@@ -57,7 +57,7 @@ def own_place(out: str, suffix: str, *taken: str) -> Path:
     place = Path(out)
     if place.suffix != suffix or place.resolve() in {Path(file).resolve() for file in taken}:
         raise ValueError(
-            f"The output path is not valid. Expected -o with a file that ends in {suffix} "
+            f"The output path is not valid. Expected: -o with a file that ends in {suffix} "
             f"and is not one of the inputs. Received: {out}."
         )
     return place

@@ -159,7 +159,7 @@ def _places(
     wrong = [name for name, suffix in suffixes if Path(name).suffix != suffix]
     if wrong or not (out or report):
         raise ValueError(
-            "There is no place for the maps. Expected -o with a .png file (for a folder of "
+            "No output was named. Expected: -o with a .png file (for a folder of "
             "images, a folder), or --report with an .html file. "
             f"Received: {', '.join(wrong) or 'neither'}."
         )

@@ -81,7 +81,7 @@ def _gallery(options: Namespace):
         return of_index(network, Path(options.index or run.index), options.threshold)
     if not run.finished:
         raise ValueError(
-            "There is nothing to search in. Expected: --index with what `keras-metric index` made, "
+            "No index was given. Expected: --index with what `keras-metric index` made, "
             f"or the folder of a finished run. Received: {options.model}."
         )
     return of_run(run, network, options.threshold, options.data)

@@ -120,7 +120,7 @@ def _numbers(pairs: list[str]) -> dict[str, int]:
         name, _, value = pair.partition("=")
         if not value.isdecimal():
             raise ValueError(
-                "--option cannot be read. Expected NAME=NUMBER, such as nprobe=32. "
+                "--option cannot be read. Expected: NAME=NUMBER, such as nprobe=32. "
                 f"Received: {pair!r}."
             )
         found[name] = int(value)

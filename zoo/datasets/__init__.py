@@ -24,5 +24,6 @@ def __getattr__(name: str):
     if name in _LOADERS:
         return import_module(f"zoo.datasets.{_LOADERS[name]}")
     raise AttributeError(
-        f"zoo.datasets has no attribute {name!r}. Expected: one of {', '.join(__all__)}."
+        f"zoo.datasets has no such attribute. Expected: one of {', '.join(__all__)}. Received: "
+        f"{name!r}."
     )

@@ -145,7 +145,7 @@ def split_by_class(
     unseen = np.isin(images.labels, chosen)
     if unseen.all() or not unseen.any():
         raise ValueError(
-            "Classes must remain on both sides. Expected `held_out` to name between 1 and "
+            "Classes must remain on both sides. Expected: `held_out` to name between 1 and "
             f"{len(classes) - 1} of {len(classes)} classes. Received: held_out={held_out!r}."
         )
     return images.where(~unseen), images.where(unseen)

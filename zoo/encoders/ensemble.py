@@ -50,7 +50,7 @@ class Views(layers.Layer):
         self.views = [tuple(float(value) for value in view) for view in views]
         if not self.views or any(len(view) != 4 or view[1] <= 0 for view in self.views):
             raise ValueError(
-                "The views cannot be drawn. Expected: (degrees, size above 0, down, right), once "
+                "The views are invalid. Expected: (degrees, size above 0, down, right), once "
                 f"or more. Received: {views!r}."
             )
 
@@ -170,8 +170,8 @@ class EnsembleLoss(keras.losses.Loss):
     def __call__(self, labels, embeddings, sample_weight=None):
         if embeddings.shape[-1] % self.members:
             raise ValueError(
-                "The embeddings cannot be told apart. Expected: a width that is a multiple of "
-                f"{self.members} members. Received: {embeddings.shape[-1]}."
+                "The width does not divide among the members. Expected: a width that is a "
+                f"multiple of {self.members} members. Received: {embeddings.shape[-1]}."
             )
         parts = ops.split(embeddings, self.members, axis=-1)
         return sum(self.loss(labels, part, sample_weight) for part in parts)

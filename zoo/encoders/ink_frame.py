@@ -39,8 +39,8 @@ class InkFrame(layers.Layer):
     def build(self, input_shape):
         if len(input_shape) != 4 or not (input_shape[1] and input_shape[2]):
             raise ValueError(
-                "There is no paper to frame. Expected: images (B, H, W, C) of a fixed height and "
-                f"width above 0. Received: {tuple(input_shape)}."
+                "The images have no fixed size. Expected: images (B, H, W, C) of a fixed height "
+                f"and width above 0. Received: {tuple(input_shape)}."
             )
         super().build(input_shape)
 

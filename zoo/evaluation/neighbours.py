@@ -36,7 +36,7 @@ class Neighbours:
         rows, labels, names = found.labelled()
         if k >= len(rows):
             raise ValueError(
-                "There are not so many others. Expected -k below the number of labelled images, "
+                "k is too large. Expected: -k below the number of labelled images, "
                 f"{len(rows)}. Received: {k}."
             )
         index = Index(distance=distance)

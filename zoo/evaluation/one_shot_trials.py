@@ -33,7 +33,7 @@ def modified_hausdorff(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     for images in (first, second):
         if images.ndim != 4 or images.shape[-1] != 1 or images.dtype != np.uint8:
             raise ValueError(
-                "The ink cannot be found. Expected: grey pictures (N, H, W, 1) of uint8. "
+                "These are not gray drawings. Expected: grey pictures (N, H, W, 1) of uint8. "
                 f"Received: {images.dtype} {images.shape}."
             )
     rows, columns = _Points(first), _Points(second)

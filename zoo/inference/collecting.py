@@ -37,7 +37,7 @@ class Collected:
         names, numbers = np.unique([self.labels[row] or "" for row in rows], return_inverse=True)
         if len(names) < 2:
             raise ValueError(
-                "There is nothing to tell apart. Expected: pictures in two sub-folders or more, "
+                "There are fewer than two classes. Expected: pictures in two sub-folders or more, "
                 f"one for each class. Received: {len(names)}."
             )
         return rows, numbers, names.tolist()

@@ -46,7 +46,7 @@ class ScanPictures:
         wrong = [n for n in (*self.classes, *self.without) if not 0 <= n < count]
         if wrong or not self._labels():
             raise ValueError(
-                f"There is no class to look for. Expected: numbers from 0 to {count - 1}, one at "
+                f"The classes are invalid. Expected: numbers from 0 to {count - 1}, one at "
                 f"least. Received: {wrong or 'all left out'}."
             )
         if not 0 <= self.overlap <= 1 or not self.memory >= 1 or self.side < 16:
@@ -56,7 +56,7 @@ class ScanPictures:
                 f"{self.side}."
             )
         if self.threshold != self.threshold:
-            raise ValueError("The threshold is no number. Expected: a score. Received: nan.")
+            raise ValueError("The threshold is not a number. Expected: a score. Received: nan.")
 
     def read(self, file: Path) -> np.ndarray:
         """The pixels `(H, W, C)` of a file; `ValueError` for no image, or one below a window."""

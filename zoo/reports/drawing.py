@@ -44,7 +44,7 @@ class MapPictures:
         shape = getattr(model, "input_shape", None)
         if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (1, 3):
             raise ValueError(
-                "The model takes no picture alone. Expected: one input (B, H, W, 1) or "
+                "The model does not take a single image. Expected: one input (B, H, W, 1) or "
                 f"(B, H, W, 3). Received: {shape}."
             )
         self.sides = None if None in shape[1:3] else shape[1:3]

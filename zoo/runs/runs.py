@@ -89,14 +89,15 @@ class Run:
         """
         if not self.finished:
             raise FileNotFoundError(
-                f"{self.folder} holds no finished run. Expected: a folder with metrics.json, as "
-                f"`keras-metric train` leaves it. Received: {_inside(self.folder)}."
+                f"{self.folder} does not contain a finished run. Expected: a folder with "
+                "metrics.json, as `keras-metric train` leaves it. Received: "
+                f"{_inside(self.folder)}."
             )
         report = _renamed(read_json(self.metrics))
         wanted = {*FACTS, "training"}
         if not isinstance(report, dict) or not wanted <= report.keys():
             raise ValueError(
-                f"{self.metrics} is not that of a run. Expected: the keys "
+                f"{self.metrics} is not the file of a run. Expected: the keys "
                 f"{', '.join(sorted(wanted))}. Received: {str(list(report or ()))[:80]}."
             )
         return report
@@ -117,7 +118,7 @@ class Run:
                 found["facts"] = _renamed(found["facts"])
             if not isinstance(found, dict) or found.keys() != kept.keys():
                 raise ValueError(
-                    f"{self.preset} is not that of a preset. Expected: the keys "
+                    f"{self.preset} is not the file of a preset. Expected: the keys "
                     f"{', '.join(kept)}. Received: {str(found)[:80]}."
                 )
             kept = found
@@ -144,7 +145,7 @@ class Run:
         before = self.begun()
         if before != plan and (self.finished or self.checkpoint.exists()):
             raise FileExistsError(
-                f"{self.folder} holds another run. Expected: {_told(plan)}. Received: "
+                f"{self.folder} contains another run. Expected: {_told(plan)}. Received: "
                 f"{_told(before)}. Choose another folder, or train with force to replace it."
             )
         return before == plan
@@ -158,8 +159,8 @@ class Run:
         plan = _renamed(read_json(self.plan))
         if not isinstance(plan, dict) or plan.keys() != {"recipe", "settings"}:
             raise FileExistsError(
-                f"{self.plan} is not ours. Expected: recipe and settings of a run, or no such "
-                "file. Received: another JSON file."
+                f"{self.plan} was not written by keras-metric. Expected: recipe and settings of a "
+                "run, or no such file. Received: another JSON file."
             )
         return plan
 

@@ -31,7 +31,7 @@ def index_place(model: str | Path, given: str | Path | None = None) -> Path:
     if Run.of(model).model.is_file() or is_backbone(model):
         return Run.of(model).index
     raise ValueError(
-        "It is not clear where the index lies. Expected: its folder, or as the model the folder of "
+        "No index was named. Expected: its folder, or as the model the folder of "
         f"a run, which holds its own. Received: {model}."
     )
 
@@ -45,7 +45,7 @@ def calibration_place(model: str | Path, given: str | Path | None = None) -> Pat
     if Path(model).is_file():
         return Path(model).with_suffix(".calibration.json")
     raise ValueError(
-        "It is not clear where the threshold is kept. Expected: its file, or as the model a run or "
+        "No file for the threshold was named. Expected: its file, or as the model a run or "
         f"a .keras file, beside which it lies. Received: {model}."
     )
 

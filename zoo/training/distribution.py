@@ -56,8 +56,8 @@ def check_even(batches: Any, count: int) -> None:
     rows = len(keras.tree.flatten(batches[0])[0])
     if rows % count:
         raise ValueError(
-            f"A batch cannot be shared. Expected: a number of rows that {count} divides, so that "
-            f"every device has as many. Received: {rows}."
+            "The batch cannot be divided among the devices. Expected: a number of rows that "
+            f"{count} divides, so that every device has as many. Received: {rows}."
         )
 
 
@@ -213,7 +213,7 @@ def _check_options(wanted: Distribution) -> None:
         fits = None not in where and wanted.processes > 1
         if not fits or not 0 <= wanted.process < wanted.processes or wanted.devices is not None:
             raise ValueError(
-                "The processes cannot find one another. Expected: coordinator HOST:PORT, the "
+                "The processes are not configured. Expected: coordinator HOST:PORT, the "
                 "number of processes (2 or more), which of them this is (from 0 on), and no "
                 f"devices. Received: {where}, devices {wanted.devices}."
             )
@@ -250,8 +250,8 @@ def _split_cpu(count: int) -> None:
         tf.config.set_logical_device_configuration(cpu, parts)
     except RuntimeError as error:
         raise ValueError(
-            "The CPU cannot be divided any more. Expected: to be asked before TensorFlow computes "
-            f"anything. Received: {error}."
+            "Logical CPUs cannot be made any more. Expected: to be asked before TensorFlow "
+            f"computes anything. Received: {error}."
         ) from error
 
 

@@ -148,7 +148,7 @@ def labelled_batches(
     """The batches of P classes x K images to learn from, and those that watch."""
     if settings["images_per_class"] < 2:
         raise ValueError(
-            "A batch without two images of a class has nothing to pull together. Expected: "
+            "A batch needs two images of a class. Expected: "
             "images_per_class=2 or more. Received: "
             f"images_per_class={settings['images_per_class']}."
         )

@@ -51,8 +51,8 @@ def _of_this_backend(function: Callable) -> Callable:
     name = f"_{function.__name__}_{keras.backend.backend()}"
     if name not in globals():
         raise ValueError(
-            f"Activation maps do not know the backend {keras.backend.backend()!r}. "
-            "Expected: one of tensorflow, jax, torch."
+            "Activation maps do not support this backend. Expected: one of tensorflow, jax, "
+            f"torch. Received: {keras.backend.backend()!r}."
         )
     return globals()[name]
 

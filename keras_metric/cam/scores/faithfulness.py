@@ -75,7 +75,7 @@ def road(
     images, maps = _checked(images, maps)
     if not percentiles or min(percentiles) <= 0 or max(percentiles) >= 100:
         raise ValueError(
-            "Nothing or all would be removed. Expected: percentiles between 0 and 100. "
+            "percentiles are out of range. Expected: percentiles between 0 and 100. "
             f"Received: {tuple(percentiles)}."
         )
     rng = np.random.default_rng(seed)

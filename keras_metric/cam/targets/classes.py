@@ -49,7 +49,7 @@ def _by_word(word: str, batch: int, count: int, scores: Callable) -> np.ndarray:
 
 def _unknown(classes, batch: int, count: int) -> ValueError:
     return ValueError(
-        f"No such classes. Expected None, an int from 0 to {count - 1}, {batch} of them (one an "
+        f"No such classes. Expected: None, an int from 0 to {count - 1}, {batch} of them (one an "
         f'image), ({batch}, M) of them, "all", "top1" to "top{count}", an object of '
         "keras_metric.cam.targets (for the other side of a single unit, Opposite()), or a function "
         f"of the model's answer. Received: classes={classes!r}."

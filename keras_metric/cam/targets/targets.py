@@ -268,7 +268,8 @@ class Box(Target):
         grid = _grid_of(self, answer)
         if len(grid) != 2:
             raise ValueError(
-                f"A box has two sides. Expected: an answer over height and width. Received: {grid}."
+                "The answer has no height and width. Expected: an answer over height and width. "
+                f"Received: {grid}."
             )
         sides = zip((1, 0), grid, answer.size, strict=True)
         down, across = (_covered(box[:, s], box[:, s + 2], n, size) for s, n, size in sides)

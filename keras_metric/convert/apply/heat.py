@@ -23,7 +23,7 @@ def heat(plane: np.ndarray, geometry: Geometry, size: tuple[int, int] | None = N
     plane = np.asarray(plane, "float32")
     if plane.ndim != 2 or len(geometry.size) != 2:
         raise ValueError(
-            "Heat lies on the plane of one label. Expected: scores (rows, columns). "
+            "heat draws the scores of one label. Expected: scores (rows, columns). "
             f"Received: shape {plane.shape}."
         )
     size = geometry.size if size is None else size

@@ -102,16 +102,18 @@ def _checked(fcn: keras.Model, image, window) -> tuple[int, ...]:
     inputs = tree.flatten(fcn.inputs)
     if len(inputs) != 1:
         raise ValueError(
-            f"Scanning takes networks of one image. Expected: 1 input. Received: {len(inputs)}."
+            f"The network has more than one input. Expected: 1 input. Received: {len(inputs)}."
         )
     shape, wanted = tuple(image.shape), tuple(inputs[0].shape[1:])
     if wanted.count(None) < max(len(wanted) - 1, 1):
         raise ValueError(
-            "The network has no free size. Expected: the result of to_fully_convolutional. "
+            "The network has a fixed input size. Expected: the result of to_fully_convolutional. "
             f"Received: input shape {wanted}."
         )
     if getattr(image.dtype, "kind", "f") not in "biuf":
-        raise ValueError(f"The image is no numbers. Expected: pixels. Received: {image.dtype}.")
+        raise ValueError(
+            f"The image is not an array of numbers. Expected: pixels. Received: {image.dtype}."
+        )
     fits = len(shape) == len(wanted)
     if not fits or any(d not in (None, n) for n, d in zip(shape, wanted, strict=True)):
         named = tuple("any" if d is None else d for d in wanted)
@@ -146,7 +148,7 @@ def _sides(walk: Walk, axes: list[Axis], tile, memory: float) -> tuple[int, ...]
     wanted = tuple(tile) if isinstance(tile, (tuple, list)) else (tile,) * len(axes)
     if len(wanted) != len(axes) or not all(_is_side(n) for n in wanted):
         raise ValueError(
-            f"tile is no size of a tile. Expected: {len(axes)} positive sides. Received: {tile!r}."
+            f"tile is invalid. Expected: {len(axes)} positive sides. Received: {tile!r}."
         )
     wanted = tuple(map(int, wanted))
     if all(w >= n for w, n in zip(wanted, size, strict=True)):

@@ -74,7 +74,7 @@ def _directory(path: Path, safe_mode: bool, custom_objects) -> keras.Model:
             "without keras_metadata.pb."
         )
     raise ConversionError(
-        f"{path.name} is no SavedModel. Expected: saved_model.pb in it. "
+        f"{path.name} is not a SavedModel. Expected: saved_model.pb in it. "
         f"Received: {sorted(p.name for p in path.iterdir())[:5]}."
     )
 
@@ -84,8 +84,8 @@ def _archive(path: Path, safe_mode: bool, custom_objects) -> keras.Model:
         names = set(archive.namelist())
         if not {"metadata.json", "config.json"} <= names:
             raise ConversionError(
-                f"{path.name} is no Keras model. Expected: config.json and metadata.json inside. "
-                f"Received: {sorted(names)[:5]}."
+                f"{path.name} is not a Keras model. Expected: config.json and metadata.json "
+                f"inside. Received: {sorted(names)[:5]}."
             )
         version = json.loads(archive.read("metadata.json")).get("keras_version", "")
         text = archive.read("config.json").decode()

@@ -184,7 +184,7 @@ def _batch(fcn: keras.Model, images) -> np.ndarray:
     if not fits or any(w not in (None, n) for w, n in zip(wanted, images.shape[1:], strict=True)):
         named = tuple("any" if d is None else d for d in wanted)
         raise ValueError(
-            f"images is no batch for the network. Expected: one image or more of shape {named}. "
+            f"images do not fit the network. Expected: one image or more of shape {named}. "
             f"Received: {images.shape}."
         )
     return images

@@ -45,7 +45,8 @@ class Runtime:
     def __init__(self, path: str | Path, *, threads: int | None = None, xla: bool | None = None):
         if not (Path(path) / "saved_model.pb").is_file():
             raise FileNotFoundError(
-                f"No SavedModel at {str(path)!r}. Expected: a version folder with a saved_model.pb."
+                "There is no SavedModel. Expected: a version folder with a saved_model.pb. "
+                f"Received: {str(path)!r}."
             )
         missing = missing_variables(Path(path))
         if missing is not None:

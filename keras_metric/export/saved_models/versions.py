@@ -198,7 +198,7 @@ def read_metadata(path: str | Path) -> dict:
     place = metadata_file(latest(path))
     if not place.is_file():
         raise FileNotFoundError(
-            f"The SavedModel {str(path)!r} says nothing about itself. Expected: {place}, as written"
+            f"The SavedModel {str(path)!r} has no description. Expected: {place}, as written"
             " by keras_metric.export.saved_model. Received: no such file."
         )
     return json.loads(place.read_text(encoding="utf-8"))

@@ -219,9 +219,9 @@ class Milvus:
         told = self.client.describe_collection(self.name).get("properties", {}).get(FACTS)
         if told is None:
             raise ValueError(
-                f"The collection {self.name!r} at {self.address} is not ours. Expected: one that "
-                f"an Index made, or a free name. Received: a collection without {FACTS!r} among "
-                "its properties."
+                f"The collection {self.name!r} at {self.address} was not made by an Index. "
+                "Expected: one that an Index made, or a free name. Received: a collection "
+                f"without {FACTS!r} among its properties."
             )
         return json.loads(told)
 

@@ -92,7 +92,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
         wanted, manifest = {str(error)}, {}
     if wanted:
         raise ValueError(
-            f"{place} cannot be read. Expected JSON with generation, files and facts, as "
+            f"{place} cannot be read. Expected: JSON with generation, files and facts, as "
             f"Index.save leaves it. Received: one without: {', '.join(sorted(wanted))}."
         )
     return manifest

@@ -127,7 +127,7 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         manifest = json.loads(place.read_text(encoding="utf-8"))
         unfinished = "shards" not in manifest
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
-        raise ValueError(f"{place} cannot be read. Expected JSON. Received: {error}.") from error
+        raise ValueError(f"{place} cannot be read. Expected: JSON. Received: {error}.") from error
     if unfinished:
         raise ValueError(
             f"The shards at {folder} are not finished. Expected: all of them; the same "

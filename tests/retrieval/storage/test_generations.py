@@ -91,7 +91,7 @@ def test_a_torn_file_is_refused(name, tear, saved):
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"generation": 1}'])
 def test_a_torn_manifest_is_refused(content, saved):
     (saved / "index.json").write_text(content)
-    with pytest.raises(ValueError, match="index.json cannot be read. Expected JSON.*Received"):
+    with pytest.raises(ValueError, match="index.json cannot be read. Expected: JSON.*Received"):
         Index.load(saved)
 
 

@@ -86,7 +86,7 @@ def test_folders_without_a_finished_manifest_are_refused(folder):
     with pytest.raises(ValueError, match="not finished"):
         read_manifest(folder)
     (folder / MANIFEST).write_text("{")
-    with pytest.raises(ValueError, match="Expected JSON"):
+    with pytest.raises(ValueError, match="Expected: JSON"):
         read_manifest(folder)
     (folder / MANIFEST).unlink()
     with pytest.raises(FileNotFoundError, match="There are no shards"):

@@ -148,7 +148,7 @@ UNLOCKED = {
         free,
         (None, None, 1),
         ["--size", "9x8"],
-        "Expected --size, the size of the training images",
+        "Expected: --size, the size of the training images",
     ),
     "code": (code, (9, 8, 1), ["--trust"], "has a Lambda layer, which is Python code"),
     "global": (spatial_norm, (9, 8, 1), ["--allow-global"], "'over_space' does not treat every"),
@@ -209,7 +209,7 @@ def test_signals_are_converted(size, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("model", "arguments", "message"),
     [
-        (lambda: pooled((None, 3)), [], "Expected --size, .*64 for a signal.*no --size"),
+        (lambda: pooled((None, 3)), [], "Expected: --size, .*64 for a signal.*no --size"),
         (lambda: pooled((None, 3)), ["--size", "8x8"], "Expected: 1 sides.*Received: 8x8"),
         (lambda: pooled((64, 3)), ["--size", "64"], "Expected: 0 sides"),
         (lambda: pooled((64, 3)), ["--densify", "3"], "--densify 3 does not divide the stride"),

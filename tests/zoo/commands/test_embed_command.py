@@ -145,7 +145,7 @@ def test_shards_of_another_model_or_folder_are_refused(path, photos, tmp_path, c
     keras.Sequential([keras.Input((SIDE, SIDE, 3)), layers.Flatten(), layers.Dense(5)]).save(other)
     capsys.readouterr()
     assert embed(other, photos, "-o", out) == 1
-    assert "holds other shards. Expected: model" in capsys.readouterr().err
+    assert "contains other shards. Expected: model" in capsys.readouterr().err
     (photos / "g.png").rename(photos / "h.png")
     assert embed(path, photos, "-o", out) == 1
     assert "Expected: listing" in capsys.readouterr().err

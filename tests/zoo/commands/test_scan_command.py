@@ -186,7 +186,7 @@ def test_files_are_guarded(network, scene, tmp_path, capsys):
     classifier = network.with_name("classifier.keras")
     for command, words in [
         ([network, scene, "-o", scene], "Pictures need files of their own"),
-        ([network, scene, "-o", tmp_path / "out.txt"], "Expected -o with a .png file"),
+        ([network, scene, "-o", tmp_path / "out.txt"], "Expected: -o with a .png file"),
         ([network, tmp_path / "none.png", "-o", tmp_path / "out.png"], "nothing to draw"),
         (
             [classifier, scene, "-o", tmp_path / "out.png"],

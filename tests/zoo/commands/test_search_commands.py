@@ -219,7 +219,7 @@ def test_the_report_is_one_page_with_everything_in_it(place, tmp_path, capsys):
     [
         (["index", "RUN", "nowhere"], "nothing at nowhere. Expected: a folder or list"),
         (["index", "RUN", "PHOTOS", "--kind", "ifv"], "did you mean 'ivf'"),
-        (["index", "RUN", "PHOTOS", "--option", "nprobe"], "Expected NAME=NUMBER"),
+        (["index", "RUN", "PHOTOS", "--option", "nprobe"], "Expected: NAME=NUMBER"),
         (["search", "RUN", "PHOTOS", "-o", "a.jpg"], "ends in .png"),
         (["search", "RUN", "nowhere.png"], "nothing at nowhere.png. Expected: an image"),
         (["calibrate", "RUN", "PHOTOS/3"], "two sub-folders or more"),

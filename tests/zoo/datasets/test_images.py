@@ -115,7 +115,7 @@ def test_split_by_class_follows_its_seed(images):
 @pytest.mark.parametrize("held_out", [0, 4, 0.0, 1.0, [], "abcd", -1])
 def test_split_by_class_refuses_an_empty_side(images, held_out):
     with pytest.raises(
-        ValueError, match="Expected `held_out` to name between 1 and 3 of 4 classes"
+        ValueError, match="Expected: `held_out` to name between 1 and 3 of 4 classes"
     ):
         split_by_class(images, held_out)
 

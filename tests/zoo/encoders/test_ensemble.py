@@ -87,7 +87,7 @@ def test_a_saved_ensemble_is_the_same(rng, tmp_path):
 
 @pytest.mark.parametrize("views", [[], [(0, 0, 0, 0)], [(0, 1, 0)]])
 def test_views_that_cannot_be_drawn_are_refused(views):
-    with pytest.raises(ValueError, match=r"The views cannot be drawn\. Expected"):
+    with pytest.raises(ValueError, match=r"The views are invalid\. Expected"):
         Views(views)
 
 

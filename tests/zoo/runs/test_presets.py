@@ -65,6 +65,6 @@ def test_a_preset_of_another_kind_is_refused(classifier, tmp_path):
     folder = zoo.save(classifier, tmp_path / "mine")
     (folder / "preset.json").write_text('{"labels": []}')
     with pytest.raises(
-        ValueError, match="is not that of a preset. Expected: the keys labels, thre"
+        ValueError, match="is not the file of a preset. Expected: the keys labels, thre"
     ):
         zoo.preset(folder)

@@ -40,7 +40,7 @@ class Crop:
     def __call__(self, rng: np.random.Generator, images: np.ndarray) -> np.ndarray:
         if images.ndim != 4 or images.dtype != np.uint8:
             raise ValueError(
-                "These are no photos. Expected: uint8 (B, H, W, C). "
+                "These are not photos. Expected: uint8 (B, H, W, C). "
                 f"Received: {images.dtype} {images.shape}."
             )
         rows, columns = self._places(rng, *images.shape[:3])

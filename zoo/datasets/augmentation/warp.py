@@ -103,7 +103,7 @@ def sides_of(images: np.ndarray) -> tuple[int, int]:
     """Height and width of `(B, H, W, C)` or `(B, H, W)`; raises `ValueError` for anything else."""
     if images.ndim not in (3, 4):
         raise ValueError(
-            f"These are no images. Expected: (B, H, W) or (B, H, W, C). Received: {images.shape}."
+            f"These are not images. Expected: (B, H, W) or (B, H, W, C). Received: {images.shape}."
         )
     height, width = images.shape[1:3]
     return height, width

@@ -54,8 +54,8 @@ def prepare(images, size=28, *, centre=True):
         return replace(images, images=prepare(images.images, size, centre=centre))
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or size < 1:
         raise ValueError(
-            "These are no drawings. Expected: uint8 (N, H, W) or (N, H, W, C) and a positive size. "
-            f"Received: {images.dtype} {images.shape}, size={size!r}."
+            "These are not drawings. Expected: uint8 (N, H, W) or (N, H, W, C) and a positive "
+            f"size. Received: {images.dtype} {images.shape}, size={size!r}."
         )
     flat = images if images.ndim == 4 else images[..., None]
     small = [_resample(flat[at : at + _BLOCK], size, centre) for at in range(0, len(flat), _BLOCK)]

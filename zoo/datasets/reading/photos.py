@@ -28,7 +28,7 @@ def read(file: str | Path, channels: int, *, most: int = MOST) -> np.ndarray:
         return _mapped(file, channels)
     if channels not in (1, 3):
         raise ValueError(
-            f"A picture cannot be what this network takes. Expected: a .npy array (H, W, "
+            f"The network takes neither gray nor RGB pictures. Expected: a .npy array (H, W, "
             f"{channels}) . Received: {file}."
         )
     return decoded(file, file, channels, most=most)

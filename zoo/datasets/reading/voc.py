@@ -56,7 +56,7 @@ def _root(content: bytes, name: str) -> ElementTree.Element:
             raise ValueError(f"the root <{root.tag}>")
     except (ValueError, ElementTree.ParseError) as error:
         raise ValueError(
-            f"The annotation {name} cannot be read. Expected Pascal VOC: UTF-8 XML of at most "
+            f"The annotation {name} cannot be read. Expected: Pascal VOC: UTF-8 XML of at most "
             f"{_LARGEST:,} bytes, with the root <annotation> and without a document type. "
             f"Received: {error}."
         ) from error

@@ -30,7 +30,7 @@ class SceneWindows(DrawnBatches):
     ):
         if not 0 <= near < far:
             raise ValueError(
-                "No window lies between. Expected: 0 <= near < far, in pixels. "
+                "near and far are out of order. Expected: 0 <= near < far, in pixels. "
                 f"Received: near={near}, far={far}."
             )
         super().__init__(

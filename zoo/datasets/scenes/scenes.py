@@ -69,8 +69,8 @@ class Scenes:
         height, width, channels = self.bank.shape
         if not len(self.bank) or height != width or channels != 1:
             raise ValueError(
-                "The bank cannot be pasted. Expected: square grey crops (N, S, S, 1), at least "
-                f"one. Received: {self.bank!r}."
+                "The bank of crops has the wrong shape. Expected: square grey crops (N, S, S, "
+                f"1), at least one. Received: {self.bank!r}."
             )
         ranges = (self.glyphs, self.scale, self.contrast, self.strokes, self.fragments)
         least = min(*(low for low, _ in ranges), self.rotation, self.noise, self.overlap)
@@ -82,8 +82,8 @@ class Scenes:
         largest = self._side(self.scale[1])
         if min(self.sides) < largest or self.count < 1 or self.boxes not in ("ink", "frame"):
             raise ValueError(
-                f"These are no scenes. Expected: sides of at least {largest}, the largest glyph; a "
-                f"count of at least 1; boxes 'ink' or 'frame'. Received: {self._told()}."
+                f"The scenes cannot be built. Expected: sides of at least {largest}, the largest "
+                f"glyph; a count of at least 1; boxes 'ink' or 'frame'. Received: {self._told()}."
             )
 
     @property

@@ -59,7 +59,7 @@ def load(split: str = "train", data: str | Path | None = None, *, shrink: int = 
     """
     if split not in _NUMBERS or shrink < 1 or any(side % shrink for side in SIZE):
         raise ValueError(
-            f"There are no such pictures. Expected: a split among {', '.join(_NUMBERS)} and a "
+            f"Unknown split or shrink. Expected: a split among {', '.join(_NUMBERS)} and a "
             f"shrink that divides {SIZE[0]} and {SIZE[1]}. Received: {split!r}, shrink={shrink!r}."
         )
     contents = _contents(data)
@@ -85,7 +85,7 @@ def _contents(data: str | Path | None) -> dict[str, bytes]:
                 return _checked(_folder_contents(folder), folder)
     if data is not None:
         raise FileNotFoundError(
-            f"The folder has no BCCD. Expected Annotations and JPEGImages in {data} or "
+            f"The folder has no BCCD. Expected: Annotations and JPEGImages in {data} or "
             f"{Path(data) / 'bccd'}. Received: neither. Leave `data` out to download it."
         )
     archive = fetch_checked(

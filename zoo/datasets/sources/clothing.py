@@ -72,7 +72,7 @@ def load(
     """
     if split not in SPLITS:
         raise ValueError(
-            f"There are no such photos. Expected: one of {', '.join(SPLITS)}. Received: {split!r}."
+            f"Unknown split. Expected: one of {', '.join(SPLITS)}. Received: {split!r}."
         )
     sides = (size, size) if isinstance(size, int) else tuple(size)
     photos = {name: file for name, file in _contents(data).items() if name.startswith(f"{split}/")}

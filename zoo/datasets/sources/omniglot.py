@@ -109,7 +109,7 @@ def _read(path: Path) -> Images:
     places = [_place(path, name) for name in members]
     if not places:
         raise ValueError(
-            f"There are no characters in {path}. Expected Alphabet/characterNN/NNNN_DD.png. "
+            f"There are no characters in {path}. Expected: Alphabet/characterNN/NNNN_DD.png. "
             "Received: no PNG file."
         )
     group_names, groups = np.unique([alphabet for alphabet, _, _ in places], return_inverse=True)
@@ -132,7 +132,7 @@ def _place(path: Path, name: str) -> tuple[str, str, int]:
     _, _, drawer = place.stem.rpartition("_")
     if len(place.parts) < 3 or not drawer.isdigit():
         raise ValueError(
-            f"{path} is no Omniglot. Expected: files Alphabet/characterNN/NNNN_DD.png. "
+            f"{path} is not Omniglot. Expected: files Alphabet/characterNN/NNNN_DD.png. "
             f"Received: {name!r}."
         )
     return place.parts[-3], place.parts[-2], int(drawer)

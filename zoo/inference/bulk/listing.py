@@ -8,7 +8,7 @@ from typing import NamedTuple
 from keras_metric.image_files import SUFFIXES, below
 from zoo.datasets.reading.lists import read_list
 
-NO_TEXT = "The name cannot stand in a shard. Expected UTF-8. Received: other bytes."
+NO_TEXT = "The name cannot stand in a shard. Expected: UTF-8. Received: other bytes."
 
 
 class Part(NamedTuple):
@@ -58,7 +58,7 @@ class Listing:
         paths = tuple(path for path in images if _is_text(path))
         if not paths:
             raise ValueError(
-                f"There is nothing to embed in {place}. Expected: one image at least "
+                f"There are no images in {place}. Expected: one image at least "
                 f"({', '.join(SUFFIXES)}), in it or in its sub-folders. Received: none."
             )
         digest = hashlib.sha256()

@@ -170,7 +170,7 @@ def _exported(source: Source) -> Network:
 
     if source.layer is not None or source.pixels != pixels.BYTES:
         raise ValueError(
-            "A SavedModel is as it was exported. Expected --layer and --pixels for a .keras file "
+            "A SavedModel is as it was exported. Expected: --layer and --pixels for a .keras file "
             f"or a run only. Received: {source.path}."
         )
     facts = read_metadata(source.path)
@@ -200,7 +200,7 @@ def _branch(names: list[str], wanted: str | None) -> str:
         return names[0]
     if wanted not in names:
         raise ValueError(
-            f"It is not clear which network is meant. Expected --branch {' or '.join(names)}. "
+            f"The model has more than one encoder. Expected: --branch {' or '.join(names)}. "
             f"Received: {wanted or 'none'}."
         )
     return wanted
@@ -210,7 +210,7 @@ def _shape(shape: Any, size: tuple[int, int] | None) -> tuple[int, int, int]:
     """Height, width and channels of the images of a model that takes `shape`, (None, H, W, C)."""
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (1, 3):
         raise ValueError(
-            "The model takes no pictures. Expected: one input (B, H, W, 1) or (B, H, W, 3). "
+            "The model does not take images. Expected: one input (B, H, W, 1) or (B, H, W, 3). "
             f"Received: {shape}."
         )
     fixed = shape[1:3]

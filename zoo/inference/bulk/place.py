@@ -122,7 +122,7 @@ def _check_same(out: Path, before: Any, plan: dict[str, Any]) -> None:
     other = [key for key in SAME if before.get(key) != plan[key]]
     if other:
         raise FileExistsError(
-            f"{out} holds other shards. Expected: {_told(plan, other)}. Received: "
+            f"{out} contains other shards. Expected: {_told(plan, other)}. Received: "
             f"{_told(before, other)}. Choose another folder, or replace them with --force."
         )
 

@@ -96,6 +96,6 @@ def test_values_out_of_range_are_refused(wrong):
 def test_other_arrays_are_refused(photos):
     for wrong in (photos[..., 0], photos.astype("float32")):
         with pytest.raises(
-            ValueError, match=r"These are no photos. Expected: uint8 \(B, H, W, C\)"
+            ValueError, match=r"These are not photos. Expected: uint8 \(B, H, W, C\)"
         ):
             drawn(wrong)

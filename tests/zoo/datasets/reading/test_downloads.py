@@ -50,7 +50,7 @@ def test_another_file_leaves_nothing(source, tmp_path, change, message):
 def test_without_network_the_error_says_what_to_do(source, tmp_path):
     expected = options(source)
     source.unlink()
-    with pytest.raises(ConnectionError, match="failed. Expected .*KERAS_METRIC_DATA"):
+    with pytest.raises(ConnectionError, match="failed. Expected: .*KERAS_METRIC_DATA"):
         fetch(source.as_uri(), tmp_path / "cache" / "data.zip", **expected)
     assert list((tmp_path / "cache").iterdir()) == []
 
