@@ -2,7 +2,7 @@
 
     import keras_metric as km
 
-Each name below is a submodule, or a name of `location`, imported when it is first used.
+Each name below is a submodule, or a name of one, imported when it is first used.
 """
 
 from importlib import import_module
@@ -27,25 +27,26 @@ _SUBMODULES = (
     "models",
     "pairs",
     "plots",
+    "preprocessing",
     "retrieval",
     "serve",
 )
 
-_OF_LOCATION = ("Locator", "locate")
+_HOMES = {"Locator": "location", "Preprocessing": "preprocessing", "locate": "location"}
 
-__all__ = ["__version__", *_OF_LOCATION, *_SUBMODULES]
+__all__ = ["__version__", *_HOMES, *_SUBMODULES]
 
 
 def __getattr__(name: str):
     if name in _SUBMODULES:
         return import_module(f"keras_metric.{name}")
-    if name in _OF_LOCATION:
-        return getattr(import_module("keras_metric.location"), name)
+    if name in _HOMES:
+        return getattr(import_module(f"keras_metric.{_HOMES[name]}"), name)
     raise AttributeError(
         f"keras_metric has no such attribute. Expected: one of "
-        f"{', '.join([*_OF_LOCATION, *_SUBMODULES])}. Received: {name!r}."
+        f"{', '.join([*_HOMES, *_SUBMODULES])}. Received: {name!r}."
     )
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_OF_LOCATION, *_SUBMODULES])
+    return sorted([*globals(), *_HOMES, *_SUBMODULES])

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -16,13 +17,17 @@ import numpy as np
 __all__ = [
     "ERRORS",
     "HIDDEN",
+    "INTERPOLATIONS",
     "NOT_AN_IMAGE",
+    "RESIZES",
     "SUFFIXES",
     "Found",
     "Unreadable",
     "below",
     "header_fault",
+    "one_of",
     "read",
+    "sized",
     "upright",
 ]
 
@@ -43,6 +48,9 @@ SUFFIXES = (
 HIDDEN = "hidden"
 NOT_AN_IMAGE = "not an image by its name"
 ERRORS = (OSError, SyntaxError, ValueError)  # of Pillow, for a file that it cannot read
+
+RESIZES = ("stretch", "letterbox", "crop")
+INTERPOLATIONS = ("bilinear", "bicubic")
 
 _RUN_LENGTHS = (1, 2)  # compressions of BMP files
 _BY_EXTRA = (".heic", ".heif")
@@ -92,6 +100,8 @@ def read(
     resize: str = "stretch",
     fill: int = 0,
     grey: bool = False,
+    interpolation: str = "bilinear",
+    turn: bool = True,
 ) -> np.ndarray:
     """`(height, width, 3)` uint8, or one channel when `grey`; upright as its EXIF data says.
 
@@ -100,30 +110,30 @@ def read(
 
     - `resize`: "stretch" changes the shape, "letterbox" keeps all of the picture and its shape and
       pads with `fill`, "crop" keeps the shape and fills the frame from the middle.
+    - `interpolation`: "bilinear" or "bicubic"; where a picture becomes smaller, both average over
+      all of its pixels.
+    - `turn`: False leaves the picture as it is stored, whatever its EXIF data says.
 
     Raises:
         Unreadable: a file that cannot be decoded to its end, or pixels that are not 0 to 255, such
             as NaN; it is a `ValueError`.
-        ValueError: an unknown `resize`.
+        ValueError: an unknown `resize` or `interpolation`.
         ImportError: Pillow is missing.
     """
-    if resize not in ("letterbox", "crop", "stretch"):
-        raise ValueError(
-            "Unknown way to resize. Expected: 'letterbox', 'crop' or 'stretch'. "
-            f"Received: {resize!r}."
-        )
+    one_of("way to resize", resize, RESIZES)
+    one_of("interpolation", interpolation, INTERPOLATIONS)
     pillow = _pillow()
     try:
         with pillow.open(file) as image:
-            if sides is None:
-                picture = upright(image, fill, grey)
-            else:
+            if sides is not None:
                 image.draft("RGB", (4 * sides[1], 4 * sides[0]))
-                picture = _resized(upright(image, fill, grey), sides, resize, fill)
+            picture = upright(image, fill, grey, turn)
+            if sides is not None:
+                picture = sized(picture, sides, resize, fill, interpolation)
             return np.asarray(picture).reshape(picture.height, picture.width, -1)
     except (*ERRORS, pillow.DecompressionBombError) as error:
         raise Unreadable(
-            f"The picture {file} is damaged. Expected: an image that can be read to its end"
+            f"The picture {_name(file)} is damaged. Expected: an image that can be read to its end"
             f"{_decoder(file)}. Received: {type(error).__name__}: {error}."
         ) from error
 
@@ -138,7 +148,7 @@ def header_fault(file: str | Path) -> str | None:
         return f"unreadable: {type(error).__name__}{_decoder(file)}"
 
 
-def upright(image, fill: int, grey: bool):
+def upright(image, fill: int, grey: bool, turn: bool = True):
     """An image of Pillow as its EXIF data says, in RGB or grey; transparent parts show `fill`.
 
     It may be `image` itself, turned. Raises `ValueError` for pixels that are not 0 to 255.
@@ -146,7 +156,8 @@ def upright(image, fill: int, grey: bool):
     from PIL import Image, ImageOps
 
     _refuse_what_no_graph_reads(image)
-    ImageOps.exif_transpose(image, in_place=True)
+    if turn:
+        ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(_as_bytes(np.asarray(image), image.mode))
     if image.has_transparency_data:
@@ -178,19 +189,31 @@ def _as_bytes(pixels: np.ndarray, mode: str) -> np.ndarray:
     return pixels.astype(np.uint8)
 
 
-def _resized(image, sides: tuple[int, int], resize: str, fill: int):
+def sized(
+    image, sides: tuple[int, int], resize: str, fill: int = 0, interpolation: str = "bilinear"
+):
+    """An image of Pillow in RGB or grey, brought to `(height, width)` as `read` says."""
     from PIL import Image
 
     height, width = sides
+    method = Image.Resampling[interpolation.upper()]
     if resize == "stretch":
-        return image.resize((width, height), Image.Resampling.BILINEAR)
+        return image.resize((width, height), method)
     ratios = width / image.width, height / image.height
     ratio = min(ratios) if resize == "letterbox" else max(ratios)
     scaled = max(1, round(image.width * ratio)), max(1, round(image.height * ratio))
-    image = image.resize(scaled, Image.Resampling.BILINEAR)
+    image = image.resize(scaled, method)
     frame = Image.new(image.mode, (width, height), fill if image.mode == "L" else (fill,) * 3)
     frame.paste(image, ((width - scaled[0]) // 2, (height - scaled[1]) // 2))
     return frame
+
+
+def one_of(what: str, given, known: tuple[str, ...]) -> None:
+    """Raises `ValueError` for a `given` that is none of `known`."""
+    if given not in known:
+        raise ValueError(
+            f"Unknown {what}. Expected: one of {', '.join(known)}. Received: {given!r}."
+        )
 
 
 def _pillow():
@@ -205,6 +228,10 @@ def _pillow():
     with suppress(ImportError):  # named where a file needs it
         import_module("pillow_heif").register_heif_opener()
     return image
+
+
+def _name(file) -> str:
+    return "in memory" if type(file) is BytesIO else str(file)
 
 
 def _decoder(file) -> str:

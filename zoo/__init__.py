@@ -6,6 +6,7 @@
     zoo.evaluate("out")                      evaluate the saved model again
     zoo.export("out")                        a SavedModel for TensorFlow Serving
     zoo.load("out")                          the Keras model; also of hf://OWNER/NAME
+    zoo.preprocessing("out")                 how a picture becomes the input of the model
     zoo.load_index("out")                    its index, with the model as the encoder
     zoo.save("out", "preset")                model, labels, threshold, card, SavedModel: a folder
     zoo.publish("preset", "hf://me/digits")  publish that folder on a hub
@@ -24,6 +25,7 @@ _LAZY = {
     "fetch": "zoo.runs.hub",
     "load": "zoo.runs.runs",
     "load_index": "zoo.runs.searchable",
+    "preprocessing": "zoo.runs.preprocessing",
     "preset": "zoo.runs.presets",
     "publish": "zoo.runs.hub",
     "save": "zoo.runs.presets",

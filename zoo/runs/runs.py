@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_metric.preprocessing import attach, in_file
 from zoo import pretrained
 from zoo.files import read_json, write_json
 from zoo.recipe import names
@@ -216,8 +217,10 @@ def load(path: str | Path) -> "keras.Model":
                 f".h5 file. Received: a file that breaks off or is of another kind ({error})."
             ) from error
     import_of_archive(file)
+    preprocessing = in_file(file)
     try:
-        return keras.saving.load_model(file, compile=False)
+        model = keras.saving.load_model(file, compile=False)
+        return model if preprocessing is None else attach(model, preprocessing)
     except (TypeError, ValueError) as error:
         if "safe_mode" not in str(error):
             raise

@@ -1,0 +1,344 @@
+"""How a picture becomes the input of a model: one object, which the model and its file carry.
+
+    preprocess = km.Preprocessing((224, 224), resize="letterbox", fill=255)
+    images = preprocess.batch(["one.jpg", "two.png"])     (2, 224, 224, 3), as the model takes them
+    attach(model, preprocess)                             model.save("model.keras") now keeps it
+    in_file("model.keras")                                read again, without loading the model
+
+It loads no Keras.
+"""
+
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from io import BytesIO
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from keras_metric import image_files
+
+__all__ = ["COLORS", "Preprocessing", "attach", "attached", "in_file", "of", "store"]
+
+COLORS = {"rgb": 3, "grayscale": 1}
+MEMBER = "assets/preprocessing.json"  # of a .keras file
+
+Picture = str | Path | bytes | BinaryIO | np.ndarray | Any
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture becomes what a model takes. It is called with a picture.
+
+    The steps, in this order: decode; turn upright as the EXIF data says (`upright`); put
+    transparent parts on the gray value `fill`; convert to `color`; bring to `size` by `resize` and
+    `interpolation`, rounded to whole gray values; scale 0..255 to `pixel_range`.
+
+    Args:
+        size: height and width in pixels; None keeps the size of the picture.
+        resize: "stretch" to `size`, which changes the shape; "letterbox": all of the picture in its
+            shape, with margins of `fill`; "crop": the middle of the picture in its shape.
+        fill: gray value 0..255 of margins and of transparent parts.
+        interpolation: "bilinear" or "bicubic"; both average over all pixels when shrinking.
+        color: "rgb" (3 channels) or "grayscale" (1 channel, ITU-R 601 luma).
+        upright: False leaves pictures as they are stored, whatever their EXIF data says.
+        pixel_range: the input values of black and white. Models of the zoo have scaling inside and
+            take 0..255; use (0, 1) or (-1, 1) for a model trained on scaled pixels.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+
+    size: tuple[int, int] | None = None
+    resize: str = "stretch"
+    fill: int = 0
+    interpolation: str = "bilinear"
+    color: str = "rgb"
+    upright: bool = True
+    pixel_range: tuple[float, float] = (0.0, 255.0)
+
+    def __post_init__(self):
+        image_files.one_of("way to resize", self.resize, image_files.RESIZES)
+        image_files.one_of("interpolation", self.interpolation, image_files.INTERPOLATIONS)
+        image_files.one_of("color", self.color, tuple(COLORS))
+        object.__setattr__(self, "size", _checked_size(self.size))
+        object.__setattr__(self, "pixel_range", _checked_range(self.pixel_range))
+        if not _is_whole(self.fill) or not 0 <= self.fill <= 255:
+            raise ValueError(
+                f"Invalid fill. Expected: a gray value from 0 to 255. Received: {self.fill!r}."
+            )
+        object.__setattr__(self, "fill", int(self.fill))
+        if not isinstance(self.upright, bool):
+            raise ValueError(f"Invalid upright. Expected: a bool. Received: {self.upright!r}.")
+
+    @property
+    def channels(self) -> int:
+        """3 for "rgb", 1 for "grayscale"."""
+        return COLORS[self.color]
+
+    @property
+    def shape(self) -> tuple[int, int, int] | tuple[None, None, int]:
+        """`(height, width, channels)` of a preprocessed picture; None where it keeps its size."""
+        return (*(self.size or (None, None)), self.channels)
+
+    def __call__(self, picture: Picture) -> np.ndarray:
+        """`(H, W, C)` float32 in `pixel_range`: the picture as the model takes it.
+
+        `picture` is a path, the bytes of a file, an open binary file, an image of Pillow, or uint8
+        pixels (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), the fourth channel being opacity.
+
+        Raises:
+            keras_metric.image_files.Unreadable: the picture cannot be decoded (a `ValueError`).
+            ValueError: an array of another form.
+            ImportError: Pillow is missing.
+        """
+        return self.scaled(self.read(picture))
+
+    def read(self, picture: Picture) -> np.ndarray:
+        """The same before the last step: `(H, W, C)` uint8, 0..255."""
+        if isinstance(picture, bytes):
+            picture = BytesIO(picture)
+        if isinstance(picture, np.ndarray):
+            picture = _as_image(picture)
+        if not hasattr(picture, "getbands"):
+            return image_files.read(
+                picture,
+                self.size,
+                resize=self.resize,
+                fill=self.fill,
+                grey=self.color == "grayscale",
+                interpolation=self.interpolation,
+                turn=self.upright,
+            )
+        image = image_files.upright(
+            picture.copy(), self.fill, self.color == "grayscale", self.upright
+        )
+        if self.size is not None:
+            image = image_files.sized(image, self.size, self.resize, self.fill, self.interpolation)
+        return np.asarray(image).reshape(image.height, image.width, -1)
+
+    def batch(self, pictures: Iterable[Picture]) -> np.ndarray:
+        """`(B, H, W, C)` float32 in `pixel_range`; of one size, so `size` must be given.
+
+        Raises:
+            ValueError: no `size`; and what a call raises.
+        """
+        if self.size is None:
+            raise ValueError(
+                "Pictures of their own sizes make no batch. Expected: a preprocessing with a size. "
+                f"Received: {self}."
+            )
+        found = [self(picture) for picture in pictures]
+        return np.stack(found) if found else np.empty((0, *self.shape), np.float32)
+
+    def scaled(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels 0..255 of any shape as float32 in `pixel_range`."""
+        low, high = self.pixel_range
+        pixels = np.asarray(pixels, np.float32)
+        return pixels if (low, high) == (0, 255) else low + pixels * ((high - low) / 255)
+
+    def with_changes(self, **changes: Any) -> "Preprocessing":
+        """A copy with other values for the arguments named; None leaves a value as it is."""
+        given = {name: value for name, value in changes.items() if value is not None}
+        return replace(self, **given)
+
+    def as_json(self) -> dict[str, Any]:
+        """The arguments by name, as `from_json` takes them."""
+        found = asdict(self)
+        return {name: list(x) if isinstance(x, tuple) else x for name, x in found.items()}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Preprocessing":
+        """What `as_json` returned.
+
+        Raises:
+            ValueError: not that, or written by a version that knows more arguments.
+        """
+        known = {field.name for field in fields(cls)}
+        if not isinstance(content, Mapping) or not set(content) <= known:
+            raise ValueError(
+                f"This is not a preprocessing. Expected: a mapping with {', '.join(sorted(known))}."
+                f" Received: {str(content)[:100]}."
+            )
+        return cls(**content)
+
+    @classmethod
+    def of_shape(cls, shape: tuple) -> "Preprocessing":
+        """The default for a model that takes `(B, H, W, C)`: stretched, bilinear, black, 0..255.
+
+        Raises:
+            ValueError: another shape, or channels other than 1 and 3.
+        """
+        colors = {count: name for name, count in COLORS.items()}
+        if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in colors:
+            raise ValueError(
+                "The model takes no pictures. Expected: one input (B, H, W, 1) or (B, H, W, 3). "
+                f"Received: {shape}."
+            )
+        size = None if None in shape[1:3] else shape[1:3]
+        return cls(size, color=colors[shape[3]])
+
+    def __str__(self) -> str:
+        size = "any size" if self.size is None else "{} x {}".format(*self.size)
+        parts = [size, self.color]
+        if self.size is not None:
+            parts += [self.resize, self.interpolation]
+        parts.append(f"fill {self.fill}")
+        if not self.upright:
+            parts.append("EXIF orientation ignored")
+        low, high = self.pixel_range
+        return ", ".join([*parts, f"pixels {low:g}..{high:g}"])
+
+    def difference(self, other: "Preprocessing") -> str:
+        """The values of this one that differ from `other`, in words; "" if they are equal."""
+        mine, others = self.as_json(), other.as_json()
+        return ", ".join(f"{name}={mine[name]!r}" for name in mine if mine[name] != others[name])
+
+
+def attach(model, preprocessing: Preprocessing):
+    """Let a Keras model carry its preprocessing; returns the model.
+
+    `model.save("x.keras")` then writes it into the file (as the asset `preprocessing.json`), where
+    `in_file` finds it; plain Keras ignores it. A model loaded by plain Keras, cloned or built from
+    layers of this one does not carry it: attach it again.
+    """
+    saved = getattr(model, "save_assets", None)
+    before = saved.before if isinstance(saved, _Saved) else saved
+    model.save_assets = _Saved(preprocessing, before)
+    return model
+
+
+def attached(model) -> Preprocessing | None:
+    """The preprocessing that a Keras model carries; None where it carries none."""
+    saved = getattr(model, "save_assets", None)
+    return saved.preprocessing if isinstance(saved, _Saved) else None
+
+
+def of(model) -> Preprocessing:
+    """The preprocessing that a Keras model carries, else the default for its input.
+
+    Raises:
+        ValueError: it carries none, and its input is not that of pictures.
+    """
+    found = attached(model)
+    if found is not None:
+        return found
+    shape = getattr(model, "input_shape", None)
+    if isinstance(shape, list) and shape and all(one == shape[0] for one in shape):
+        shape = shape[0]  # the same encoder for each of several pictures
+    return Preprocessing.of_shape(shape)
+
+
+def in_file(path: str | Path) -> Preprocessing | None:
+    """The preprocessing in a `.keras` file; None where it has none, or is another kind of file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: what the file says is not a preprocessing.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"There is no model. Expected: a .keras file at {path}. Received: no such file."
+        )
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        if MEMBER not in archive.namelist():
+            return None
+        text = archive.read(MEMBER)
+    try:
+        return Preprocessing.from_json(json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"The preprocessing in {path} cannot be read. Expected: what keras_metric wrote. "
+            f"Received: {error}"
+        ) from error
+
+
+def store(path: str | Path, preprocessing: Preprocessing) -> Path:
+    """Write a preprocessing into a `.keras` file that is there; one in it is replaced.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a `.keras` file.
+    """
+    path = Path(path)
+    in_file(path)
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"A preprocessing is stored in .keras files only. Expected: one. Received: {path}."
+        )
+    beside = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        with zipfile.ZipFile(path) as source, zipfile.ZipFile(beside, "w") as target:
+            for member in source.infolist():
+                if member.filename != MEMBER:
+                    with source.open(member) as content, target.open(member, "w") as copy:
+                        shutil.copyfileobj(content, copy)
+            target.writestr(MEMBER, _text(preprocessing))
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return path
+
+
+class _Saved:
+    """What Keras calls to write the assets of a model: the preprocessing, and those it had."""
+
+    def __init__(self, preprocessing: Preprocessing, before: Callable | None):
+        self.preprocessing, self.before = preprocessing, before
+
+    def __call__(self, folder: str) -> None:
+        if self.before is not None:
+            self.before(folder)
+        Path(folder, Path(MEMBER).name).write_text(_text(self.preprocessing), encoding="utf-8")
+
+
+def _text(preprocessing: Preprocessing) -> str:
+    return json.dumps(preprocessing.as_json(), indent=2) + "\n"
+
+
+def _as_image(pixels: np.ndarray):
+    """Pixels as an image of Pillow."""
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or channels not in (1, 3, 4):
+        raise ValueError(
+            "These pixels are not a picture. Expected: uint8 (H, W), (H, W, 1), (H, W, 3) or "
+            f"(H, W, 4). Received: {pixels.dtype} {pixels.shape}."
+        )
+    from PIL import Image
+
+    return Image.fromarray(pixels if channels > 1 else pixels.reshape(pixels.shape[:2]))
+
+
+def _checked_size(size) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    size = tuple(size) if isinstance(size, (list, tuple)) else (size,)
+    if len(size) != 2 or not all(_is_whole(side) and side > 0 for side in size):
+        raise ValueError(
+            "Invalid size. Expected: height and width in pixels, or None. "
+            f"Received: {size[0] if len(size) == 1 else size!r}."
+        )
+    return int(size[0]), int(size[1])
+
+
+def _checked_range(ends) -> tuple[float, float]:
+    ends = tuple(ends) if isinstance(ends, (list, tuple)) else (ends,)
+    real = all(isinstance(end, Real) and not isinstance(end, bool) for end in ends)
+    if len(ends) != 2 or not real or not np.isfinite(ends).all() or ends[0] == ends[1]:
+        raise ValueError(
+            "Invalid pixel_range. Expected: the input values of black and white, two different "
+            f"numbers. Received: {ends!r}."
+        )
+    return float(ends[0]), float(ends[1])
+
+
+def _is_whole(value) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
