@@ -1,4 +1,4 @@
-"""Arguments by value: checked when an object is built, and what it is saved as."""
+"""Constructor arguments: checked when an object is built, and saved by value."""
 
 import inspect
 import math
@@ -20,10 +20,10 @@ serializable = keras.saving.register_keras_serializable(package="keras_metric")
 
 
 class FixedArguments:
-    """What keeps the arguments of its constructor as they were given.
+    """Base of objects whose constructor arguments cannot be changed afterwards.
 
-    A compiled training step has read them once: another value would change the configuration and
-    not the step. Raises AttributeError when an argument other than the name is set again.
+    A compiled training step has already read them: a new value would change the configuration
+    but not the step. Raises AttributeError when an argument other than the name is set again.
     """
 
     def __setattr__(self, name, value):
@@ -39,7 +39,7 @@ class FixedArguments:
 
 
 class Configured(FixedArguments):
-    """What is saved as the arguments of its constructor, by value."""
+    """Base of objects that are saved as their constructor arguments."""
 
     def get_config(self):
         return {name: as_json(getattr(self, name)) for name in arguments(type(self))}
@@ -50,7 +50,7 @@ class Configured(FixedArguments):
 
 
 def arguments(cls):
-    """Names of the constructor's arguments, with those that `**options` hands to the base."""
+    """Names of the constructor's arguments, including those that `**options` passes to the base."""
     for owner in cls.__mro__[:-1]:
         parameters = inspect.signature(vars(owner).get("__init__", _takes_options)).parameters
         named = [name for name, p in parameters.items() if p.kind is not p.VAR_KEYWORD]

@@ -1,4 +1,4 @@
-"""Metrics to watch while an embedding learns: what is there still to learn, and has it collapsed.
+"""Metrics to watch during training: is there anything left to learn, has the embedding collapsed?
 
     model.compile(loss=TripletLoss(0.2), metrics=[ActiveTriplets(0.2), EmbeddingSpread()])
 
@@ -25,9 +25,9 @@ __all__ = [
 
 
 class BatchMetric(Configured, keras.metrics.Metric):
-    """The mean over batches of a number; a leaf implements `measure(labels, embeddings)`.
+    """The mean of a number over batches; a subclass implements `measure(labels, embeddings)`.
 
-    `measure` returns a sum and how much it is a sum of, so that a batch weighs what it has.
+    `measure` returns a sum and the number of its terms, by which the batch is weighted.
     """
 
     def __init__(self, *, name: str | None = None, dtype=None):
@@ -36,7 +36,7 @@ class BatchMetric(Configured, keras.metrics.Metric):
         self.count = self.add_variable((), "zeros", name="count")
 
     def update_state(self, labels, embeddings, sample_weight=None):
-        """Adds a batch; sample weights have no meaning here and are left aside."""
+        """Add a batch; sample weights are ignored."""
         embeddings = ops.stop_gradient(distances.precise(embeddings))
         some = ops.cast(ops.minimum(ops.shape(embeddings)[0], 1), self.dtype)
         embeddings, labels, _ = at_least_one(embeddings, labels)
@@ -55,7 +55,7 @@ class BatchMetric(Configured, keras.metrics.Metric):
 class ActiveTriplets(BatchMetric):
     """The share of the batch's triplets with d(a, p) - d(a, n) + margin > 0.
 
-    Near 0 there is nothing left to learn from random batches: mine harder, or stop.
+    Near 0 random batches have nothing left to teach: mine harder triplets, or stop.
     """
 
     def __init__(self, margin: float = 0.2, *, distance: str | Callable = "euclidean", **options):
@@ -105,7 +105,8 @@ class MeanNegativeDistance(BatchMetric):
 class EmbeddingSpread(BatchMetric):
     """How far the batch is from collapse: 1 - |mean of the unit embeddings|^2, in [0, 1].
 
-    0 when all point one way, about 1 - 1 / B when they point everywhere. Labels are ignored.
+    0 when all embeddings have one direction, about 1 - 1 / B when their directions are spread
+    evenly. Labels are ignored.
     """
 
     def measure(self, labels, embeddings):
@@ -115,10 +116,10 @@ class EmbeddingSpread(BatchMetric):
 
 @serializable
 class NonFiniteRows(BatchMetric):
-    """The number of embeddings of a batch with an infinite or undefined coordinate; 0 is right.
+    """The number of embeddings in a batch with an infinite or NaN coordinate; it should be 0.
 
-    The mean over the batches seen that have rows. Above 0 rows were not finite, and then every
-    loss of their batch is NaN. Labels are ignored.
+    The mean over the batches seen that have rows. Above 0 some rows were not finite, and every
+    loss of their batch was NaN. Labels are ignored.
     """
 
     def measure(self, labels, embeddings):

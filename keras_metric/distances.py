@@ -52,12 +52,12 @@ _BY_NAME, _PAIRED, _RANKING = {}, {}, {}
 
 
 def names() -> list[str]:
-    """The names `get` knows."""
+    """The names that `get` accepts."""
     return sorted(_BY_NAME)
 
 
 def is_named(distance: Callable) -> bool:
-    """Whether `get` knows this function by its name."""
+    """Whether `get` returns this function for its name."""
     return _BY_NAME.get(getattr(distance, "__name__", None)) is distance
 
 
@@ -78,7 +78,7 @@ def get(identifier: str | Callable) -> Callable:
 def paired(identifier: str | Callable) -> Callable:
     """The same distance between row and row: (B, D), (B, D) -> (B,), exact near 0.
 
-    A callable of one's own is evaluated on each pair alone, through its pairwise form.
+    Your own callable is evaluated on one pair at a time, through its pairwise form.
     """
     distance = get(identifier)
     if distance in _PAIRED:
@@ -92,9 +92,9 @@ def paired(identifier: str | Callable) -> Callable:
 
 
 def ranking(identifier: str | Callable) -> Callable:
-    """(A, D), (C, D) -> (A, C): orders the candidates of an anchor as the distance does, for less.
+    """A cheaper function (A, D), (C, D) -> (A, C) that orders each anchor's candidates alike.
 
-    The numbers of different anchors do not compare.
+    Its values cannot be compared between anchors.
     """
     distance = get(identifier)
     return _RANKING.get(distance, distance)
@@ -112,12 +112,12 @@ def root(squares):
 
 
 def unit(x):
-    """Rows of length 1, of any norm before; a zero row becomes zero, with gradient 0."""
+    """Rows scaled to length 1; a zero row stays zero, with gradient 0."""
     return unit_rows(precise(x))
 
 
 def named(row_by_row: Callable, *, ranks: Callable | None = None) -> Callable:
-    """Enter a distance into the table, with its row-by-row form.
+    """Register a distance by its function's name, with its row-by-row form.
 
     ranks: a cheaper `(A, D), (C, D) -> (A, C)` that orders each anchor's candidates alike.
     """
@@ -178,7 +178,7 @@ def _cosine_rows(a, b):
 
 @named(_cosine_rows, ranks=_rank_by_cosines)
 def cosine(anchors, candidates):
-    """1 - a·c / (|a| |c|), in [0, 2]; a zero vector is at 1 from everything."""
+    """1 - a·c / (|a| |c|), in [0, 2]; a zero vector is at distance 1 from everything."""
     anchors, candidates = _of_both(unit, anchors, candidates)
     return ops.relu(all_products(-anchors, candidates) + 1)
 
@@ -193,7 +193,7 @@ def _angular_rows(a, b):
 
 @named(_angular_rows, ranks=_rank_by_cosines)
 def angular(anchors, candidates):
-    """The angle between a and c divided by pi, in [0, 1]; a zero vector is at 1/2."""
+    """The angle between a and c divided by pi, in [0, 1]; for a zero vector 1/2."""
     anchors, candidates = _of_both(unit, anchors, candidates)
     cosines = all_products(anchors, candidates)
     return _angle(root(2 - 2 * cosines), root(2 + 2 * cosines))
@@ -231,7 +231,7 @@ def _signal_to_noise_rows(a, b):
 def signal_to_noise(anchors, candidates):
     """var(a - c) / var(a), variances over the D coordinates: noise over the anchor's signal.
 
-    Not symmetric. An anchor of equal coordinates carries no signal; its variance counts as 1.
+    Not symmetric. An anchor whose coordinates are all equal has variance 0, which counts as 1.
     Yuan et al., "Signal-to-noise ratio", CVPR 2019. arXiv:1904.02616, eq. 4
     """
     (anchors, candidates), _ = _scaled(anchors, candidates)

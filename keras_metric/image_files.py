@@ -1,7 +1,7 @@
-"""Picture files: which there are in a folder, and each of them as an array. It loads no Keras.
+"""Image files: list those of a folder, and read one as an array. This module does not import Keras.
 
-Training, embedding, searching and the page of the demo read through these functions: a picture
-means the same pixels everywhere.
+Training, embedding, searching and the demo page read through these functions, so an image has
+the same pixels everywhere.
 """
 
 import os
@@ -57,18 +57,18 @@ _BY_EXTRA = (".heic", ".heif")
 
 
 class Unreadable(ValueError):
-    """A file that is no picture, or cannot be decoded to its end; the message names it."""
+    """A file that is not an image or cannot be decoded completely; the message names it."""
 
 
 class Found(NamedTuple):
-    """A file below a folder; `reason` says why it is no picture, None for one that is."""
+    """A file in a folder; `reason` says why it is not an image, None if it is one."""
 
     path: Path
     reason: str | None
 
 
 def below(folder: str | Path) -> Iterator[Found]:
-    """Every file below `folder`, by its name alone, sorted; a hidden folder is one entry.
+    """Every file in `folder` and below, sorted, judged by its name; a hidden folder is one entry.
 
     Links to folders are not followed.
 
@@ -106,16 +106,16 @@ def read(
     """`(height, width, 3)` uint8, or one channel when `grey`; upright as its EXIF data says.
 
     Without `sides` the picture keeps its size. Transparent parts show `fill`. Of an animation the
-    first frame counts.
+    first frame is read.
 
-    - `resize`: "stretch" changes the shape, "letterbox" keeps all of the picture and its shape and
-      pads with `fill`, "crop" keeps the shape and fills the frame from the middle.
-    - `interpolation`: "bilinear" or "bicubic"; where a picture becomes smaller, both average over
+    - `resize`: "stretch" changes the shape, "letterbox" keeps the whole picture and its shape and
+      pads with `fill`, "crop" keeps the shape and cuts off what lies outside of the middle.
+    - `interpolation`: "bilinear" or "bicubic"; when a picture becomes smaller, both average over
       all of its pixels.
-    - `turn`: False leaves the picture as it is stored, whatever its EXIF data says.
+    - `turn`: False ignores the EXIF rotation.
 
     Raises:
-        Unreadable: a file that cannot be decoded to its end, or pixels that are not 0 to 255, such
+        Unreadable: a file that cannot be decoded completely, or pixels that are not 0 to 255, such
             as NaN; it is a `ValueError`.
         ValueError: an unknown `resize` or `interpolation`.
         ImportError: Pillow is missing.
@@ -139,7 +139,7 @@ def read(
 
 
 def header_fault(file: str | Path) -> str | None:
-    """Why the header of a file is not that of a picture; None where it is."""
+    """Why the header of a file is not that of an image; None if it is."""
     pillow = _pillow()
     try:
         with pillow.open(file):
@@ -149,9 +149,9 @@ def header_fault(file: str | Path) -> str | None:
 
 
 def upright(image, fill: int, grey: bool, turn: bool = True):
-    """An image of Pillow as its EXIF data says, in RGB or grey; transparent parts show `fill`.
+    """A Pillow image, rotated by its EXIF data, in RGB or gray; transparent parts show `fill`.
 
-    It may be `image` itself, turned. Raises `ValueError` for pixels that are not 0 to 255.
+    The result may be `image` itself. Raises `ValueError` for pixels that are not 0 to 255.
     """
     from PIL import Image, ImageOps
 

@@ -11,13 +11,13 @@ _INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint
 
 
 def exact_labels(labels) -> np.ndarray:
-    """Labels (N,) or (N, 1) in a form that reaches a loss whole, through `fit` on any backend.
+    """Labels (N,) or (N, 1) in a form that `fit` passes to a loss without loss of digits.
 
         labels -> (N,) int64, or (N, 1, 2) int32
 
-    JAX as it starts has no 64-bit integers, and `fit` hands it the low 32 bits of each label. Where
-    that would lose something (a label outside of -2^31 ... 2^31 - 1) each label becomes two words,
-    the low one and the high one, which every loss and metric here takes for the label.
+    By default JAX has no 64-bit integers, and `fit` passes only the low 32 bits of each label. If
+    that would change a label (outside of -2^31 ... 2^31 - 1), each label becomes two words, the low
+    one and the high one, which every loss and metric here accepts as the label.
 
     Raises ValueError for labels that are not integers of that shape.
     """
@@ -33,15 +33,15 @@ def exact_labels(labels) -> np.ndarray:
 def as_labels(labels, *, multi_label: bool = False):
     """`labels` as an integer tensor (N, W): W words make one label, or W labels with `multi_label`.
 
-    Integers are kept exactly. A backend without 64-bit integers (JAX as it starts) gets labels
-    beyond 32 bits as two words, if they arrive as NumPy or Python integers or in the form of
-    `exact_labels`; what has already become a tensor there has 32 bits, and two labels that differ
-    by a multiple of 2^32 are then equal.
+    Integers are kept exactly. On a backend without 64-bit integers (JAX by default) labels beyond
+    32 bits become two words, if they are NumPy or Python integers or in the form of
+    `exact_labels`. A tensor of such a backend has only 32 bits, so two labels that differ by a
+    multiple of 2^32 are equal in it.
 
-    With `multi_label` a sample has the labels whose numbers are above 0.
+    With `multi_label` a sample has the labels whose entries are above 0.
 
     Raises ValueError for strings, floats, more than one column without `multi_label` (one-hot
-    rows), rows that are not of 0 and 1, where they can be looked at, or other shapes.
+    rows), rows with other values than 0 and 1, if the values are known, or other shapes.
     """
     labels = _integers(labels, multi_label=multi_label)
     rank = len(labels.shape)

@@ -1,7 +1,7 @@
 """Pairs: A anchors against C candidates: their distances, and which of them are of one class.
 
-Anchors are the rows. C is wider than A when there is a memory bank, other replicas, or only a
-block of the anchors; whoever reads Pairs need not know which.
+Anchors are the rows. There are more candidates than anchors with a memory bank, with other
+replicas, or for a block of the anchors; code that reads Pairs need not distinguish these.
 """
 
 from typing import NamedTuple
@@ -34,10 +34,10 @@ class Pairs(NamedTuple):
     negatives: object
 
     def to_positives(self):
-        """Distances of which some are to positives, and which those are, (A, S) each.
+        """Distances and a mask of those to positives, (A, S) each.
 
-        S is C here, and less where the positives of a row are few and were taken out of it: what
-        reads its positives through this alone need not know.
+        S is C, or fewer columns that contain all positives if they were taken out of the rows.
+        A loss that reads its positives only through this method works with both.
         """
         return self.distances, self.positives
 
@@ -45,7 +45,7 @@ class Pairs(NamedTuple):
 def from_labels(
     distances, labels, candidate_labels=None, *, offset=0, multi_label: bool = False
 ) -> Pairs:
-    """The pairs of labelled anchors with labelled candidates.
+    """The pairs of labeled anchors with labeled candidates.
 
     distances: (A, C). labels: (A,) or (A, 1) integers of any size; with `multi_label` (A, L) of 0
     and 1, and two samples are positive when they share at least one label. candidate_labels: the

@@ -1,9 +1,9 @@
-"""The registered classes that a saved model names, made known to Keras before it is read.
+"""Import the modules of the registered classes that a saved model names, before Keras reads it.
 
-Keras knows a class once its module is imported, and a new process has imported few of them. Modules
-of `keras_metric` are imported when a file names them, and those of packages that ask for it: by
-`register`, or by an entry point of the group `keras_metric.saved_classes`, whose name is that of
-the package.
+Keras finds a class only after its module was imported, and a new process has imported few of them.
+The modules of `keras_metric` that a file names are imported, and those of packages that registered:
+by `register`, or by an entry point of the group `keras_metric.saved_classes` with the name of the
+package.
 """
 
 import re
@@ -22,9 +22,9 @@ _moved: dict[str, str] = {}
 
 
 def register(package: str, moved: Mapping[str, str] | None = None) -> None:
-    """Import modules of this top-level package, too, when a saved model names them.
+    """Also import modules of this top-level package when a saved model names them.
 
-    `moved`: the names that modules had when models were saved -> what they are called now.
+    `moved`: former names of modules, as saved models have them -> their names now.
     """
     _packages.add(package)
     _moved.update(moved or {})

@@ -1,8 +1,8 @@
-"""Batches computed ahead by several workers, and handed out for the index that is asked for.
+"""Batches prepared in advance by several workers, returned by their index.
 
-Keras's own queue of workers keeps batches of one iteration for the next and gives them to whoever
-asks first: on JAX and torch, where `fit` takes a trial batch, an epoch then begins with batches of
-other indices, and repeats an epoch. Here a batch is looked up by its epoch and index.
+Keras's own queue of workers keeps batches of one iteration for the next and returns them in the
+order of the requests: on JAX and torch, where `fit` first takes a trial batch, an epoch then begins
+with batches of other indices and repeats an epoch. Here a batch is found by its epoch and index.
 """
 
 import multiprocessing
@@ -13,9 +13,10 @@ from typing import Any
 
 
 class Ahead:
-    """Calls batch(epoch, index) in workers, for the index asked for and those after it.
+    """Calls batch(epoch, index) in workers, for the requested index and those after it.
 
-    At most `depth` batches wait. Workers are threads, or new processes with a copy of the batches.
+    At most `depth` batches are kept. Workers are threads, or new processes with a copy of the
+    batches.
     """
 
     def __init__(self, batch: Callable[[int, int], Any], workers: int, depth: int, processes: bool):

@@ -1,4 +1,4 @@
-"""What all batches share: the epoch they are in, their random numbers, shards, augmentation."""
+"""The base class of all batches: epoch, random numbers, shards, augmentation."""
 
 from collections.abc import Callable
 
@@ -14,14 +14,14 @@ CLASSES, MEMBERS, PAIRS, AUGMENT = range(4)  # separate streams of random number
 class Batches(keras.utils.PyDataset):
     """A `PyDataset` whose batch is a pure function of `(seed, epoch, index)`.
 
-    `epoch` counts the epochs that `fit` and `evaluate` have finished; set it to k before
-    `fit(initial_epoch=k)` and the batches are those of epoch k. Keras calls `on_epoch_end` once
-    before the first epoch (after a trial batch, when it still has to build the model), which does
-    not count. In a loop of your own, set `epoch` yourself.
+    `epoch` counts the epochs that `fit` and `evaluate` have finished; if you set it to k before
+    `fit(initial_epoch=k)`, the batches are those of epoch k. Keras calls `on_epoch_end` once
+    before the first epoch (after a trial batch, when it still has to build the model); this does
+    not count. In your own training loop, set `epoch` yourself.
 
-    With `workers` above 1 the batches that follow the one asked for, `max_queue_size` at most, are
-    computed ahead in threads, or in processes with `use_multiprocessing`. Use `fit(shuffle=False)`
-    then: batches in a random order are not the ones computed ahead.
+    With `workers` above 1 the next batches, at most `max_queue_size`, are computed in advance in
+    threads, or in processes with `use_multiprocessing`. Then use `fit(shuffle=False)`: in a random
+    order the batches computed in advance are not the ones needed next.
     """
 
     def __init__(
@@ -108,9 +108,9 @@ class Batches(keras.utils.PyDataset):
 
 
 def checked_images(augmented, images: np.ndarray) -> np.ndarray:
-    """What `augment` returned, if it is as many images as it was given, of numbers and that rank.
+    """The output of `augment`, checked: numeric, with the same number of images and the same rank.
 
-    Height and width may change (a crop), and so may the type of number.
+    Height, width and the number type may change.
     """
     found = np.asarray(augmented)
     of_numbers = found.dtype.kind in "fiub" or found.dtype == images.dtype

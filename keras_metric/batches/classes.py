@@ -1,10 +1,10 @@
-"""Which images belong to which class: the index every sampler draws from."""
+"""The images of each class: the index from which all samplers draw."""
 
 import numpy as np
 
 
 def integer_labels(labels) -> np.ndarray:
-    """Labels as int64 `(N,)`; `(N, 1)` is accepted, anything but integers is refused."""
+    """Labels as int64 `(N,)`; `(N, 1)` is accepted, labels that are not integers raise an error."""
     labels = np.asarray(labels)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
@@ -38,7 +38,7 @@ class ByClass:
         )
 
     def __len__(self) -> int:
-        """How many classes there are."""
+        """The number of classes."""
         return len(self.names)
 
     def members(self, number: int) -> np.ndarray:
@@ -49,7 +49,7 @@ class ByClass:
         return np.asarray(self.images[rows])
 
     def at_least(self, classes: int, images: int, what: str) -> None:
-        """Refuses a set in which fewer than `classes` classes have `images` images."""
+        """Raise an error if fewer than `classes` classes have `images` images."""
         found = int((self.sizes >= images).sum())
         if found < classes:
             raise ValueError(

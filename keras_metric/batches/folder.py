@@ -1,4 +1,4 @@
-"""A folder of images, one sub-folder a class, read only when a batch asks for them."""
+"""A folder of images, one sub-folder per class, read only when a batch needs them."""
 
 from pathlib import Path
 
@@ -16,26 +16,26 @@ class FolderImages:
         batches = PKBatches(source, source.labels, classes_per_batch=8, images_per_class=4)
 
     `source[rows]` reads the images of an array of row numbers, float32 `(len(rows), H, W, C)`
-    from 0 to 255, resized without keeping the aspect ratio (bilinear) and upright as the EXIF data
-    says, as `keras-metric embed` reads them. Only paths are held in memory. Files are sorted by
-    name within their class, so row numbers are the same everywhere.
+    from 0 to 255, resized without keeping the aspect ratio (bilinear) and rotated upright by their
+    EXIF data, as `keras-metric embed` reads them. Only paths are kept in memory. Files are sorted
+    by name within their class, so row numbers are the same everywhere.
 
     Args:
-        folder: the folder with one sub-folder a class; hidden files and folders are left out.
+        folder: the folder with one sub-folder per class; hidden files and folders are skipped.
         image_size: (H, W) in pixels.
         color: "rgb" (C = 3) or "grayscale" (C = 1).
-        verify: decode every file once, now, and leave out those that cannot be read; by default a
-            damaged file raises when its batch is drawn.
+        verify: decode every file once now, and skip those that cannot be read; by default a damaged
+            file raises an error when its batch is drawn.
 
     Attributes:
-        paths: list of `Path`, one an image.
-        labels: int64 `(N,)`, the class's place in `class_names`.
-        class_names: sorted names of the sub-folders that hold an image.
-        skipped: pairs of a file and the reason why it is left out: hidden, not an image by its
+        paths: list of `Path`, one per image.
+        labels: int64 `(N,)`, the index of the class in `class_names`.
+        class_names: sorted names of the sub-folders that contain an image.
+        skipped: pairs of a file and the reason why it was skipped: hidden, not an image by its
             name, and with `verify` damaged.
 
     Raises:
-        ValueError: no image found, an unknown color; when rows are read, a damaged file, by name.
+        ValueError: no image was found, or the color is unknown; when rows are read, a damaged file.
         ImportError: Pillow is missing.
     """
 

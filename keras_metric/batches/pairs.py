@@ -1,4 +1,4 @@
-"""Pairs of images, similar or not: what `SiameseNet` and `ContrastiveLoss` learn from."""
+"""Pairs of images, similar or not, for `SiameseNet` and `ContrastiveLoss`."""
 
 from collections.abc import Callable
 
@@ -10,20 +10,20 @@ from keras_metric.batches.classes import ByClass, domains
 
 
 class PairBatches(Batches):
-    """Batches of pairs, a stated share of them of one class.
+    """Batches of image pairs, a given share of them of the same class.
 
         batch -> ((x1, x2), y): x1, x2 (B, ...), y (B,) float32, 1 = same class, 0 = different
 
-    Each batch holds exactly round(B · `positive_fraction`) similar pairs, in random places. The
-    class of a similar pair is drawn evenly from those with two images or more, then two different
-    images of it; a dissimilar pair is two different classes, then an image of each.
+    Each batch has exactly round(B · `positive_fraction`) similar pairs, at random positions. For a
+    similar pair a class is drawn uniformly from those with at least two images, then two different
+    images of it; for a dissimilar pair two different classes, then an image of each.
 
     With `images=(a, b), labels=(a, b)` x1 comes from the first domain and x2 from the second;
-    classes that only one domain has are left out.
+    classes that occur in only one domain are left out.
 
     Args: as for `PKBatches`, and
         positive_fraction: share of similar pairs, 0 to 1.
-        batches_per_epoch: default N / B, rounded down, at least 1, divided among the shards.
+        batches_per_epoch: default N / B, rounded down, at least 1, divided by the number of shards.
 
     Raises:
         ValueError: no class with two images, or fewer than two classes, where pairs need them.
@@ -91,7 +91,7 @@ def one_of(rng: np.random.Generator, classes: ByClass, numbers: np.ndarray) -> n
 
 
 def other_class(rng: np.random.Generator, classes: ByClass, numbers: np.ndarray) -> np.ndarray:
-    """For each class in `numbers` a different one, evenly."""
+    """For each class in `numbers` a different one, drawn uniformly."""
     drawn = rng.integers(max(1, len(classes) - 1), size=len(numbers))
     return drawn + (drawn >= numbers)
 

@@ -1,4 +1,4 @@
-"""P classes x K images: what losses that mine within the batch need."""
+"""Batches of P classes x K images, for losses that mine within the batch."""
 
 from collections.abc import Callable
 
@@ -17,26 +17,27 @@ class PKBatches(Batches):
 
     (On a backend without 64-bit integers, and if a label needs them: (P·K, 1, 2), `exact_labels`.)
 
-    An epoch is a walk: the classes are shuffled and cut into groups of P, then shuffled again,
-    until there are enough batches (the C mod P classes left over sit a round out, others each
-    time). A class likewise deals out its images K at a time and reshuffles when fewer than K are
-    left, so no image comes twice in a batch; only a class with fewer than K images repeats them,
-    each as often as the others, give or take one.
+    In an epoch the classes are shuffled and taken P at a time, again and again, until there are
+    enough batches (the C mod P classes left over are skipped until the next shuffle). Each class
+    yields its images K at a time and reshuffles them when fewer than K are left, so no image occurs
+    twice in a batch; only a class with fewer than K images repeats them, as evenly as possible.
 
-    With `images=(a, b), labels=(a, b)` (two domains, say sketches and photos) a batch is
-    `((a, b), labels)`: K images of each domain for each of P classes that both domains have.
+    With `images=(a, b), labels=(a, b)` (two domains, such as sketches and photos) a batch is
+    `((a, b), labels)`: K images of each domain for each of P classes that occur in both.
 
     Args:
-        images: array `(N, ...)`, or anything with `len` that gives an array when indexed by an
-            array of row numbers (`numpy.memmap`, `FolderImages`): only a batch is ever read.
+        images: array `(N, ...)`, or any object with a length that returns an array when indexed by
+            an array of row numbers (`numpy.memmap`, `FolderImages`); read one batch at a time.
         labels: integers `(N,)` or `(N, 1)`, of any size.
-        batches_per_epoch: default N / (P·K), rounded down, at least 1, divided among the shards.
-        augment: `(rng, images) -> images` with a `numpy.random.Generator` of the batch's own.
-        fixed: serve the batches of epoch 0 in every epoch, for validation.
+        batches_per_epoch: default N / (P·K), rounded down, at least 1, divided by the number of
+            shards.
+        augment: `(rng, images) -> images`, with a `numpy.random.Generator` for each batch.
+        fixed: repeat the batches of epoch 0 in every epoch, for validation.
         shard: `(index, count)`; the shards of an epoch together are the unsharded epoch.
 
     Raises:
-        ValueError: fewer than P classes, labels that are not integers, a length that differs.
+        ValueError: fewer than P classes, labels that are not integers, or not one label for each
+            image.
 
     Hermans et al., "In Defense of the Triplet Loss for Person Re-Identification", 2017.
     arXiv:1703.07737, section 2.

@@ -1,4 +1,4 @@
-"""P classes x K images out of a torch Dataset: row numbers for its DataLoader."""
+"""Batches of P classes x K images from a torch Dataset: row numbers for its DataLoader."""
 
 from collections.abc import Iterator
 
@@ -8,12 +8,12 @@ from keras_metric.batches.pk import PKBatches
 
 
 class PKSampler:
-    """The rows of the batches that `PKBatches` would make, as a batch sampler of torch.
+    """A torch batch sampler that yields the row numbers of the batches of `PKBatches`.
 
         sampler = PKSampler(labels, classes_per_batch=16, images_per_class=4)
         loader = torch.utils.data.DataLoader(dataset, batch_sampler=sampler, num_workers=4)
 
-    Each whole iteration is an epoch and gives other batches; set `epoch` to go on from one.
+    Each complete iteration is an epoch with other batches; set `epoch` to resume at one.
 
     Args: as for `PKBatches`, whose labels (N,) are those of the dataset's rows.
 

@@ -1,4 +1,4 @@
-"""P classes x K images out of a `tf.data` stream, holding a bounded number of images."""
+"""Batches of P classes x K images from a `tf.data` stream, with a bounded buffer of images."""
 
 from collections.abc import Iterable, Iterator
 
@@ -18,20 +18,20 @@ def pk_dataset(
     seed: int = 0,
     shard: tuple[int, int] = (0, 1),
 ):
-    """A `tf.data.Dataset` of P x K batches, from one of single (image, label) elements.
+    """A `tf.data.Dataset` of P x K batches, from a dataset of single (image, label) elements.
 
         (image, label) ... -> images (P·K, ...), labels (P·K,), one class after the other
 
-    Images wait in a buffer until `buffer_size` of them are held; then P classes that have K images
-    waiting are drawn and leave as a batch. At the end of the stream the buffer is emptied; a
-    class with fewer than K images in the whole stream repeats them, and what no longer makes P
-    classes is dropped. The batches depend on the order of the stream and on `seed` alone:
-    shuffle the stream with a seed of its own, and the epochs are repeatable.
+    Images are collected in a buffer of `buffer_size`; when it is full, P classes with at least K
+    images in it are drawn and form a batch. At the end of the stream the buffer is emptied; a class
+    with fewer than K images in the whole stream repeats them, and a remainder of fewer than P
+    classes is dropped. The batches depend only on the order of the stream and on `seed`: if the
+    stream is shuffled with a seed, the epochs are repeatable.
 
     Args:
         dataset: `tf.data.Dataset` of (image, integer label), unbatched, images of one shape.
-        buffer_size: images held at most. With C classes in random order it takes about
-            C·(K - 1) before most classes are ready.
+        buffer_size: maximum number of images in the buffer. With C classes in random order most
+            classes are ready at about C·(K - 1).
         shard: `(index, count)`: every count-th batch. Each process reads the whole stream.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Anchor, positive, negative: what `TripletNet` and `TripletMarginLoss` learn from."""
+"""Triplets of anchor, positive and negative, for `TripletNet` and `TripletMarginLoss`."""
 
 from collections.abc import Callable
 
@@ -15,14 +15,14 @@ class TripletBatches(Batches):
 
         batch -> ((anchor, positive, negative), zeros): (B, ...) each, zeros (B,) float32
 
-    The anchor's class is drawn evenly from the classes with two images or more, the negative's
-    evenly from all others. The zeros stand where Keras wants targets; no loss reads them.
+    The anchor's class is drawn uniformly from the classes with at least two images, the negative's
+    from all others. The zeros are the targets that Keras needs; no loss reads them.
 
     With `images=(a, b), labels=(a, b)` anchors come from the first domain, positives and
-    negatives from the second; classes that only one domain has are left out.
+    negatives from the second; classes that occur in only one domain are left out.
 
     Args: as for `PKBatches`, and
-        batches_per_epoch: default N / B, rounded down, at least 1, divided among the shards.
+        batches_per_epoch: default N / B, rounded down, at least 1, divided by the number of shards.
 
     Raises:
         ValueError: no class with two images, or fewer than two classes.

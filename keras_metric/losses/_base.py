@@ -1,7 +1,7 @@
-"""The two bases of all losses: of values that samples have by themselves, and of labelled pairs.
+"""The two base classes of all losses.
 
-`SampleLoss` holds Keras's reductions. `PairLoss` comes from labels and embeddings to pairs, through
-the miner, to one value an anchor, of whole rows or of a block of rows at a time.
+`SampleLoss` reduces one value per sample. `PairLoss` forms the pairs of a labeled batch, passes
+them to the miner, and computes one value per anchor, for all rows or a block of rows at a time.
 """
 
 import copy
@@ -24,7 +24,7 @@ __all__ = ["Batch", "PairLoss", "SampleLoss", "has_needed"]
 
 
 class SampleLoss(Configured, keras.losses.Loss):
-    """A Keras loss that remembers its arguments; a leaf implements `call`, one value a sample."""
+    """A Keras loss, saved by its arguments; a subclass implements `call`, one value per sample."""
 
     gather = False  # True: means divide by what counts on all replicas
 
@@ -43,12 +43,12 @@ class SampleLoss(Configured, keras.losses.Loss):
         return self.reduce(values, counts, sample_weight)
 
     def reduce(self, values, counts, sample_weight=None):
-        """Values (A,) under Keras's reductions, means over those that count.
+        """Apply Keras's reductions to values (A,); means are over those that count.
 
-        counts: (A,) bool or None for all. A value that does not count is 0 and is left out of the
+        counts: (A,) bool or None for all. A value that does not count is 0 and excluded from the
         denominator of "sum_over_batch_size", "mean" and "mean_with_sample_weight"; with
         sample_weight (A,) or (A, 1) the first two divide by the number that count, as Keras does,
-        the third by the sum of their weights. reduction "sum" adds, None returns the values.
+        the third by the sum of their weights. reduction="sum" adds the values, None returns them.
         """
         weights, reduction = None, self.reduction
         if sample_weight is not None:
@@ -72,17 +72,17 @@ class SampleLoss(Configured, keras.losses.Loss):
         return reduce(values, values, weights)
 
     def gather_over_replicas(self, gather: bool = True) -> None:
-        """Set `gather`, of a loss that no step has been compiled with yet."""
+        """Set `gather` of a loss before a training step is compiled with it."""
         vars(self)["gather"] = gather
 
     def _total(self, count):
-        """The number by which a mean divides; over several replicas their mean."""
+        """The denominator of a mean; over several replicas the mean of theirs."""
         return replica_mean(count) if self.gather else count
 
 
 @keras.saving.register_keras_serializable(package="keras_metric", name="_Reduction")
 class _Reduction(keras.losses.Loss):
-    """Keras's own reduction of values that are already there."""
+    """Keras's own reduction, of values that are already computed."""
 
     def call(self, y_true, y_pred):
         return y_pred
@@ -92,7 +92,7 @@ class Batch(NamedTuple):
     """Anchors (A, D) and candidates (C, D), with their labels as `as_labels` reads them.
 
     offset: the candidate that is anchor 0 itself, None when no anchor is among the candidates.
-    same_class: (A, S) int32 columns of the candidates of the anchor's class, for the fast ways.
+    same_class: (A, S) int32 columns of the candidates of the anchor's class, for the fast paths.
     """
 
     anchors: object
@@ -108,33 +108,33 @@ class Batch(NamedTuple):
 
 
 class PairLoss(SampleLoss):
-    """A loss over the pairs of a labelled batch, `(labels, embeddings) -> loss`.
+    """A loss over the pairs of a labeled batch, `(labels, embeddings) -> loss`.
 
     distance: name or function, see `keras_metric.distances`.
     miner: name or function Pairs -> Pairs, see `keras_metric.miners`; None keeps every pair.
-    rows_per_block: anchors at a time, recomputed in the backward pass: memory O(rows · B), not
-    O(B^2), for the same value and gradient.
-    gather: under a `tf.distribute` strategy compare with the samples of every replica.
-    multi_label: labels are (B, L) rows of 0 and 1; a positive shares at least one label.
+    rows_per_block: number of anchors processed at a time, recomputed in the backward pass: memory
+    O(rows · B) instead of O(B^2), same value and gradient.
+    gather: under a `tf.distribute` strategy, compare with the samples of every replica.
+    multi_label: labels are (B, L) rows of 0 and 1; positives share at least one label.
 
     Labels are (B,) or (B, 1) integers and are never cast to a float. The reduction is the mean over
     the anchors that count, 0 when none does. The loss computes in float32 and returns it, float64
     for embeddings of float64.
 
-    A leaf implements `values(pairs)`, its formula. All else that it may set or override:
+    A subclass implements `values(pairs)`, its formula. It may also set or override:
 
     needs: which pairs an anchor must have, after mining, to count.
-    looks_beyond_row: for a loss that also reads its candidates' own pairs. It implements
+    looks_beyond_row: True for a loss that also reads the pairs of its candidates. It implements
     `context(pairs)`, Pairs of all candidates -> (C, W), and is called as `values(pairs, context)`.
 
-    For speed only; a test compares value and gradient with those of `values(pairs)` on whole rows,
-    which is also what an object does whose `fast` is False:
+    For speed only (a test compares value and gradient with those of `values(pairs)` on whole rows,
+    which a loss with `fast = False` always uses):
 
-    few_positives_from: a number of candidates, in a loss that reads its positives only through
-    `pairs.to_positives()`. From so many candidates on, the few positives of an anchor are taken out
-    of its row first; in shorter rows that costs more than it saves.
-    fast_values(pairs): the same values for less.
-    _counted(batch): values and counts of anchors that need not meet all pairs, see `TripletLoss`.
+    few_positives_from: for a loss that reads its positives only through `pairs.to_positives()`, the
+    number of candidates from which on the few positives of each anchor are first collected from its
+    row; in shorter rows that costs more than it saves.
+    fast_values(pairs): the same values, computed faster.
+    _counted(batch): values and counts without all pairs, see `TripletLoss`.
     """
 
     needs = "both"  # a positive and a negative; or "positive"; or "any": either
@@ -167,15 +167,15 @@ class PairLoss(SampleLoss):
         self._drops_pairs = self._miner is not None  # so that an anchor may be left with none
 
     def values(self, pairs: Pairs, context=None):
-        """Pairs -> (A,); of an anchor without the pairs that the loss `needs`, any number."""
+        """Pairs -> (A,); values of anchors without the pairs that the loss `needs` are ignored."""
         raise NotImplementedError(f"{type(self).__name__} does not implement values(pairs).")
 
     def context(self, pairs: Pairs):
-        """Pairs of all candidates -> (C, W): what `values` reads of each, computed once."""
+        """Pairs of all candidates -> (C, W): what `values` needs of each, computed once."""
         raise NotImplementedError(f"{type(self).__name__} does not implement context(pairs).")
 
     def fast_values(self, pairs: Pairs):
-        """What `values(pairs)` is."""
+        """The same as `values(pairs)`, computed faster where a loss overrides this."""
         return self.values(pairs)
 
     def __call__(self, labels, embeddings, sample_weight=None):
@@ -185,11 +185,11 @@ class PairLoss(SampleLoss):
         )
 
     def call(self, labels, embeddings):
-        """One value an anchor, (B,): 0 where the anchor does not count."""
+        """One value per anchor, (B,): 0 if the anchor does not count."""
         return self.against(labels, embeddings, *self._candidates(labels, embeddings))
 
     def against(self, labels, embeddings, candidate_labels, candidates, offset=None):
-        """One value an anchor, (A,), for anchors (A, D) against any candidates (C, D).
+        """One value per anchor, (A,), for anchors (A, D) against any candidates (C, D).
 
         offset: the candidate that is anchor 0 itself (anchor i is candidate offset + i); None when
         no anchor is among the candidates.
@@ -220,7 +220,7 @@ class PairLoss(SampleLoss):
         return without(nan_unless_finite(values, batch.anchors, batch.candidates)), without(counts)
 
     def among(self, valid):
-        """The same loss, blind to candidates that are not `valid`, (C,) bool."""
+        """The same loss without the candidates that are not `valid`, (C,) bool."""
         chosen = copy.copy(self)
 
         def mined(pairs: Pairs, candidates) -> Pairs:

@@ -1,4 +1,4 @@
-"""Losses of pairs and triplets that are given: the network returns distances, not embeddings."""
+"""Losses of given pairs and triplets: the network returns distances, not embeddings."""
 
 import numpy as np
 from keras import ops
@@ -13,15 +13,15 @@ __all__ = ["ContrastiveLoss", "TripletMarginLoss"]
 
 @serializable
 class ContrastiveLoss(SampleLoss):
-    """Similar pairs near, different pairs at least a margin apart.
+    """Pull similar pairs together, push different pairs at least a margin apart.
 
         y · d^2 + (1 - y) · max(0, margin - d)^2
 
     y_true: (B,) or (B, 1), 1 = similar, 0 = different. y_pred: distances of the same shape, as
     `SiameseNet` returns them.
 
-    Raises ValueError when the two differ in size, or y_true holds anything but 0 and 1, such as
-    class numbers. In a compiled step, where the values cannot be seen, such a pair is NaN.
+    Raises ValueError when the two differ in size, or y_true has other values than 0 and 1, such as
+    class numbers. In a compiled step, where values are not known, such a pair makes the loss NaN.
 
     Hadsell, Chopra, LeCun, "Dimensionality reduction by learning an invariant mapping", CVPR 2006,
     eq. 4 (there y = 0 means similar, and a factor 1/2).
@@ -40,7 +40,7 @@ class ContrastiveLoss(SampleLoss):
 
 
 def contrastive(y_true, y_pred, margin: float):
-    """The contrastive loss of each pair, (B,), for y of any value: a mixture between 0 and 1."""
+    """The contrastive loss of each pair, (B,); y may be any number, such as one from 0 to 1."""
     distances = _column(y_pred)
     similar = ops.cast(_column(y_true), distances.dtype)
     if None not in (*similar.shape, *distances.shape) and similar.shape != distances.shape:
@@ -55,7 +55,7 @@ def contrastive(y_true, y_pred, margin: float):
 
 @serializable
 class TripletMarginLoss(SampleLoss):
-    """The negative farther than the positive by a margin, for each triplet on its own.
+    """The negative must be farther than the positive by a margin; each triplet by itself.
 
         max(0, d(a, p) - d(a, n) + margin)
 

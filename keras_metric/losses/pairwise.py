@@ -1,4 +1,4 @@
-"""Losses that judge the pairs of an anchor by themselves: how near the positives, how far the rest.
+"""Losses of single pairs: distances to positives and to negatives of each anchor.
 
 s = 1 - d is the similarity: the cosine of the angle, with the distance "cosine".
 """
@@ -23,7 +23,7 @@ __all__ = [
 
 @serializable
 class PairwiseContrastiveLoss(PairLoss):
-    """The contrastive loss over all pairs of a labelled batch.
+    """The contrastive loss over all pairs of a labeled batch.
 
         mean over positives of max(0, d - positive_margin)^e
       + mean over negatives of max(0, margin - d)^e              e = 2, or 1 if not squared
@@ -56,7 +56,7 @@ class MarginLoss(PairLoss):
 
         positives: max(0, d - boundary + margin)      negatives: max(0, boundary - d + margin)
 
-    The boundary does not learn (a loss owns no weights). Its paper draws negatives by distance: use
+    The boundary is not trained (a loss owns no weights). The paper draws negatives by distance: use
     `miner="distance_weighted"` for that.
     Wu et al., "Sampling matters in deep embedding learning", 2017, arXiv:1706.07567, section 4.2.
     """
@@ -77,11 +77,11 @@ class MarginLoss(PairLoss):
 
 @serializable
 class MultiSimilarityLoss(PairLoss):
-    """Pairs weighted by their own similarity and by that of their neighbours.
+    """Pairs weighted by their own similarity and relative to the other pairs of the anchor.
 
         log(1 + sum_p exp(-alpha (s - base))) / alpha + log(1 + sum_n exp(beta (s - base))) / beta
 
-    Its paper mines first: `miner="multi_similarity"`.
+    The paper mines first: `miner="multi_similarity"`.
     Wang et al., "Multi-similarity loss", CVPR 2019, arXiv:1904.06627, eq. 15.
     """
 
@@ -112,7 +112,7 @@ class MultiSimilarityLoss(PairLoss):
 
 @serializable
 class CircleLoss(PairLoss):
-    """Each similarity pulled by its own distance from the optimum, on a circle.
+    """Each similarity is weighted by its distance from the optimum; the boundary is a circle.
 
         log(1 + sum_n exp(gamma [s + m]+ (s - m)) · sum_p exp(-gamma [1 + m - s]+ (s - 1 + m)))
 
@@ -145,7 +145,7 @@ class CircleLoss(PairLoss):
 
 @serializable
 class RankedListLoss(PairLoss):
-    """Negatives beyond a boundary, positives inside it by a margin, near negatives first.
+    """Push negatives beyond a boundary, the nearest most, and pull positives inside it by a margin.
 
         (1 - balance) · mean over active positives of max(0, d - boundary + margin)
       + balance · weighted mean over active negatives of max(0, boundary - d),
@@ -186,12 +186,12 @@ class RankedListLoss(PairLoss):
 
 @serializable
 class IntraPairVarianceLoss(PairLoss):
-    """The pairs of one kind alike: a penalty on the spread of an anchor's similarities.
+    """A penalty on the spread of an anchor's similarities among its positives and its negatives.
 
         mean over positives of max(0, (1 - epsilon) mean(s_p) - s)^2
       + mean over negatives of max(0, s - (1 + epsilon) mean(s_n))^2
 
-    An addition to another loss, not one alone.
+    It is added to another loss, not used alone.
     Yu, Tao, "Deep metric learning with tuplet margin loss", ICCV 2019.
     """
 

@@ -1,4 +1,4 @@
-"""Losses that smooth a ranking measure: the anchor's candidates in the order of their distance."""
+"""Smooth forms of ranking measures, of each anchor's candidates ordered by distance."""
 
 from collections.abc import Callable
 
@@ -57,13 +57,13 @@ class FastAPLoss(PairLoss):
 
 @serializable
 class HistogramLoss(PairLoss):
-    """The probability that a negative lies nearer than a positive, from the anchor's histograms.
+    """The probability that a negative is nearer than a positive, from the anchor's histograms.
 
         sum_k h-_k · (1 - sum over j < k of h+_j) with h+ and h- of sum 1
 
-    The histograms are each anchor's own, so that the loss stays a function of rows; the paper pools
-    those of the batch. Ustinova, Lempitsky, "Learning deep embeddings with histogram loss", NIPS
-    2016, arXiv:1611.00822.
+    Each anchor has its own histograms, so that the loss is computed row by row; the paper uses
+    those of the whole batch. Ustinova, Lempitsky, "Learning deep embeddings with histogram loss",
+    NIPS 2016, arXiv:1611.00822.
     """
 
     def __init__(
@@ -89,11 +89,11 @@ class HistogramLoss(PairLoss):
 
 
 def before(pairs: Pairs, temperature: float):
-    """(A, C, 2): how many positives and how many negatives lie before each candidate, smoothly.
+    """(A, C, 2): smooth counts of the positives and of the negatives before each candidate.
 
         sum over k of sigmoid((d_j - d_k) / temperature),   k other than j
 
-    One candidate at a time and recomputed: time O(A C^2), memory O(A C).
+    One candidate at a time, recomputed in the backward pass: time O(A C^2), memory O(A C).
     """
     d, positives, negatives = pairs
 
@@ -115,7 +115,7 @@ class SmoothAPLoss(PairLoss):
 
         1 - mean over p of (1 + positives before p) / (1 + positives and negatives before p)
 
-    Time O(B^3), memory O(B^2): FastAPLoss is the one for large batches.
+    Time O(B^3), memory O(B^2): use `FastAPLoss` for large batches.
     Brown et al., "Smooth-AP", ECCV 2020, arXiv:2007.12163.
     """
 
@@ -137,7 +137,7 @@ class PNPLoss(PairLoss):
 
         mean over p of 1 - (1 + negatives before p)^-alpha
 
-    The variant Dq of the paper, its best. Time O(B^3), memory O(B^2).
+    The variant Dq, the best in the paper. Time O(B^3), memory O(B^2).
     Li et al., "Rethinking the optimization of average precision", AAAI 2022, arXiv:2102.04640.
     """
 

@@ -1,4 +1,4 @@
-"""Losses that ask a softmax over the candidates to choose the anchor's positives.
+"""Losses of a softmax over the candidates, whose targets are the anchor's positives.
 
 The logits are -d / temperature: with the distance "cosine" the softmax is that of
 cos / temperature, since adding 1 to every logit changes nothing.
@@ -21,7 +21,7 @@ LONG = 256  # candidates; the softplus of every pair in rows of more costs most 
 
 @serializable
 class InfoNCELoss(PairLoss):
-    """Each positive against all the anchor's negatives: NT-Xent, when a class is two views.
+    """Each positive against all the anchor's negatives; NT-Xent if a class is two views.
 
         mean over p of -log(exp(-d_p / t) / (exp(-d_p / t) + sum_n exp(-d_n / t)))
 
@@ -48,7 +48,7 @@ class NPairsLoss(PairLoss):
 
         mean over p of log(1 + sum_n exp(a·n - a·p))
 
-    The norms are held by the model: activity_regularizer="l2" on the last layer is the term of the
+    The model must limit the norms: activity_regularizer="l2" on the last layer is the term of the
     paper. Sohn, "Improved deep metric learning with multi-class N-pair loss", NIPS 2016.
     """
 
@@ -65,7 +65,7 @@ class NPairsLoss(PairLoss):
 
 @serializable
 class SupConLoss(PairLoss):
-    """Each positive against everything else, the other positives included.
+    """Each positive against all other samples, including the other positives.
 
         mean over p of -log(exp(-d_p / t) / sum over all others of exp(-d / t))
 
@@ -89,7 +89,7 @@ class SupConLoss(PairLoss):
 
 @serializable
 class NCALoss(PairLoss):
-    """The soft nearest neighbor is of the anchor's class.
+    """The probability that the soft nearest neighbor has the anchor's class.
 
         -log(sum_p exp(-d / t) / sum over all others of exp(-d / t))
 

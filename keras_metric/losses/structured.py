@@ -1,7 +1,7 @@
-"""Losses that look beyond the anchor's own row: at the negatives of its positives.
+"""Losses that read more than the anchor's own row, such as the negatives of its positives.
 
-What they need of another sample is its `context`, a few numbers a candidate, computed once: see
-`PairLoss` in `_base.py`.
+The numbers that they need of each candidate are its `context`, computed once: see `PairLoss` in
+`_base.py`.
 """
 
 import math
@@ -33,7 +33,7 @@ __all__ = [
 
 @serializable
 class LiftedStructureLoss(PairLoss):
-    """A positive pair against all negatives of both its ends.
+    """A positive pair against all negatives of both of its samples.
 
         J_ap = log(sum over negatives of a of exp(margin - d_an)
                  + sum over negatives of p of exp(margin - d_pn)) + d_ap
@@ -89,9 +89,9 @@ class QuadrupletLoss(PairLoss):
 
         max(0, d(a, p) - d(a, n) + margin) + max(0, d(a, p) - d(n1, n2) + second_margin)
 
-    n1 is of another class than a, n2 of another class than n1, d(n1, n2) the least. The paper also
-    keeps n2 out of a's class; here it may lie in it. Its distances are squared, and
-    distance="squared_euclidean" gives that.
+    n1 has another class than a, n2 another class than n1, and d(n1, n2) is the least. In the paper
+    n2 also has another class than a; here it may have the same. The paper's distances are squared:
+    distance="squared_euclidean".
     Chen et al., "Beyond triplet loss: a deep quadruplet network", CVPR 2017, arXiv:1704.01719.
     """
 
@@ -103,7 +103,7 @@ class QuadrupletLoss(PairLoss):
         self.second_margin = number("second_margin", second_margin, least=0)
 
     def context(self, pairs: Pairs):
-        """(C, 1): the distance to the candidate's nearest negative, a huge one when it has none."""
+        """(C, 1): the distance to the candidate's nearest negative, huge if it has none."""
         return nearest_negative(pairs)
 
     def values(self, pairs, context):
@@ -117,11 +117,11 @@ class QuadrupletLoss(PairLoss):
 
 @serializable
 class AngularLoss(PairLoss):
-    """The angle at the negative of a triangle (a, p, n) at most `angle` degrees.
+    """The angle at the negative of a triangle (a, p, n) must be at most `angle` degrees.
 
         mean over p of log(1 + sum_n exp(4 t (a + p)·n - 2 (1 + t) a·p)),   t = tan(angle)^2
 
-    on unit vectors, so the distance is "cosine". The context holds one row a candidate: memory
+    on unit vectors, so the distance is "cosine". The context has one row per candidate: memory
     O(C^2) even with rows_per_block; time O(A C^2), as one matrix product.
     Wang et al., "Deep metric learning with angular loss", ICCV 2017, arXiv:1708.01682.
 
@@ -160,11 +160,11 @@ class AngularLoss(PairLoss):
 
 @serializable
 class TupletMarginLoss(PairLoss):
-    """A positive against all negatives, its angle widened by a slack.
+    """A positive against all negatives, its angle reduced by a slack.
 
         mean over p of log(1 + sum_n exp(scale (cos(an) - cos(ap - slack))))
 
-    slack in degrees; on unit vectors: s = 1 - d is taken for the cosine.
+    slack is in degrees; embeddings have unit length, so that the cosine is s = 1 - d.
     Yu, Tao, "Deep metric learning with tuplet margin loss", ICCV 2019.
     """
 

@@ -1,6 +1,6 @@
-"""Triplet losses on labelled batches: which negative goes with which positive.
+"""The triplet loss on labeled batches: which negative is combined with which positive.
 
-Everything is found row by row in the distances: memory O(B^2), never a cube of triplets.
+Triplets are selected row by row from the distances: memory O(B^2), never all B^3 triplets.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ SHORT = 512  # candidates; a pass over fewer costs less than a branch around it
 
 @serializable
 class TripletLoss(PairLoss):
-    """Each positive nearer than the negatives, by a margin; the mean over anchors that have both.
+    """Each positive must be nearer than the negatives by a margin; mean over anchors with both.
 
         max(0, d(a, p) - d(a, n) + margin)          soft: log(1 + exp(d(a, p) - d(a, n)))
 
@@ -45,10 +45,10 @@ class TripletLoss(PairLoss):
       "all"            mean over the triplets of a that are not yet satisfied. The same, eq. 6
       "easy_positive"  the nearest p and the nearest n. Xuan et al., "Improved embeddings with easy
                        positive triplet mining", 2020, arXiv:1904.04370
-    swap takes d(p, n) for d(a, n) where it is smaller, for "hard" and "easy_positive". Balntas et
-    al., "Learning local feature descriptors with triplets", BMVC 2016.
+    swap uses d(p, n) instead of d(a, n) where it is smaller, for "hard" and "easy_positive".
+    Balntas et al., "Learning local feature descriptors with triplets", BMVC 2016.
     soft replaces the hinge and its margin by the softplus (the same, section 2); not with "all",
-    where it would cost the cube. Time O(B^2 log B) at most, memory O(B^2).
+    where it would take O(B^3). Time O(B^2 log B) at most, memory O(B^2).
 
     Raises ValueError for an unknown mining, soft with "all", swap with another mining than its two.
     """

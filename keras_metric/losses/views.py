@@ -1,8 +1,8 @@
-"""Self-supervised losses of two views of each image: no labels, and no negatives either.
+"""Self-supervised losses of two views of each image, without labels and negatives.
 
 The network returns both views side by side, (B, 2, D), as
-`keras.ops.stack([encoder(view_1), encoder(view_2)], axis=1)` does; `y_true` is ignored. What the
-loss says of the batch as a whole is part of every sample's value.
+`keras.ops.stack([encoder(view_1), encoder(view_2)], axis=1)` does; `y_true` is ignored. Terms
+of the whole batch are part of every sample's value.
 """
 
 from keras import ops
@@ -17,7 +17,7 @@ __all__ = ["BarlowTwinsLoss", "SimSiamLoss", "VICRegLoss"]
 
 @serializable
 class VICRegLoss(SampleLoss):
-    """Equal views, spread coordinates, uncorrelated coordinates.
+    """The two views equal, the coordinates spread and uncorrelated.
 
         invariance · |u - v|^2 / D
       + variance   · mean over coordinates k of max(0, 1 - std(u_k)), and of v
@@ -49,12 +49,13 @@ class VICRegLoss(SampleLoss):
 
 @serializable
 class BarlowTwinsLoss(SampleLoss):
-    """The correlations between the coordinates of the two views are the identity.
+    """The correlation matrix between the coordinates of the two views must be the identity.
 
         sum_k (1 - c_kk)^2 + redundancy · sum over k != l of c_kl^2
 
-    c is the (D, D) matrix of correlations over the batch; a constant coordinate correlates with
-    nothing. y_pred: (B, 2, D). Zbontar et al., "Barlow twins", 2021, arXiv:2103.03230, eq. 1-2.
+    c is the (D, D) matrix of correlations over the batch; a constant coordinate has
+    correlation 0. y_pred: (B, 2, D). Zbontar et al., "Barlow twins", 2021, arXiv:2103.03230, eq.
+    1-2.
     """
 
     def __init__(self, redundancy: float = 0.005, **options):
@@ -72,12 +73,13 @@ class BarlowTwinsLoss(SampleLoss):
 
 @serializable
 class SimSiamLoss(SampleLoss):
-    """Each view's prediction points where the other view's projection points.
+    """Each view's prediction must have the direction of the other view's projection.
 
         1 - cos(p1, z2) / 2 - cos(p2, z1) / 2,   no gradient into z
 
-    y_pred: (B, 4, D), the rows p1, p2, z1, z2. The 1 is ours: the loss is 0 for equal directions.
-    Chen, He, "Exploring simple siamese representation learning", 2021, arXiv:2011.10566, eq. 2-4.
+    y_pred: (B, 4, D), the rows p1, p2, z1, z2. The 1 is added here, so that the loss is 0 for equal
+    directions. Chen, He, "Exploring simple siamese representation learning", 2021,
+    arXiv:2011.10566, eq. 2-4.
     """
 
     def __init__(self, **options):

@@ -25,7 +25,7 @@ _BY_NAME = {
 
 
 def names() -> list[str]:
-    """The names `get` knows."""
+    """The names that `get` accepts."""
     return sorted(_BY_NAME)
 
 

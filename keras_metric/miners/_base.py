@@ -1,4 +1,4 @@
-"""What every miner has: arguments it remembers by value."""
+"""The base class of miners: saved by its arguments."""
 
 import numpy as np
 from keras import ops
@@ -9,7 +9,7 @@ __all__ = []
 
 
 class Miner(Configured):
-    """A leaf implements `__call__(pairs) -> pairs`."""
+    """A subclass implements `__call__(pairs) -> pairs` and only removes pairs."""
 
     looks_beyond_row = False  # or `__call__(pairs, between)`, between: columns (A,) -> (A, C)
 

@@ -1,4 +1,4 @@
-"""Miners that look at the triangle of a triplet, and so beyond the anchor's row."""
+"""Miners that need all three sides of a triplet, and so more than the anchor's row."""
 
 import math
 
@@ -20,7 +20,7 @@ class Angular(Miner):
 
     The distance is "euclidean"; or, with `squared`, "squared_euclidean" or "cosine", which is half
     the squared distance of unit vectors (an angle does not depend on the scale).
-    One positive of every anchor at a time: with at most K positives an anchor, time O(B^2 K D) and
+    One positive of every anchor at a time: with at most K positives per anchor, time O(B^2 K D) and
     memory O(B^2), or O(rows · B) under `rows_per_block`.
     Wang et al., "Deep metric learning with angular loss", ICCV 2017, arXiv:1708.01682, section 3.
     """

@@ -1,4 +1,4 @@
-"""Miners that choose a fixed number of pairs by their place among the anchor's distances."""
+"""Miners that select a fixed number of pairs of each anchor by their distances."""
 
 import numpy as np
 from keras import ops
@@ -27,8 +27,8 @@ class EasyHard(Miner):
 
     positive: "easy" nearest, "hard" farthest, "semi_hard" farthest that is nearer than the chosen
     negative, "all". negative: "easy" farthest, "hard" nearest, "semi_hard" nearest that is farther
-    than the chosen positive, "all". The kind that is not "semi_hard" is chosen first; where no pair
-    is semi-hard the anchor keeps none of that kind.
+    than the chosen positive, "all". The kind that is not "semi_hard" is selected first; if no pair
+    is semi-hard, the anchor keeps none of that kind.
 
     Raises ValueError for another word, or "semi_hard" twice or with "all".
     Xuan et al., "Improved embeddings with easy positive triplet mining", 2020, arXiv:1904.04370.
@@ -72,10 +72,10 @@ class EasyHard(Miner):
 
 @serializable
 class UniformHistogram(Miner):
-    """Pairs spread evenly over distance: of each kind the nearest to each of `levels` levels.
+    """Pairs spread uniformly over distance: of each kind the nearest to each of `levels` levels.
 
     The levels divide the span between the anchor's smallest and largest distance of that kind.
-    Each anchor keeps at most `levels` pairs of a kind, without a draw.
+    Each anchor keeps at most `levels` pairs of a kind; nothing is random.
     """
 
     def __init__(self, levels: int = 8):

@@ -13,14 +13,14 @@ __all__ = ["DistanceWeighted"]
 
 @serializable
 class DistanceWeighted(Miner):
-    """As many negatives as `negatives`, drawn evenly over distance rather than over samples.
+    """`negatives` negatives per anchor, drawn uniformly over distance instead of over samples.
 
         n drawn with weight 1 / q(max(d, cutoff)),   q(d) = d^(D - 2) (1 - d^2 / 4)^((D - 3) / 2)
 
     q is the density of distances between random points of the unit sphere in `dimension` D, so the
     distance must be "euclidean" on unit vectors; negatives at `farthest` or beyond are never drawn.
-    The draw is a function of `seed` and of the place in (A, C), so that a run can be repeated; in
-    row blocks the place is that in the block.
+    The draw depends on `seed` and on the position in (A, C), so that a run can be repeated; in row
+    blocks it is the position in the block.
     Wu et al., "Sampling matters in deep embedding learning", 2017, arXiv:1706.07567, eq. 4.
     """
 

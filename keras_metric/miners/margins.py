@@ -1,4 +1,4 @@
-"""Miners that keep every pair beyond a margin."""
+"""Miners that keep all pairs beyond a margin."""
 
 import numpy as np
 from keras import ops
@@ -38,7 +38,7 @@ class SemiHard(Miner):
 
 @serializable
 class MultiSimilarity(Miner):
-    """Positives farther than the nearest negative less epsilon, negatives likewise.
+    """Positives farther than the nearest negative minus epsilon, and the reverse for negatives.
 
         p with d_p > min_n d_n - epsilon,   n with d_n < max_p d_p + epsilon
 
@@ -59,7 +59,7 @@ class MultiSimilarity(Miner):
 
 @serializable
 class PairMargin(Miner):
-    """Positives beyond one distance, negatives within another."""
+    """Positives farther than one distance, negatives nearer than another."""
 
     def __init__(self, positive: float = 0.2, negative: float = 0.8):
         self.positive = number("positive", positive)
