@@ -157,13 +157,13 @@ def plain():
 @pytest.mark.parametrize(
     ("images", "told"),
     [
-        (np.zeros((0, 12, 10, 3)), r"nothing to explain.*Received: \(0, 12, 10, 3\)"),
+        (np.zeros((0, 12, 10, 3)), r"The batch is empty.*Received: \(0, 12, 10, 3\)"),
         (np.zeros((12, 10, 3)), r"do not fit model 'plain'. Expected: \(None, 12, 10, 3\)"),
         (np.zeros((2, 12, 9, 3)), r"do not fit.*Received: \(2, 12, 9, 3\)"),
         (np.zeros((2, 12, 10, 1)), r"do not fit.*Received: \(2, 12, 10, 1\)"),
         ([np.zeros((1, 12, 10, 3))] * 2, r"do not fit.*Received: \(1, 12, 10, 3\), \(1, 12"),
-        ("photo.png", "are no images. Expected: arrays. Received: 'photo.png'"),
-        (None, "are no images"),
+        ("photo.png", "are not images. Expected: arrays. Received: 'photo.png'"),
+        (None, "are not images"),
     ],
 )
 def test_images_that_the_model_does_not_take_are_refused(kind, images, told):

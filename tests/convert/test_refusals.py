@@ -158,7 +158,7 @@ def test_no_model_and_no_image():
     with pytest.raises(ValueError, match=r"not a Keras model. Expected.* Received: 3 \(int\)"):
         km.convert.to_fully_convolutional(3)
     vector = keras.Input((4,))
-    with pytest.raises(ConversionError, match="takes no image"):
+    with pytest.raises(ConversionError, match="does not take an image"):
         km.convert.to_fully_convolutional(keras.Model(vector, D(2)(vector)))
 
 

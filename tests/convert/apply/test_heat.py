@@ -47,5 +47,5 @@ def test_smaller_pictures_and_one_cell():
 
 
 def test_one_label_at_a_time():
-    with pytest.raises(ValueError, match="plane of one label"):
+    with pytest.raises(ValueError, match="scores of one label"):
         km.convert.heat(np.zeros((4, 6, 2)), PLACES)

@@ -78,7 +78,7 @@ def test_refusals(shape, options, message, net, trunk):
 
 def test_one_image_only(net, trunk):
     a, b = keras.Input((None, None, 1)), keras.Input((None, None, 1))
-    with pytest.raises(ValueError, match="networks of one image"):
+    with pytest.raises(ValueError, match="more than one input"):
         km.convert.scan(keras.Model([a, b], layers.Add()([a, b])), np.zeros((4, 4, 1)))
 
 
@@ -88,5 +88,5 @@ def test_what_is_no_image_and_no_network_of_any_size(net, trunk):
     assert km.convert.scan(fcn, np.zeros((20, 20, 3)).tolist()).tiles == 1
     with pytest.raises(ValueError, match="Expected: pixels. Received: <U1"):
         km.convert.scan(fcn, np.full((20, 20, 3), "a"))
-    with pytest.raises(ValueError, match="has no free size. Expected: the result of"):
+    with pytest.raises(ValueError, match="has a fixed input size. Expected: the result of"):
         km.convert.scan(model, np.zeros((20, 20, 3)))

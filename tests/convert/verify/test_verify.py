@@ -224,12 +224,12 @@ def test_more_cells_than_windows(net, trunk, rng):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"images": np.zeros((14, 12, 3))}, "no batch for the network"),
+        ({"images": np.zeros((14, 12, 3))}, "do not fit the network"),
         (
             {"images": np.zeros((1, 14, 12, 1))},
             r"Expected: one image or more of shape \('any', 'any'",
         ),
-        ({"images": np.zeros((0, 14, 12, 3))}, "no batch for the network"),
+        ({"images": np.zeros((0, 14, 12, 3))}, "do not fit the network"),
         ({"grid": (2,)}, "Expected: 2 numbers of cells"),
         ({"grid": (0, 2)}, "Expected: 2 numbers of cells"),
         ({"batch_size": 0}, "Expected: 1 or more. Received: 0"),

@@ -179,7 +179,7 @@ def test_refusals(strided, tmp_path, capsys):
         ([tmp_path / "model.weights.h5"], "holds weights only"),
         ([tmp_path / "missing.keras"], "No model there"),
         ([strided, "--densify", "3"], "does not divide the stride"),
-        ([strided, "--map"], "no global average pooling to drop"),
+        ([strided, "--map"], "no global average pooling"),
         ([strided, "--size", "12"], "Expected: 0 sides, as many as are free"),
     ]:
         out = tmp_path / "fcn.keras"

@@ -160,7 +160,7 @@ def test_shards_of_another_model_or_folder_are_refused(path, photos, tmp_path, c
     ("given", "words"),
     [
         ("nowhere", ["There is nothing at", "Received: no such file"]),
-        ("empty", ["nothing to embed", "Received: none"]),
+        ("empty", ["no images in", "Received: none"]),
         ("broken", ["No image could be read", "skipped.json"]),
     ],
 )

@@ -164,7 +164,7 @@ def test_one_class_for_a_place(network, tmp_path, capsys):
         (["--tile", "8"], "tile is too small"),
         (["--overlap", "2"], "overlap from 0 to 1"),
         (["--memory", "nan"], "memory above 0 MiB"),
-        (["--threshold", "nan"], "threshold is no number"),
+        (["--threshold", "nan"], "threshold is not a number"),
         (["--side", "3"], "side of 16 pixels or more"),
         (
             ["--window", "28"],
@@ -187,7 +187,7 @@ def test_files_are_guarded(network, scene, tmp_path, capsys):
     for command, words in [
         ([network, scene, "-o", scene], "Pictures need files of their own"),
         ([network, scene, "-o", tmp_path / "out.txt"], "Expected: -o with a .png file"),
-        ([network, tmp_path / "none.png", "-o", tmp_path / "out.png"], "nothing to draw"),
+        ([network, tmp_path / "none.png", "-o", tmp_path / "out.png"], "There are no pictures"),
         (
             [classifier, scene, "-o", tmp_path / "out.png"],
             "Expected: one made by `keras-metric conv",

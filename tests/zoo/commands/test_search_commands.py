@@ -190,7 +190,7 @@ def test_another_model_is_refused(indexed, tmp_path, capsys):
     assert main([*command, "--index", str(indexed / "run" / "index")]) == 1
     assert "another model" in capsys.readouterr().err
     assert main(command) == 1
-    assert "not clear where the index lies" in capsys.readouterr().err
+    assert "No index was named" in capsys.readouterr().err
 
 
 def test_the_report_is_one_page_with_everything_in_it(place, tmp_path, capsys):

@@ -32,8 +32,8 @@ def test_what_has_no_page_is_refused(run, indexed, classifier, tmp_path, capsys)
         ([str(run.folder), "--index", str(tmp_path / "none")], "Received"),
         ([str(run.folder), "--index", index, "--threshold", "-1"], "--threshold"),
         ([str(tmp_path / "nowhere")], "There is nothing at"),
-        ([str(tmp_path / "bare")], "nothing to search in"),
-        ([str(other)], "nothing to search in"),
+        ([str(tmp_path / "bare")], "No index was given"),
+        ([str(other)], "No index was given"),
         ([str(classifier)], "gives no embeddings"),
         ([str(of_scenes)], "The data of digits-cam cannot be searched. Expected: single pictures"),
     ):

@@ -84,7 +84,7 @@ def test_values_out_of_range_are_refused(share, each):
     ("shape", "said"),
     [
         ((7, 9, 9, 1), r"whole classes[\s\S]*multiple of 4[\s\S]*Received: 7"),
-        ((8, 5), r"no images[\s\S]*Expected[\s\S]*Received: \(8, 5\)"),
+        ((8, 5), r"not images[\s\S]*Expected[\s\S]*Received: \(8, 5\)"),
     ],
 )
 def test_what_is_no_batch_of_whole_classes_is_refused(shape, said):

@@ -54,5 +54,5 @@ def test_part_of_a_class_is_refused(rng):
 
 
 def test_what_is_no_image_is_refused(rng):
-    with pytest.raises(ValueError, match=r"no images[\s\S]*Expected[\s\S]*Received: \(8, 5\)"):
+    with pytest.raises(ValueError, match=r"not images[\s\S]*Expected[\s\S]*Received: \(8, 5\)"):
         ClassWarp(STILL, STRONG, 0.5, 4)(rng, np.zeros((8, 5)))

@@ -106,7 +106,7 @@ def test_what_is_not_there_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match="The folder has no BCCD"):
         bccd.load("train", tmp_path)
     for wrong in (("test", 1), ("train", 7), ("train", 0)):
-        with pytest.raises(ValueError, match="no such pictures"):
+        with pytest.raises(ValueError, match="Unknown split or shrink"):
             bccd.load(wrong[0], tmp_path, shrink=wrong[1])
 
 

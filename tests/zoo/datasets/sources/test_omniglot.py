@@ -116,8 +116,8 @@ def test_an_unknown_part_is_refused():
     ("members", "message"),
     [
         ({"a/b/c.txt": b""}, "no characters in .*Received: no PNG file"),
-        ({"b/0001_01.png": page(1, 1)}, "is no Omniglot.*Received: 'b/0001_01.png'"),
-        ({"s/a/b/x.png": page(1, 1)}, "is no Omniglot.*Received: 's/a/b/x.png'"),
+        ({"b/0001_01.png": page(1, 1)}, "is not Omniglot.*Received: 'b/0001_01.png'"),
+        ({"s/a/b/x.png": page(1, 1)}, "is not Omniglot.*Received: 's/a/b/x.png'"),
         ({"s/a/b/1_01.png": b"text"}, "own.zip:s/a/b/1_01.png cannot be read"),
     ],
 )
