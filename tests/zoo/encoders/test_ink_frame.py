@@ -78,5 +78,5 @@ def test_values_out_of_range_are_refused(bad):
 
 @pytest.mark.parametrize("shape", [(2, 5, 5), (2, 0, 5, 1), (2, None, 5, 1)])
 def test_what_has_no_size_is_refused(shape):
-    with pytest.raises(ValueError, match=r"no paper[\s\S]*Expected[\s\S]*Received: \(2, "):
+    with pytest.raises(ValueError, match=r"no fixed size[\s\S]*Expected[\s\S]*Received: \(2, "):
         InkFrame(28).build(shape)
