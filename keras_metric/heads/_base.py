@@ -1,4 +1,4 @@
-"""Head: similarities of embeddings to class weights; HeadLoss: labels and those similarities."""
+"""Head: similarities of embeddings to class weights; HeadLoss: the loss of those similarities."""
 
 import keras
 from keras import ops
@@ -15,8 +15,8 @@ __all__ = []
 class Head(FixedArguments, keras.layers.Layer):
     """Scaled cosines between embeddings (B, D) and the weights of each class: (B, classes).
 
-    A leaf implements `loss(**options)`. scale: the factor of the cosines. centers: weight vectors a
-    class; the nearest one speaks for it. Computes in float32 under mixed precision too.
+    A subclass implements `loss(**options)`. scale: factor of the cosines. centers: weight vectors
+    per class, of which the nearest counts. Computes in float32, also under mixed precision.
 
     Raises ValueError for numbers out of range and for inputs that are not (B, D).
     """
@@ -80,11 +80,11 @@ class Head(FixedArguments, keras.layers.Layer):
 class HeadLoss(SampleLoss):
     """A loss of labels (B,) or (B, 1) and a head's output (B, classes), one value a sample.
 
-    A leaf implements `values(target, similarities)`: (B, classes) bool, one true class a row, and
-    cosines. gather: under a `tf.distribute` strategy means are over the samples of every replica,
-    and a loss that looks at the whole batch sees all of them. Labels are class numbers from 0; one
-    outside the classes gives NaN. Computes in float32 and returns it, float64 for a head's output
-    of float64.
+    A subclass implements `values(target, similarities)`: a (B, classes) mask with one true class
+    per row, and the cosines. gather: under a `tf.distribute` strategy means are over the samples of
+    all replicas, and a loss of the whole batch uses all of them. Labels are class numbers from 0;
+    one outside the classes gives NaN. Computes and returns float32, float64 for a head's output of
+    float64.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Softmax heads: the class of the nearest weight vector, the true one handicapped by a margin.
+"""Softmax heads: the nearest weight vector gives the class; a margin lowers the true one's cosine.
 
 With cos the cosine between embedding and class weights:
 
@@ -50,7 +50,7 @@ class CosFace(Head):
 class ArcFace(Head):
     """cos' = cos(angle + margin), margin in radians.
 
-    Beyond angle = pi - margin, where it would rise again, cos' = cos - margin · sin(margin).
+    Beyond angle = pi - margin, where it would increase again, cos' = cos - margin · sin(margin).
 
     Deng et al., "ArcFace", CVPR 2019, arXiv:1801.07698, eq. 3.
     """

@@ -1,4 +1,4 @@
-"""Proxy heads: a learned vector stands for each class, and embeddings are compared with it."""
+"""Proxy heads: each class has learned vectors (proxies) with which embeddings are compared."""
 
 from keras import ops
 
@@ -15,12 +15,12 @@ __all__ = ["ProxyAnchor", "ProxyNCA", "SoftTriple"]
 
 @serializable
 class ProxyNCA(Head):
-    """Nearer to its own proxy than to the others.
+    """Each embedding must be nearer to the proxy of its class than to the others.
 
         -log(exp(-d^2(x, p_y) scale / 2) / sum over z != y of exp(-d^2(x, p_z) scale / 2))
 
-    d between unit vectors, so that -d^2 / 2 = cos - 1. With `plus` the sum has y in it as well
-    (ProxyNCA++), which makes it a normalized softmax; without, the loss may be negative.
+    d between unit vectors, so that -d^2 / 2 = cos - 1. With `plus` the sum includes y (ProxyNCA++),
+    which makes it a normalized softmax; without it the loss may be negative.
     Movshovitz-Attias et al., 2017, arXiv:1703.07464, eq. 4; Teh et al., "ProxyNCA++", 2020,
     arXiv:2004.01113.
     """
@@ -40,8 +40,8 @@ class ProxyAnchor(Head):
         mean over proxies with positives in the batch of log(1 + sum_p exp(-scale (cos - margin)))
       + mean over all proxies of log(1 + sum_n exp(scale (cos + margin)))
 
-    scale is the paper's alpha. The value is one of the batch, and stands for each of its samples.
-    Under a `tf.distribute` strategy `loss(gather=True)` is over the batches of all replicas.
+    scale is the paper's alpha. There is one value for the batch, returned for each of its samples.
+    Under a `tf.distribute` strategy `loss(gather=True)` uses the batches of all replicas.
     Kim et al., "Proxy anchor loss", CVPR 2020, arXiv:2003.13911, eq. 4.
     """
 
@@ -55,7 +55,7 @@ class ProxyAnchor(Head):
 
 @serializable
 class SoftTriple(Head):
-    """Several centers a class, softly chosen, and pulled together when they are not needed.
+    """Several centers per class with soft assignment; a regularizer merges those not needed.
 
         similarity_c = sum_k softmax_k(cos_ck / gamma) cos_ck
         -log softmax(scale · (similarity - margin for the true class))

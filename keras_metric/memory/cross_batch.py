@@ -1,4 +1,4 @@
-"""CrossBatchMemory: the embeddings of past batches as further candidates of the loss."""
+"""CrossBatchMemory: embeddings of past batches as additional candidates of the loss."""
 
 import keras
 from keras import ops, tree
@@ -12,28 +12,28 @@ from keras_metric.numerics.replicas import gather
 
 @keras.saving.register_keras_serializable(package="keras_metric")
 class CrossBatchMemory(EncoderModel):
-    """An encoder whose loss compares each batch with itself and the last `size` embeddings.
+    """An encoder whose loss compares each batch with itself and with the last `size` embeddings.
 
         loss(anchors = batch,  candidates = batch + memory)
 
-    `compile(loss=...)` takes any `PairLoss` of `keras_metric.losses`. After the loss of a training
-    step the batch enters the memory, without gradient, and the oldest rows leave it. Embeddings
-    that are not finite, or whose squared length is not, are not stored: an overflow in half
-    precision costs one step. The memory is two non-trainable weights of fixed size and a count,
-    saved with the model. It is frozen outside of training: `predict` does not need it, and
-    `evaluate` compares the batch with itself only, so that labels of other classes under the same
-    numbers cannot meet. Under a `tf.distribute` strategy the rows of all replicas enter it, the
-    same ones in the same order on each.
+    `compile(loss=...)` takes any `PairLoss` of `keras_metric.losses`. After each training step the
+    batch is added to the memory without gradient, and the oldest rows are removed. Embeddings that
+    are not finite, or whose squared length is not, are not stored: an overflow in half precision
+    costs one step. The memory is two non-trainable weights of fixed size and a count, saved with
+    the model. It is used only in training: `predict` does not need it, and `evaluate` compares the
+    batch only with itself, since other classes may have the same label numbers there. Under a
+    `tf.distribute` strategy the rows of all replicas are added, in the same order on each.
 
     Args:
         encoder: a `keras.Model` from an input to embeddings (B, D).
-        size: rows that the memory holds.
-        warmup_steps: training steps in which the memory fills and is not yet compared with, while
-            the embeddings still move fast.
+        size: number of rows in the memory.
+        warmup_steps: number of first training steps in which the memory is filled but not used,
+            while the embeddings still change fast.
         name: name of the model.
 
     Raises:
-        TypeError: if the encoder is no `keras.Model`, or it was compiled with another kind of loss.
+        TypeError: if the encoder is not a `keras.Model`, or it was compiled with another kind of
+            loss.
         ValueError: if `size` is not a positive integer or `warmup_steps` negative.
 
     Wang et al., "Cross-batch memory for embedding learning", CVPR 2020. arXiv:1912.06798, sec. 3.3

@@ -1,4 +1,4 @@
-"""GradientCache: the encoder in micro-batches, the loss on the whole batch, the exact gradient."""
+"""GradientCache: encoder in micro-batches, loss on the whole batch, exact gradient."""
 
 import keras
 from keras import ops, tree
@@ -10,32 +10,32 @@ from keras_metric.memory.wrapped import EncoderModel
 
 @keras.saving.register_keras_serializable(package="keras_metric")
 class GradientCache(EncoderModel):
-    """An encoder that trains on a batch of any size in the memory of one micro-batch.
+    """An encoder that trains on batches of any size with the memory of one micro-batch.
 
-    The forward pass embeds micro-batch after micro-batch and keeps the embeddings alone. The loss
-    sees all of them. The backward pass embeds each micro-batch again, with the same random draws,
-    to carry its share of dL/d(embeddings) on to the weights:
+    The forward pass embeds one micro-batch after another and keeps only the embeddings. The loss is
+    computed on all of them. The backward pass embeds each micro-batch again, with the same random
+    numbers, to backpropagate its part of dL/d(embeddings) to the weights:
 
         dL/dw = sum over micro-batches m of  (d embeddings_m / dw)^T dL/d(embeddings_m)
 
-    so that the gradient is that of the full batch, at the price of a second forward pass. The loss,
-    its scaling in mixed precision, metrics, the optimizer and all of `compile` and `fit` stay
-    Keras's: any loss on (labels, embeddings) will do. It is itself an encoder, for `SiameseNet`,
-    `TripletNet` or `CrossBatchMemory`.
+    So the gradient is that of the full batch, at the cost of a second forward pass. The loss, loss
+    scaling in mixed precision, metrics, the optimizer, `compile` and `fit` are Keras's; any loss on
+    (labels, embeddings) works. The wrapper is itself an encoder, for `SiameseNet`, `TripletNet` or
+    `CrossBatchMemory`.
 
-    What depends on the other samples of a forward pass depends on the micro-batch: batch
-    normalization takes the statistics of each micro-batch, and moves its averages once for each. A
-    loss that a layer adds counts as the mean over samples. The input of the network is taken as
-    constant: no gradient flows on to what made it (TensorFlow backend). Prediction and evaluation
-    are those of the encoder.
+    Layers that depend on the other samples see the micro-batch: batch normalization uses the
+    statistics of each micro-batch and updates its moving averages once for each. A loss added by a
+    layer counts as the mean over samples. The input of the network is treated as constant: no
+    gradient flows to layers before it (TensorFlow backend). `predict` and `evaluate` are those of
+    the encoder.
 
     Args:
         encoder: a `keras.Model` from one or several inputs to embeddings (B, D).
-        micro_batch_size: samples that the encoder sees at a time; the last may be fewer.
+        micro_batch_size: number of samples per pass of the encoder; the last may have fewer.
         name: name of the model.
 
     Raises:
-        TypeError: if the encoder is no `keras.Model`.
+        TypeError: if the encoder is not a `keras.Model`.
         ValueError: if `micro_batch_size` is not a positive integer.
 
     Gao et al., "Scaling deep contrastive learning batch size under memory limited setup", 2021.
@@ -59,7 +59,7 @@ class GradientCache(EncoderModel):
 
     @property
     def compute_dtype(self) -> str:
-        """That of the weights: they go whole to the encoder, which casts them by its own policy."""
+        """The type of the weights; the encoder casts them by its own policy."""
         return self.variable_dtype
 
     def call(self, inputs, training=None):

@@ -1,10 +1,10 @@
-"""A model around one encoder that it trains, saves and gives back."""
+"""The base class of models that train one encoder."""
 
 import keras
 
 
 class EncoderModel(keras.Model):
-    """Base of the wrappers: input -> embeddings, by `encoder`. The rest is how they are trained."""
+    """Base class of the wrappers: their output is that of `encoder`; they differ in training."""
 
     def __init__(self, encoder: keras.Model, *, name: str | None = None, **layer_options):
         if not isinstance(encoder, keras.Model):

@@ -1,4 +1,4 @@
-"""Networks over one shared or two unshared encoders: embedding the inputs, saving the branches."""
+"""Base class of networks with one shared encoder or two: embed the inputs, save the branches."""
 
 import os
 import tempfile
@@ -11,10 +11,10 @@ Encoder = keras.Model | tuple[keras.Model, keras.Model]
 
 
 class BranchNet(keras.Model):
-    """Base of the networks that send several inputs through one encoder, or two.
+    """Base class of the networks that embed several inputs with one encoder or two.
 
-    `roles` names the inputs in order; `sides` says which encoder of two each input goes through.
-    Subclasses turn the embeddings into an output; the rest is here.
+    `roles` names the inputs in order; `sides` gives, for two encoders, the one of each input.
+    Subclasses compute the output from the embeddings.
     """
 
     roles: tuple[str, ...] = ()
@@ -48,20 +48,20 @@ class BranchNet(keras.Model):
 
     @property
     def encoders(self) -> tuple[keras.Model, keras.Model]:
-        """The embedding models of the two branches; the same one twice where they share it."""
+        """The embedding models of the two branches; the same one twice if it is shared."""
         return self._encoders[0], self._encoders[-1]
 
     def branches(self) -> dict[str, keras.Model]:
-        """Name of each branch -> its embedding model; `{"encoder": model}` where it is shared."""
+        """Name of each branch -> its embedding model; `{"encoder": model}` if it is shared."""
         if len(self._encoders) == 1:
             return {"encoder": self._encoders[0]}
         return dict(zip(self.branch_names, self._encoders, strict=True))
 
     def save_branches(self, folder: str | os.PathLike) -> dict[str, Path]:
-        """Writes each branch as a model of its own, `folder/NAME.keras`, beside and moved there.
+        """Save each branch as a model, `folder/NAME.keras`, atomically.
 
-        Returns the path written for each name of `branches()`. For a SavedModel with a signature
-        for each branch give the network itself to `keras_metric.export.saved_model`.
+        Returns the path for each name of `branches()`. To export a SavedModel with a signature for
+        each branch, pass the network to `keras_metric.export.saved_model`.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,8 +70,8 @@ class BranchNet(keras.Model):
     def export(self, filepath, *arguments, **options):
         """As `keras.Model.export`; the network need not have been called before.
 
-        Keras asks for a call, and on JAX neither `fit` nor `predict` of a network that was built by
-        its encoders counts as one.
+        Keras requires a call first, and on JAX neither `fit` nor `predict` of a network whose
+        encoders were already built counts as one.
         """
         if all(getattr(encoder, "inputs", None) for encoder in self._encoders):
             self([_symbolic_input(self._encoder_of(side)) for side in self.sides])
@@ -89,9 +89,8 @@ class BranchNet(keras.Model):
     def embed(self, inputs, training=None) -> list:
         """One `(B, D)` embedding for each input.
 
-        Inputs of one encoder go through it joined along the batch axis, in one call: batch
-        normalization then sees all of them as one batch, and what the encoder adds to the loss in
-        a call is added once.
+        Inputs of one encoder are joined along the batch axis and embedded in one call, so that
+        batch normalization sees them as one batch, and losses that the encoder adds count once.
         """
         inputs = _checked_inputs(inputs, self.roles)
         if len(self._encoders) == 1:
@@ -111,7 +110,7 @@ class BranchNet(keras.Model):
         return embeddings
 
     def with_classes(self, name: str, output, embeddings: list):
-        """`output` alone, or with the classifier's answer `(B, inputs, classes)` beside it."""
+        """`output`, or a dict of it and the classifier's output `(B, inputs, classes)`."""
         if self.classifier is None:
             return output
         return {name: output, "classes": self.classifier(ops.stack(embeddings, axis=1))}

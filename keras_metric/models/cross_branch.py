@@ -1,4 +1,4 @@
-"""Two kinds of input in one space: each branch's items compared with the other branch's."""
+"""Two kinds of input in one embedding space: items of one branch compared with the other's."""
 
 import keras
 import numpy as np
@@ -10,11 +10,11 @@ from keras_metric.models.branches import BranchNet
 
 @keras.saving.register_keras_serializable(package="keras_metric")
 class CrossBranchNet(BranchNet):
-    """The embeddings of two inputs, side by side, to be mined across the branches.
+    """The embeddings of two inputs, stacked, for losses that mine across the branches.
 
         (x_a, x_b) -> [f_a(x_a), f_b(x_b)]                  (B, 2, D)
 
-    Trained with `CrossBranchLoss` around any loss on labelled batches. With a `classifier`, shared
+    It is trained with `CrossBranchLoss` of any loss on labeled batches. With a `classifier`, shared
     by the branches, the output is `{"embeddings": (B, 2, D), "classes": (B, 2, classes)}`:
 
         net.compile(
@@ -25,7 +25,8 @@ class CrossBranchNet(BranchNet):
         )
         net.fit((sketches, photos), {"embeddings": labels, "classes": labels})
 
-    with labels (B, 2), one for each side. `branches()` and `save_branches()` give the encoders.
+    with labels (B, 2), one for each side. `branches()` returns the encoders, `save_branches()`
+    saves them.
 
     Args:
         encoder: `(encoder_a, encoder_b)`, or one `keras.Model` for both sides.
@@ -45,22 +46,22 @@ class CrossBranchNet(BranchNet):
 
 @keras.saving.register_keras_serializable(package="keras_metric")
 class CrossBranchLoss(keras.losses.Loss):
-    """A loss on labelled batches with anchors of one branch and candidates of the other.
+    """A loss on labeled batches with anchors of one branch and candidates of the other.
 
         loss(anchors = a, candidates = b), or the mean of that and loss(anchors = b, candidates = a)
 
-    Takes labels (B, 2), one for each side, or (B,) where the two sides of a row are of one class
+    Takes labels (B, 2), one for each side, or (B,) if the two sides of a row have the same class
     (or the two-word form of either, see `keras_metric.batches.exact_labels`), and embeddings
     (B, 2, D). Reduction, sample weights (B,) per row, distance, miner and gathering
     over replicas are those of the loss.
 
     Args:
         loss: a `PairLoss` of `keras_metric.losses`, such as `TripletLoss()`.
-        both_ways: the mean over both directions, not only anchors of the first branch.
+        both_ways: average over both directions instead of anchors of the first branch only.
         name: name of the loss.
 
     Raises:
-        TypeError: if the loss is no `PairLoss`.
+        TypeError: if the loss is not a `PairLoss`.
         ValueError: if labels or embeddings have other shapes.
     """
 

@@ -1,4 +1,4 @@
-"""The networks that put a distance on top of an encoder: pairs and triplets."""
+"""Networks that return distances of embeddings: of pairs and of triplets."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from keras_metric.models.branches import BranchNet, Encoder
 
 
 class DistanceNet(BranchNet):
-    """Base of both: a network of branches that knows a distance."""
+    """Base class of both: a network of branches with a distance."""
 
     def __init__(
         self,
@@ -37,26 +37,26 @@ class DistanceNet(BranchNet):
 
 @keras.saving.register_keras_serializable(package="keras_metric")
 class SiameseNet(DistanceNet):
-    """Distance of the embeddings of two inputs.
+    """The distance between the embeddings of two inputs.
 
         (x1, x2) -> D(f(x1), f(x2))                         (B,)
 
-    Trained with `losses.ContrastiveLoss` on labels 1 (similar) and 0. With a `classifier` the
-    output is `{"distances": (B,), "classes": (B, 2, classes)}`, and each takes a loss and a weight
-    of its own in `compile(loss={...}, loss_weights={...})`.
+    It is trained with `losses.ContrastiveLoss` on labels 1 (similar) and 0. With a `classifier` the
+    output is `{"distances": (B,), "classes": (B, 2, classes)}`, each with its own loss and weight
+    in `compile(loss={...}, loss_weights={...})`.
 
     Both inputs pass through a shared encoder in one call, joined along the batch axis (as one
     structure, if the encoder has several inputs), so that batch normalization sees one batch of 2B.
 
     Args:
         encoder: a `keras.Model` from an input to embeddings (B, D), or `(encoder_a, encoder_b)`
-            where the two inputs are of different kinds (sketch and photo).
+            if the two inputs are of different kinds (sketch and photo).
         distance: a name in `keras_metric.distances`, or a callable `(A, D), (C, D) -> (A, C)`.
         classifier: number of classes, or a layer from embeddings to logits; None for none.
         name: name of the model.
 
     Raises:
-        TypeError: if the encoder or the classifier is of another kind.
+        TypeError: if the encoder or the classifier has another type.
         ValueError: if the input is not a pair, or a shared encoder gets two shapes.
 
     Bromley et al., "Signature verification using a siamese time delay neural network", 1993;
@@ -73,12 +73,12 @@ class SiameseNet(DistanceNet):
 
 @keras.saving.register_keras_serializable(package="keras_metric")
 class TripletNet(DistanceNet):
-    """Distances of an anchor to a positive and to a negative.
+    """The distances of an anchor to a positive and to a negative.
 
         (a, p, n) -> [D(f(a), f(p)), D(f(a), f(n))]         (B, 2)
 
-    Trained with `losses.TripletMarginLoss`, which takes no label (any `y` of B rows will do). With
-    a `classifier` the output is `{"distances": (B, 2), "classes": (B, 3, classes)}`.
+    It is trained with `losses.TripletMarginLoss`, which ignores `y` (any array of B rows). With a
+    `classifier` the output is `{"distances": (B, 2), "classes": (B, 3, classes)}`.
 
     Args: as `SiameseNet`; two encoders are `(anchor_encoder, item_encoder)`, the second one for
     positives and negatives.
