@@ -1,4 +1,4 @@
-"""Verification over all pairs of a set, which are too many to list: counted in bins of distance."""
+"""Verification over all pairs of a set, counted in bins of distance because they are too many."""
 
 from collections.abc import Callable, Sequence
 
@@ -24,13 +24,13 @@ def verification_of_embeddings(
 ) -> dict[str, float]:
     """The measures of `verification` over all pairs of embeddings (N, D), or with a gallery (C, D).
 
-    Without a gallery each two different embeddings are a pair, both ways round. Distances d are
+    Without a gallery every two different embeddings form a pair, in both orders. Distances d are
     counted in equal bins of d / (d + s), s the mean distance among the first embeddings, so pairs
-    whose distances differ by less than about 4 s / `bins` count as equally far; memory is a block
-    of distances and two numbers a bin. Time N·C.
+    whose distances differ by less than about 4 s / `bins` count as equally far. Memory: one block
+    of distances and two numbers per bin. Time: N·C.
 
     Raises:
-        ValueError: as `retrieval`, or all pairs are of one kind.
+        ValueError: as in `retrieval`, or all pairs are of one kind.
     """
     check_gallery(gallery, gallery_labels)
     itself = gallery is None

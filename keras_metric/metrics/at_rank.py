@@ -1,9 +1,9 @@
 """One retrieval measure at a time. Ties, lone queries and self-matches are as in `retrieval`.
 
 Every function takes queries (Q, D) with integer labels (Q,), and a gallery (C, D) with labels (C,)
-or none; `hit_i` is 1 when the candidate at rank i is of the query's class, R counts all that are.
-With `multi_label` the labels are rows of 0 and 1, (Q, L) and (C, L), and `hit_i` is 1 when the two
-share a label.
+or none; `hit_i` is 1 when the candidate at rank i has the query's class, R is the number of all
+such. With `multi_label` the labels are rows of 0 and 1, (Q, L) and (C, L), and `hit_i` is 1 when
+the two share a label.
 """
 
 from collections.abc import Callable
@@ -82,7 +82,7 @@ def ndcg_at_k(
 ) -> float:
     """sum_{i <= k} hit_i / log2(i + 1) over the same sum for a perfect ranking, mean over queries.
 
-    With `multi_label` it is graded: how many labels are shared stands in the place of hit_i.
+    With `multi_label` it is graded: hit_i is the number of shared labels.
 
     Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques", 2002.
     """

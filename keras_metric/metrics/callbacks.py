@@ -1,4 +1,4 @@
-"""Measures a held-out set, exactly, while `fit` runs."""
+"""A callback that evaluates a held-out set exactly during `fit`."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -19,25 +19,25 @@ class EvaluateRetrieval(keras.callbacks.Callback):
         net.fit(batches, epochs=9, callbacks=[EvaluateRetrieval(images, labels), EarlyStopping(
             "val_set_recall@1", mode="max", patience=3)])
 
-    The whole set is embedded after the epoch and measured as by `retrieval`, so the value does not
-    depend on batches. Callbacks listed after this one see the measures. (`val_recall@1` is that of
-    the metric `RecallAtK(1)`, within batches.)
+    The whole set is embedded after the epoch and evaluated as by `retrieval`, so the value does not
+    depend on batches. Callbacks listed after this one can use the measures. (`val_recall@1` is that
+    of the metric `RecallAtK(1)`, within batches.)
 
     Args:
-        images: whatever `encoder.predict` takes: the queries, and without a gallery the
-            candidates; with labels (Q,). Or, without `labels`, a `tf.data.Dataset` or a
+        images: any input of `encoder.predict`: the queries, which are also the candidates if there
+            is no gallery; with labels (Q,). Or, without `labels`, a `tf.data.Dataset` or a
             `PyDataset` of (image, label); likewise `gallery`.
-        encoder: model that embeds one image, or two for queries and gallery; default the encoders
-            of the network being fitted, or that network up to its head, if it ends in one of
-            `keras_metric.heads`, or itself.
-        measures: names such as ("recall@1", "map@r"); default all, at the ranks `k`.
+        encoder: a model that embeds images, or two for queries and gallery; by default the encoders
+            of the network being fitted, or that network, without its head if it ends in one of
+            `keras_metric.heads`.
+        measures: names such as ("recall@1", "map@r"); by default all, at the ranks `k`.
         multi_label: labels are rows of 0 and 1, as for `retrieval`.
-        every: measure at each `every`-th epoch and leave the others out of the logs.
+        every: evaluate every so many epochs; the other epochs have no such logs.
         prefix: of the keys in the logs.
 
     Raises:
-        ValueError: sets and labels that do not fit, an unknown measure, or fewer candidates than
-            a rank; all when it is built.
+        ValueError: sets and labels do not match, a measure is unknown, or there are fewer
+            candidates than a rank; all when the callback is built.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class EvaluateRetrieval(keras.callbacks.Callback):
             logs.update({self.prefix + name: value for name, value in measured.items()})
 
     def measure(self) -> Scores:
-        """The measures of the set, as the encoder is now."""
+        """The measures of the set with the encoder's present weights."""
         encoder = self.encoder or getattr(self.model, "encoders", None) or self._up_to_head()
         of_queries, of_gallery = encoder if isinstance(encoder, tuple) else (encoder, encoder)
         queries, labels = self._embedded(of_queries, self.queries, self.labels)

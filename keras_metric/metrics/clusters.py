@@ -1,4 +1,4 @@
-"""Clustering: do groups found without labels agree with the classes?"""
+"""Clustering: do clusters found without labels match the classes?"""
 
 import numpy as np
 
@@ -11,12 +11,13 @@ def clustering(
 ) -> dict[str, float]:
     """k-means on embeddings (N, D), compared with the classes: `nmi` and `ami`.
 
-    nmi: mutual information over the arithmetic mean of both entropies. ami: the same, less what
-    chance gives, so that many small clusters do not flatter. Both by scikit-learn.
+    nmi: mutual information divided by the arithmetic mean of both entropies. ami: the same adjusted
+    for chance, so that many small clusters are no advantage. Both from scikit-learn.
 
     Args:
-        clusters: default the number of classes.
-        restarts: k-means runs from new starting points; the tightest counts.
+        clusters: by default the number of classes.
+        restarts: k-means runs from different starting points; the one with the least inertia
+            counts.
 
     Raises:
         ImportError: scikit-learn is missing.

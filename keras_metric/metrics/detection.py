@@ -1,4 +1,4 @@
-"""How well objects are found: average precision of boxes, and precision and recall at a score."""
+"""Detection measures: average precision of boxes, precision and recall at a score."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,9 +9,9 @@ from keras_metric.boxes import intersection_over_union
 
 
 class Boxes(NamedTuple):
-    """The boxes of one image: found ones have scores, true ones have none.
+    """The boxes of one image: predicted ones with scores, true ones without.
 
-    Box coordinates are first corner and last, excluded, in any order of axes, the same everywhere.
+    Boxes are `(left, top, right, bottom)`, right and bottom excluded.
     """
 
     boxes: np.ndarray
@@ -20,10 +20,10 @@ class Boxes(NamedTuple):
 
 
 class Detected(NamedTuple):
-    """Judged boxes of one class over all images, best first.
+    """The boxes of one class over all images, hit or miss, best score first.
 
     - `scores`, `hits`: `(N,)` each.
-    - `objects`: how many true boxes there are.
+    - `objects`: number of true boxes.
     """
 
     scores: np.ndarray
@@ -34,7 +34,7 @@ class Detected(NamedTuple):
     def average_precision(self) -> float:
         """sum over ranks k of (recall_k - recall_(k-1)) max over j >= k of precision_j.
 
-        The area under the precision that can be had at a recall or a larger one; NaN without
+        The area under the precision that is reached at each recall or a larger one; NaN without
         objects. Everingham et al., "The PASCAL Visual Object Classes Challenge: A Retrospective",
         2015, section 2.2.3 (the measure since 2010).
         """
@@ -45,7 +45,7 @@ class Detected(NamedTuple):
         return float(reachable[self.hits].sum() / self.objects)
 
     def above(self, score: float) -> tuple[float, float]:
-        """Precision and recall of the boxes with at least this score; nothing found is precise."""
+        """Precision and recall of the boxes from this score on; precision 1 if there are none."""
         hits = self.hits[self.scores >= score]
         precision = float(hits.mean()) if len(hits) else 1.0
         return precision, float(hits.sum() / max(self.objects, 1))
@@ -64,14 +64,14 @@ class Detected(NamedTuple):
 
 
 def detected(found: Sequence[Boxes], truth: Sequence[Boxes], *, iou: float = 0.5) -> Detected:
-    """Judge the boxes found, whatever their class: best first, each true box is found once.
+    """Match predicted boxes to true ones regardless of class: best first, each true box once.
 
     A box is a hit if the true box of its image that it overlaps most reaches an intersection over
-    union of `iou` and was not taken by a better one: a second box on an object is a miss. Of equal
-    scores the misses rank first.
+    union of `iou` and is not yet matched: a second box on an object is a miss. Of equal scores the
+    misses rank first.
 
     Raises:
-        ValueError: other than one entry an image in both, boxes of another form, no scores.
+        ValueError: not one entry per image in both, boxes of another form, or no scores.
     """
     _check(found, truth, iou)
     scores, hits = [np.zeros(0)], [np.zeros(0, bool)]

@@ -1,4 +1,4 @@
-"""One-shot classification: N classes, one example of each, the nearest example is the answer."""
+"""One-shot classification: N classes with one example each; the nearest example gives the class."""
 
 from collections.abc import Callable
 
@@ -14,9 +14,9 @@ from keras_metric.metrics.ranking import check_pairing, embedding_matrix
 def one_shot_accuracy(
     support, queries, answers, *, distance: str | Callable = "euclidean"
 ) -> float:
-    """Share of queries (Q, D) nearer to their right support (N, D) than to every other.
+    """Share of queries (Q, D) nearer to the correct support (N, D) than to every other.
 
-    answers: (Q,) integers, the row of `support` that is right. A tie is an error: a collapsed
+    answers: (Q,) integers, the correct row of `support`. A tie counts as an error, so a collapsed
     embedding scores 0.
     """
     support, queries = embedding_matrix(support), embedding_matrix(queries)
@@ -45,22 +45,22 @@ def one_shot(
     """`ways`-way one-shot accuracy over `runs` random runs.
 
     A run draws a group, `ways` of its classes and two drawers; one image of each class by the
-    first drawer is the support, one by the second is the query, so a run asks `ways` questions.
+    first drawer is the support, one by the second is the query, so a run has `ways` trials.
 
     Args:
         embeddings: (N, D). labels: (N,) integers.
-        groups: (N,) integers, say the alphabet of a character; without it all classes are one
+        groups: (N,) integers, such as the alphabet of a character; without it all classes are one
             group. Groups with fewer than `ways` usable classes are never drawn.
-        drawers: (N,) integers, who made the image. Without it a class needs two images, and the
-            run takes two different ones. With it, a run draws its two drawers among those with an
-            image of at least `ways` classes of the group in common.
+        drawers: (N,) integers, who drew the image. Without it a class needs two images, and the
+            run uses two different ones. With it, the two drawers of a run are drawn among those who
+            have at least `ways` classes of the group in common.
 
     Returns:
         `{"one_shot": accuracy}`; `.per_query` holds the accuracy of every run, and
         `.interval("one_shot")` its bootstrap interval over runs.
 
     Raises:
-        ValueError: no group has `ways` classes that can be asked.
+        ValueError: no group has `ways` usable classes.
 
     Lake et al., "Human-level concept learning through probabilistic program induction", 2015.
     """

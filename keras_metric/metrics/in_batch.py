@@ -1,12 +1,12 @@
-"""Retrieval measures as Keras metrics, each batch being its own gallery.
+"""Retrieval measures as Keras metrics, within each batch.
 
 They take (labels, embeddings) in `compile(metrics=[...])`: every sample queries the rest of its
-batch, and the result is the mean over all queries of all batches seen that have a companion in
-theirs. The value depends on how batches are made (in P x K batches, candidates are P·K - 1): it
-shows progress, cheaply and in O(B^2) memory, and is not the value over a whole set. For that,
+batch, and the result is the mean over all queries with another sample of their class in the batch.
+The value depends on how batches are formed (in P x K batches there are P·K - 1 candidates): it is
+cheap, O(B^2) memory, and shows progress, but is not the value over a whole set. For that, use
 `EvaluateRetrieval` in `fit`, or `retrieval`.
 
-Ties count against the query, as in `retrieval`. `sample_weight` (B,) weighs queries.
+Ties count against the query, as in `retrieval`. `sample_weight` (B,) weights queries.
 """
 
 from collections.abc import Callable
@@ -50,7 +50,7 @@ class InBatch(keras.metrics.Metric):
         self.queries.assign_add(ops.sum(weights))
 
     def result(self):
-        """The mean; 0 while no query had anything to find."""
+        """The mean; 0 while no query had a relevant candidate."""
         return ops.divide_no_nan(self.total, self.queries)
 
     def get_config(self) -> dict:
@@ -89,7 +89,7 @@ def in_batch_ranks(labels, embeddings, distance: Callable):
 
 @keras.saving.register_keras_serializable("keras_metric")
 class RecallAtK(InBatchAtK):
-    """Share of samples with a companion among their k nearest in the batch (`recall_at_k`)."""
+    """Share of samples with one of their class among the k nearest in the batch (`recall_at_k`)."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class RecallAtK(InBatchAtK):
 
 @keras.saving.register_keras_serializable("keras_metric")
 class PrecisionAtK(InBatchAtK):
-    """Share of companions among the k nearest in the batch (`precision_at_k`)."""
+    """Share of the sample's class among its k nearest in the batch (`precision_at_k`)."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class MAPAtK(InBatchAtK):
 
 @keras.saving.register_keras_serializable("keras_metric")
 class NDCGAtK(InBatchAtK):
-    """Normalised discounted gain of the k nearest in the batch (`ndcg_at_k`)."""
+    """Normalized discounted cumulative gain of the k nearest in the batch (`ndcg_at_k`)."""
 
     def __init__(
         self,
@@ -153,7 +153,7 @@ class NDCGAtK(InBatchAtK):
 
 @keras.saving.register_keras_serializable("keras_metric")
 class MAPAtR(InBatch):
-    """Mean average precision over the R nearest in the batch, R companions (`map_at_r`)."""
+    """Mean average precision over the R nearest in the batch, R of the class (`map_at_r`)."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class MAPAtR(InBatch):
 
 @keras.saving.register_keras_serializable("keras_metric")
 class RPrecision(InBatch):
-    """Share of companions among the R nearest in the batch, R companions (`r_precision`)."""
+    """Share of the class among the R nearest in the batch, R of it in all (`r_precision`)."""
 
     def __init__(
         self,
@@ -182,7 +182,7 @@ class RPrecision(InBatch):
 
 @keras.saving.register_keras_serializable("keras_metric")
 class MeanReciprocalRank(InBatch):
-    """1 / rank of the nearest companion in the batch (`mean_reciprocal_rank`)."""
+    """1 / rank of the nearest sample of the class in the batch (`mean_reciprocal_rank`)."""
 
     def __init__(
         self,

@@ -1,15 +1,15 @@
-"""Verification measures as Keras metrics, over all pairs of a stream.
+"""Verification measures as Keras metrics, over all pairs seen.
 
-In `compile(metrics=[...])` they take what the network gives:
+In `compile(metrics=[...])` they take the outputs of the network:
 
     (y, distances)         y (B,) 1 = same, 0 = different; distances (B,) or (B, 1)   SiameseNet
     (labels, embeddings)   integers (B,), embeddings (B, D) with D > 1: all pairs of the batch
 
-Distances d are counted in `bins` equal bins of u = d / (d + scale), so no largest distance need be
-known. A y that is neither 0 nor 1 makes the measure NaN. Memory is two numbers a bin however long
-the stream. Pairs in one bin count as equally far: `ROCAUC` is off by at most half the chance that a
-same and a different pair share a bin, the others by at most the share of pairs in one bin. Exact
-measures: `verification`.
+Distances d are counted in `bins` equal bins of u = d / (d + scale), so no largest distance needs to
+be known. A y other than 0 and 1 makes the measure NaN. Memory is two numbers per bin for any number
+of pairs. Pairs in one bin count as equally far: the error of `ROCAUC` is at most half the
+probability that a same and a different pair share a bin, that of the others at most the share of
+pairs in one bin. For exact measures use `verification`.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ class InStream(keras.metrics.Metric):
         self.different = self.add_variable((bins,), "zeros", dtype="float32", name="different")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        """sample_weight (B,): the weight of a pair; of embeddings, a pair weighs their product."""
+        """sample_weight (B,): weights of pairs; for embeddings, a pair has the product of two."""
         weights = _weights(sample_weight, y_pred)
         if len(y_pred.shape) == 2 and y_pred.shape[1] != 1:
             y_pred, y_true, weights, _ = at_least_one(y_pred, y_true, weights)
@@ -165,7 +165,7 @@ class TARAtFAR(InStream):
 
 @keras.saving.register_keras_serializable("keras_metric")
 class BestThresholdAccuracy(InStream):
-    """The accuracy of the threshold that tells most pairs right, by `best_threshold`."""
+    """The accuracy of the threshold that classifies most pairs correctly, by `best_threshold`."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
-"""Confidence intervals: what would another draw of identities have given?
+"""Bootstrap confidence intervals over identities.
 
-Queries of one identity are not independent, so identities are redrawn, not queries.
+Queries of one identity are not independent, so identities are resampled, not queries.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import numpy as np
 def bootstrap_mean(
     values, identities, *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile interval of the mean of `values` (Q,), NaN left out, identities (Q,) redrawn.
+    """Percentile interval of the mean of `values` (Q,) without NaN; identities (Q,) are resampled.
 
     Each resample draws as many identities as there are, with replacement, and takes the mean over
     all their values. Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
@@ -34,11 +34,11 @@ def bootstrap(
     resamples: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentile interval of any statistic of weighted samples, identities redrawn.
+    """Percentile interval of any statistic of weighted samples; identities are resampled.
 
-    statistic: weights (M,) -> float; a weight counts how often a sample was drawn.
+    statistic: weights (M,) -> float; a weight is how often a sample was drawn.
     identities: (M,), or (M, 2) for pairs: a pair is drawn as often as its two identities together
-    (the product of their counts). A resample without a defined value (NaN) is left out.
+    (the product of their counts). A resample without a defined value (NaN) is excluded.
     """
     identities = np.asarray(identities)
     _check(identities, identities, confidence, resamples)

@@ -1,14 +1,14 @@
-"""Retrieval: how well the nearest candidates of a query are of its class.
+"""Retrieval measures: do the nearest candidates of a query have its class?
 
-One reading of ties, lone queries and self-matches for all of it:
+Ties, lone queries and self-matches are handled in one way everywhere:
 
-- a query never finds itself: with no gallery given, query i is left out of its own candidates;
-- an irrelevant candidate at the same distance counts as nearer (a collapsed embedding, all points
-  equal, scores as badly as it can, not by luck);
-- a query to which no candidate is relevant is left out of the mean and counted in `lone`.
+- a query never finds itself: without a gallery, query i is excluded from its own candidates;
+- an irrelevant candidate at the same distance ranks first (so a collapsed embedding, all points
+  equal, has the lowest score instead of a random one);
+- a query without a relevant candidate is excluded from the mean and counted in `lone`.
 
-Distances are computed in float32, in float64 when the embeddings are; blocks of queries keep
-memory bounded, and change nothing.
+Distances are computed in float32, or float64 for float64 embeddings. Blocks of queries bound the
+memory and change no value.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,12 +25,12 @@ BLOCK = 2**24  # distances held at once: 64 MiB in float32
 
 
 class Scores(dict):
-    """Measures by name, each the mean over the queries that have something to find.
+    """Measures by name, each the mean over the queries that have a relevant candidate.
 
     Attributes:
         per_query: name -> (Q,) float64, NaN for a lone query.
-        labels: (Q,) the labels of the queries; of several labels, the number of their set.
-        lone: how many queries no candidate is relevant to.
+        labels: (Q,) the labels of the queries; with `multi_label` the number of the set of labels.
+        lone: number of queries without a relevant candidate.
     """
 
     def __init__(self, per_query: dict[str, np.ndarray], labels: np.ndarray):
@@ -42,7 +42,7 @@ class Scores(dict):
     def interval(
         self, name: str, *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
     ) -> tuple[float, float]:
-        """Bootstrap interval of one measure: identities redrawn, the gallery held fixed."""
+        """Bootstrap interval of one measure: identities are resampled, the gallery is fixed."""
         return bootstrap_mean(
             self.per_query[name],
             self.labels,
@@ -67,19 +67,19 @@ def retrieval(
 
         recall@k precision@k map@k ndcg@k for each k, map@r r_precision mrr
 
-    The formulas are those of the functions of the same names. Without a gallery the queries are
-    each other's candidates.
+    The formulas are those of the functions of the same names. Without a gallery the other
+    queries are the candidates.
 
     Args:
         labels: integers (Q,), of any size. gallery_labels: (C,).
-        multi_label: labels are (Q, L) and (C, L) rows of 0 and 1. Relevant is a candidate that
-            shares at least one label, and ndcg@k is graded: its gain is how many it shares.
+        multi_label: labels are (Q, L) and (C, L) rows of 0 and 1. A candidate is relevant if it
+            shares at least one label; the gain of ndcg@k is the number of shared labels.
         k: ranks, each at most the number of candidates.
         distance: a name or function of `keras_metric.distances`.
-        block: distances held at once; time and memory, never values, depend on it.
+        block: number of distances in memory at once; it changes time and memory, never values.
 
     Raises:
-        ValueError: no query has a relevant candidate; NaN embeddings; shapes that do not pair up.
+        ValueError: no query has a relevant candidate, embeddings have NaN, or shapes do not match.
     """
     ks = (k,) if isinstance(k, int | np.integer) else tuple(k)
     names = [f"{name}@{rank}" for rank in ks for name in AT_K] + [*AT_R, *AT_ANY_RANK]

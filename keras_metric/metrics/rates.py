@@ -1,10 +1,10 @@
-"""Verification measures, each a formula over how many pairs lie below every threshold.
+"""Formulas of the verification measures, of the numbers of pairs below each threshold.
 
-    same, different (T,): pairs of one class and of two, in each step of growing distance
+    same, different (T,): numbers of pairs of one class and of two, in order of distance
 
 Two pairs are accepted as the same when their distance is at most the threshold. `xp` is `numpy` or
 `keras.ops`: with one step for each distinct distance the formulas are exact, with a histogram they
-are exact up to how pairs lie within a bin.
+are exact up to the order of pairs within a bin.
 """
 
 
@@ -40,7 +40,7 @@ def true_accept_at(same, different, far, xp):
 
 
 def accuracies(same, different, xp):
-    """Share of pairs told right at each threshold (T + 1,)."""
+    """Share of pairs classified correctly at each threshold (T + 1,)."""
     total = _at_least_tiny(same, xp, different)
     zero = xp.zeros_like(same[:1])
     right = xp.concatenate([zero, xp.cumsum(same) - xp.cumsum(different)]) + xp.sum(different)

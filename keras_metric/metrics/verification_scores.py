@@ -1,4 +1,4 @@
-"""Verification: do two images show the same? Measures of distances of pairs, exact.
+"""Verification: do two images show the same identity? Exact measures of pair distances.
 
 A pair is accepted when its distance is at most a threshold. FAR (false accept rate) is the share
 of different pairs accepted, TAR (true accept rate) that of same pairs. Pairs at one distance are
@@ -20,11 +20,11 @@ def verification(
 
         roc_auc   eer  eer_threshold   tar@FAR for each FAR   accuracy  threshold
 
-    `accuracy` is the best any threshold reaches, at `threshold`, in the unit of the distances and
-    between two of them: `distances <= threshold` has that accuracy. On other pairs it is lower.
+    `accuracy` is the best of any threshold, reached by `distances <= threshold`. On other pairs it
+    is usually lower.
 
     Raises:
-        ValueError: not one distance and one of 0 and 1 a pair, or only one kind of pair.
+        ValueError: not one distance and one 0 or 1 for each pair, or only one kind of pair.
     """
     return report(*steps(distances, same, weights), far)
 
@@ -35,17 +35,17 @@ def roc_auc(distances, same, *, weights=None) -> float:
 
 
 def equal_error_rate(distances, same, *, weights=None) -> float:
-    """FAR = 1 - TAR at the threshold where they meet, linear between two thresholds."""
+    """FAR at the threshold where FAR = 1 - TAR, interpolated linearly between two thresholds."""
     return _equal_error(steps(distances, same, weights)[1:])[0]
 
 
 def tar_at_far(distances, same, *, far: float = 1e-3, weights=None) -> float:
-    """Largest TAR of a threshold whose FAR is at most `far`; nothing is interpolated."""
+    """Largest TAR of a threshold whose FAR is at most `far`, without interpolation."""
     return _true_accept(steps(distances, same, weights)[1:], far)
 
 
 def best_threshold(distances, same, *, weights=None) -> tuple[float, float]:
-    """(threshold, accuracy): the threshold that tells most pairs right, the least such one."""
+    """(threshold, accuracy) of the threshold that classifies most pairs correctly."""
     values, *counts = steps(distances, same, weights)
     accuracy = rates.accuracies(*counts, np)
     best = int(accuracy.argmax())
@@ -53,7 +53,7 @@ def best_threshold(distances, same, *, weights=None) -> tuple[float, float]:
 
 
 def report(values, same, different, far: Sequence[float]) -> dict[str, float]:
-    """All measures, from the pairs that have each of the growing distances `values`."""
+    """All measures, from the numbers of pairs at each of the ascending distances `values`."""
     counts = same, different
     accuracy = rates.accuracies(*counts, np)
     best = int(accuracy.argmax())
@@ -69,7 +69,7 @@ def report(values, same, different, far: Sequence[float]) -> dict[str, float]:
 
 
 def steps(distances, same, weights=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct distances in growing order, and how many same and different pairs have each."""
+    """Distinct distances in ascending order, and the numbers of same and different pairs."""
     distances = np.asarray(ops.convert_to_numpy(distances))
     if distances.dtype.kind != "f":
         distances = distances.astype(np.float64)
@@ -108,10 +108,10 @@ def _true_accept(counts, far: float) -> float:
 
 
 def threshold_after(values: np.ndarray, step: int) -> float:
-    """A threshold that accepts the `step` least of the growing values and no more.
+    """A threshold that accepts the `step` least of the ascending values and no more.
 
-    It is a number that the type of the values holds, so comparing them with it is exact: halfway
-    to the next value, or the last one accepted where there is no number in between.
+    It is a number of the same type, so that comparisons with it are exact: halfway to the next
+    value, or the last accepted one if there is no number in between.
     """
     if step == 0:
         return float(np.nextafter(values[0], values.dtype.type(-np.inf)))
