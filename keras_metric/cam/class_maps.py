@@ -1,4 +1,4 @@
-"""`CAM`: maps of where a model sees a class, built once and called on batches."""
+"""`CAM`: class activation maps; built once for a model, called on batches."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -25,13 +25,13 @@ SAMPLES = 8  # noisy copies
 
 
 class Explanation(NamedTuple):
-    """Maps and what they are of.
+    """Maps with the classes and scores that they explain.
 
     maps: `(B, H, W)` in the image's size; with several classes `(B, M, H, W)`.
-    raw: `(B, h, w)` or `(B, M, h, w)`: the layer's own resolution, before ReLU and normalization.
+    raw: `(B, h, w)` or `(B, M, h, w)`: in the layer's resolution, before ReLU and normalization.
     classes, scores: `(B,)` or `(B, M)`; scores are before softmax. With a target, the scores are
-        its own and the classes each image's best.
-    layer: the name of the layer mapped; "input" for methods that map the image itself.
+        those of the target and the classes each image's best.
+    layer: the name of the mapped layer; "input" for methods that map the image itself.
 
     When the layer runs several times in one pass (siamese nets), maps and raw are tuples, one for
     each run.
@@ -51,30 +51,30 @@ class CAM:
 
     `method="cam"` is that sum, exact behind global average pooling and as cheap as a forward pass.
     The other methods, `keras_metric.cam.METHODS`, take any differentiable head. Scores are taken
-    before a final softmax, sigmoid or scaling to unit length; the model is never changed. Which
-    axes are height and width is measured. Everything is compiled once for a shape of input; calls
-    are thread-safe. An image that holds NaN has a map of NaN, and the others of its batch theirs.
+    before a final softmax, sigmoid or scaling to unit length; the model is never changed. The axes
+    of height and width are measured. Everything is compiled once per input shape; calls are
+    thread-safe. An image with NaN has a map of NaN; the other images of the batch are unaffected.
 
     Args:
         model: any Keras model: functional, sequential, subclassed, nested, siamese.
         method: a name in `METHODS`.
-        layer: the layer to map, or its name; else the last activation with positions that the whole
-            answer is computed from. `layer_name` tells which.
+        layer: the layer to map, or its name; by default the last spatial activation from which the
+            whole output is computed. `layer_name` is its name.
         output: which of several outputs to explain, by key or number.
         relu: keep only evidence for the class.
         normalize: "minmax" (each map from 0 to 1), "max" (signs kept), or "none" (magnitudes that
             can be compared between images).
-        smooth: None (the method's own way), "noise" (mean over `samples` noisy copies) or "flips".
+        smooth: None (the method's default), "noise" (mean over `samples` noisy copies) or "flips".
         samples: the number of noisy copies (default: 8), or of random masks (512).
         noise: the noise's standard deviation as a share of each image's range.
-        steps: points of the path of integrated gradients.
+        steps: number of points on the path of integrated gradients.
         window: side of the windows of occlusion in pixels; an eighth of each side of the image by
             default. Windows overlap by half.
         seed: of noise and random masks.
 
     Raises:
         ValueError: unknown option; no layer to map; or the head is not linear over positions and
-            the method is "cam" (the message names the layer at fault and another method).
+            the method is "cam" (the message names the layer and another method).
 
     Zhou et al., "Learning Deep Features for Discriminative Localization", 2016. arXiv:1512.04150
     """
@@ -120,9 +120,9 @@ class CAM:
             images: what the model takes: `(B, H, W, C)`, or a list or dict of inputs.
             classes: None (each image's best class), an int, B ints (one an image), `(B, M)` ints,
                 "all", "top3" and the like, an object of `keras_metric.cam.targets`, or a function
-                `answer -> (B,)` of the model's answer before softmax. `(B, M)`, "all" and "top"
+                `output -> (B,)` of the model's output before softmax. `(B, M)`, "all" and "top"
                 give `(B, M, H, W)`.
-            raw: maps of the layer's own resolution, before ReLU and normalization.
+            raw: maps in the layer's resolution, before ReLU and normalization.
         """
         result, several = self._run(images, classes, RAW if raw else MAPS)
         return _shaped(result.raw if raw else result.maps, several)
@@ -139,10 +139,10 @@ class CAM:
         )
 
     def completeness(self, images, classes=None) -> Completeness:
-        """Do the map and the bias add up to the score? Holds for methods that promise a sum.
+        """Score, sum of the map, and their difference, for methods whose maps have a defined sum.
 
         Raises:
-            ValueError: the method's maps add up to nothing in particular.
+            ValueError: the method's maps have no defined sum.
         """
         inputs = rendering.standard_inputs(images)
         runner = self._runner(inputs)
@@ -154,7 +154,8 @@ class CAM:
         """Maps `(B, M, H, W)` as tensors, for use inside a graph, as in an exported signature.
 
         Args:
-            images: tensors of a shape this object has met, or the model's own static shape.
+            images: tensors of a shape with which this object was called, or the model's static
+                shape.
             classes: int32 `(B, M)`, -1 for each image's best class; M is 1 except for "cam".
         """
         maps = self._runner(images).tensors(images, classes)
@@ -162,9 +163,9 @@ class CAM:
 
     @property
     def layer(self) -> keras.Layer | None:
-        """The layer mapped, None for methods that map the image itself.
+        """The mapped layer, None for methods that map the image itself.
 
-        Known from the start when the model's input shape is.
+        Known before the first call if the model has a fixed input shape.
         """
         return self._known().plan.mapped.layer
 
@@ -174,8 +175,8 @@ class CAM:
 
     @property
     def kind(self) -> str:
-        """What the numbers of the answer are: "class" behind softmax or sigmoid, "dimension" of
-        an embedding scaled to unit length, else "output".
+        """What the outputs are: "class" after softmax or sigmoid, "dimension" of an embedding
+        scaled to unit length, else "output".
         """
         return kind_of_scores(self._known().plan.patches)
 

@@ -1,4 +1,4 @@
-"""From raw maps to maps of the image's size: ReLU, normalize, resize, normalize."""
+"""Raw maps to maps in the image's size: ReLU, normalization, resizing, normalization."""
 
 from collections.abc import Callable
 
@@ -15,13 +15,13 @@ def rendered(maps, size: tuple[int, ...], relu: bool = True, normalize: str = "m
     """`(..., h, w) -> (..., H, W)`.
 
     With the defaults: ReLU, `m / (max m + 1e-7)` after `m - min m`, half-pixel bilinear, and the
-    same normalization again, as pytorch-grad-cam 1.5.7 does. The second one, too, is done on the
-    small maps, since interpolation is linear and its weights add up to 1: only its extremes are
-    looked up in the image's size, where they can be.
+    same normalization again, as pytorch-grad-cam 1.5.7 does. The second one is also applied to
+    the small maps, since interpolation is linear and its weights add up to 1; only the extremes are
+    computed in the image's size.
 
     Args:
         size: the image's size; one length for signals, three for volumes.
-        relu: drop evidence against. Without it maps are signed.
+        relu: remove negative evidence. Without it maps are signed.
         normalize: "minmax" (each map to 0..1), "max" (each map over its largest magnitude, signs
             kept) or "none" (magnitudes comparable between images).
     """

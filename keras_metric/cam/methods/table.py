@@ -32,14 +32,14 @@ EPSILON = 1e-7
 
 
 class Evidence(NamedTuple):
-    """What a method may look at; fields it did not ask for are None.
+    """The inputs of a method; fields that it does not need are None.
 
     Shapes: activations, gradients, curvatures `(B, N, K)`; weights of M classes `(B, K, M)`, or
     `(K, M)` when they are the same for all images; score `(B,)`; masked and ablated scores
-    `(B, K)`. For what `needs` pixels, a path or masks of the image, the image itself is the
-    activation; masks of the image are `(M, N)`, and its masked scores `(B, M)`. Attentions and
-    their gradients are lists, `(B, heads, T, T)` a layer, and the readout `(T,)` says which tokens
-    the answer is read from; a method that asks for them gives `(B, T)`.
+    `(B, K)`. For methods that need pixels, a path or masks of the image, the image itself is
+    the activation; masks of the image are `(M, N)`, and its masked scores `(B, M)`. Attentions and
+    their gradients are lists of `(B, heads, T, T)`, one per layer; the readout `(T,)` weights the
+    tokens from which the output is computed; methods of attention return `(B, T)`.
     """
 
     activations: Any
@@ -58,13 +58,14 @@ class Evidence(NamedTuple):
 class Method(NamedTuple):
     """A row of the table.
 
-    needs: the evidence it asks for, one of `NEEDS`.
+    needs: the evidence that it needs, one of `NEEDS`.
     target: the score it explains: of the class, or of the class against its nearest rivals.
-    complete: what the raw map adds up to: "mean" (and the bias) or "sum" (and the score at zero
-        activation) give the score for linear heads, "path" the score less that of an image of
-        zeros, "shares" the score of nets of ReLU; None for nothing.
-    smooth: how the maps of several versions of the images are averaged when nothing else is asked.
-    paper: where it was published, None for what has no paper.
+    complete: what the raw map adds up to, None for nothing. "mean": the mean plus the bias is the
+        score of a linear head; "sum": the sum plus the score at zero activation is; "path": the
+        sum is the score minus that of an image of zeros; "shares": the sum is the score of a net
+        of ReLU.
+    smooth: default of `CAM(smooth=)`: "noise", "flips", or None for a single map.
+    paper: where it was published, None if it was not.
     """
 
     name: str
@@ -85,7 +86,7 @@ def method(
     smooth: str | None = None,
     paper: str | None = None,
 ):
-    """Enter a function `Evidence -> (B, N)` into the table; arguments as in `Method`."""
+    """Register a function `Evidence -> (B, N)` as a map method; arguments as in `Method`."""
     if needs not in NEEDS:
         raise ValueError(f"Unknown evidence. Expected: one of {NEEDS}. Received: needs={needs!r}.")
     if complete not in COMPLETE:
@@ -123,7 +124,7 @@ def weighted(weights, activations):
 def cam(e: Evidence):
     """w_c . A: exact behind global average pooling. Zhou et al. 2016, eq. 2. arXiv:1512.04150
 
-    All classes asked for in one product, turned to `(B, M, N)`.
+    All requested classes in one product, `(B, M, N)`.
     """
     return ops.swapaxes(ops.matmul(e.activations, e.weights), 1, 2)
 
@@ -190,7 +191,7 @@ def eigencam(e: Evidence):
 
 @method("eigengradcam", needs="gradients")
 def eigengradcam(e: Evidence):
-    """Projection on the first principal direction of g A: Eigen-CAM that knows the class."""
+    """Projection on the first principal direction of g A: Eigen-CAM for a class."""
     return principal_projection(e.gradients * e.activations)
 
 
@@ -204,7 +205,7 @@ def scorecam(e: Evidence):
 def ablationcam(e: Evidence):
     """((y - y without channel k) / |y|) . A. Desai & Ramaswamy 2020, eq. 3.
 
-    The magnitude of y, since dividing by a negative score would turn the map over.
+    The magnitude of y, since dividing by a negative score would invert the map.
     """
     y = e.score[:, None]
     return weighted((y - e.ablated_scores) / (ops.abs(y) + EPSILON), e.activations)
@@ -233,7 +234,7 @@ def integrated_gradients(e: Evidence):
 
 @method("occlusion", needs="occlusions", paper="arXiv:1311.2901")
 def occlusion(e: Evidence):
-    """What the score loses when a window is zero, the mean over the windows that cover a pixel.
+    """Decrease of the score when a window is zero; mean over the windows that cover a pixel.
 
     Zeiler & Fergus 2013, section 4.2. arXiv:1311.2901
     """
@@ -243,10 +244,10 @@ def occlusion(e: Evidence):
 
 @method("rise", needs="random masks", paper="arXiv:1806.07421")
 def rise(e: Evidence):
-    """mean_m((y_m - mean y) m) / mean(m): how much a pixel's being shown goes with the score.
+    """mean_m((y_m - mean y) m) / mean(m): correlation of the score with showing a pixel.
 
-    Petsiuk et al. 2018, eq. 6, of scores less their mean, so that a pixel that is shown more often
-    is not brighter for it. arXiv:1806.07421
+    Petsiuk et al. 2018, eq. 6, of scores minus their mean, so that a pixel is not brighter because
+    it is shown more often. arXiv:1806.07421
     """
     centered = e.masked_scores - ops.mean(e.masked_scores, axis=1, keepdims=True)
     return ops.matmul(centered, e.masks) / ops.sum(e.masks, axis=0)
@@ -254,7 +255,7 @@ def rise(e: Evidence):
 
 @method("rollout", needs="attention", paper="arXiv:2005.00928")
 def rollout(e: Evidence):
-    """The product over layers of (mean_h A + 1) / 2: how tokens mix, whatever the class.
+    """The product over layers of (mean_h A + 1) / 2: how tokens mix, independent of the class.
 
     Abnar & Zuidema 2020, eq. 1. arXiv:2005.00928
     """
@@ -267,7 +268,7 @@ def rollout(e: Evidence):
 
 @method("attention-relevance", needs="attention", paper="arXiv:2103.15679")
 def attention_relevance(e: Evidence):
-    """The product over layers of 1 + mean_h relu(g A), less the token itself.
+    """The product over layers of 1 + mean_h relu(g A), minus 1 for the token itself.
 
     Chefer et al. 2021, eq. 5-6. arXiv:2103.15679
     """
@@ -287,8 +288,8 @@ METHODS["fullgrad"] = Method(
 def principal_projection(matrices):
     """`(B, N, K) -> (B, N)`: rows, centered, on their first right singular vector.
 
-    The sign, which a singular vector leaves open, is the one that goes with the sum over channels.
-    An image whose matrix is not finite has a map of NaN, and the others theirs.
+    The sign, which is undefined for a singular vector, is the one that agrees with the sum over
+    channels. An image whose matrix is not finite has a map of NaN; the others are unaffected.
     """
     finite = ops.all(ops.isfinite(matrices), axis=(1, 2), keepdims=True)
     matrices = ops.where(finite, matrices, 0.0)

@@ -1,8 +1,8 @@
 """Boxes around the connected parts of a map above every threshold.
 
-For many thresholds in one sweep: pixels enter from the brightest down and join their eight
-neighbours (union-find), so a thousand cost no more than one. For few, one by one from the runs of
-pixels in each row, which is faster below a few hundred.
+For many thresholds in one sweep: pixels are added from the brightest down and joined to their eight
+neighbors (union-find), so a thousand thresholds cost no more than one. For few, one by one from the
+runs of pixels in each row, which is faster below a few hundred.
 """
 
 import numpy as np

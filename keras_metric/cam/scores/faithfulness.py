@@ -23,7 +23,7 @@ def average_drop(score: Callable, images, maps) -> float:
 
 
 def average_increase(score: Callable, images, maps) -> float:
-    """Share of images whose score rises when only what the map shows is left: higher is better.
+    """Share of images whose score rises when only what the map shows is kept: higher is better.
 
     Chattopadhay et al., "Grad-CAM++", 2018, section 4.1. arXiv:1710.11063
     """
@@ -32,9 +32,9 @@ def average_increase(score: Callable, images, maps) -> float:
 
 
 def deletion(score: Callable, images, maps, *, steps: int = 20) -> np.ndarray:
-    """`(B,)` area under the score while pixels turn grey, the brightest in the map first.
+    """`(B,)` area under the score while pixels become gray, the brightest in the map first.
 
-    Lower is better. Grey is each image's mean. Petsiuk et al., "RISE", 2018. arXiv:1806.07421
+    Lower is better. Gray is each image's mean. Petsiuk et al., "RISE", 2018. arXiv:1806.07421
     """
     images, maps = _checked(images, maps)
     grey = np.broadcast_to(images.mean((1, 2), keepdims=True), images.shape)
@@ -42,7 +42,7 @@ def deletion(score: Callable, images, maps, *, steps: int = 20) -> np.ndarray:
 
 
 def insertion(score: Callable, images, maps, *, steps: int = 20, blur: float = 5.0) -> np.ndarray:
-    """`(B,)` area under the score while pixels return to a blurred image, the brightest first.
+    """`(B,)` area under the score while pixels of a blurred image are restored, brightest first.
 
     Higher is better. `blur` is the standard deviation in pixels. Petsiuk et al. 2018.
     """
@@ -64,10 +64,10 @@ class Road(NamedTuple):
 def road(
     score: Callable, images, maps, *, percentiles=PERCENTILES, noise: float = 0.01, seed: int = 0
 ) -> Road:
-    """Remove and debias: pixels are replaced by what their neighbours tell, with a little noise.
+    """Remove and debias: pixels are replaced by means of their neighbors plus a little noise.
 
-    Every removed pixel becomes the weighted mean of its eight neighbours, all at once (a linear
-    system), so that the mask's outline says nothing. Means over the shares removed.
+    Every removed pixel becomes the weighted mean of its eight neighbors, all at once (a linear
+    system), so that the outline of the mask gives no information. Means over the removed shares.
 
     Rong et al., "A Consistent and Efficient Evaluation Strategy for Attribution Methods", 2022.
     arXiv:2202.00449, eq. 7

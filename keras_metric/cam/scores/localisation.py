@@ -1,4 +1,4 @@
-"""Does a map point at the object? Maps `(B, H, W)`, not negative; boxes or masks are the truth."""
+"""Does a map point at the object? Maps `(B, H, W)`, not negative, against true boxes or masks."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from keras_metric.cam.scores.components import overlaps
 
 
 class MaxBoxAcc:
-    """Share of images whose box, drawn around the map above a threshold, fits a true box.
+    """Share of images whose box, drawn around the map above a threshold, matches a true box.
 
-    The threshold is chosen on held-out images: `choose` there, then `score` elsewhere. A box fits
-    when its intersection over union is at least `iou`. It is drawn around the largest connected
-    part (eight neighbours) of what is above `threshold x maximum`.
+    The threshold is chosen on held-out images: call `choose` on them, then `score` on others. A box
+    matches when its intersection over union is at least `iou`. It is drawn around the largest
+    connected part (eight neighbours) of what is above `threshold x maximum`.
 
     Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right", 2020.
     arXiv:2001.07437, eq. 3
@@ -33,7 +33,7 @@ class MaxBoxAcc:
         return np.stack([(best >= iou).mean(0) for iou in self.ious], axis=-1)
 
     def choose(self, maps, boxes: Sequence) -> "MaxBoxAcc":
-        """Keep the best threshold on held-out images (one for each iou)."""
+        """Choose the best threshold on held-out images (one for each iou)."""
         best = self.curve(maps, boxes).argmax(0)
         self.thresholds = tuple(float(self.candidates[i]) for i in best)
         return self
@@ -64,7 +64,7 @@ class MaxBoxAcc:
 
 
 class MaxBoxAccV2(MaxBoxAcc):
-    """MaxBoxAcc over IoUs of 0.3, 0.5 and 0.7, the best of all connected parts counting.
+    """MaxBoxAcc over IoUs of 0.3, 0.5 and 0.7; of all connected parts the best counts.
 
     Choe et al., "Evaluation for Weakly Supervised Object Localization", 2022. arXiv:2007.04178
     """

@@ -1,4 +1,4 @@
-"""Does a map depend on what the model has learned? Its weights are shuffled, and the maps compared.
+"""Does a map depend on what the model has learned? Shuffle its weights and compare the maps.
 
 Adebayo et al., "Sanity Checks for Saliency Maps", 2018. arXiv:1810.03292
 """
@@ -8,9 +8,9 @@ import numpy as np
 
 
 def shuffled(model: keras.Model, seed: int = 0) -> keras.Model:
-    """A copy of a functional or sequential model, the values of each of its weights reordered.
+    """A copy of a functional or sequential model with the values of each weight reordered.
 
-    The values stay, and so does their distribution; what was learned is gone.
+    The distribution of the values is the same, but nothing learned remains.
     """
     copy = keras.models.clone_model(model)
     rng = np.random.default_rng(seed)
@@ -21,7 +21,7 @@ def shuffled(model: keras.Model, seed: int = 0) -> keras.Model:
 def correlation(maps, others) -> np.ndarray:
     """`(B,)` Pearson correlation of each map with its counterpart; 0 where one is constant.
 
-    Near 1 for a method that draws the same whatever the model has learned.
+    Near 1 for a method whose maps do not depend on what the model has learned.
 
     Args:
         maps, others: `(B, H, W)`.

@@ -1,4 +1,4 @@
-"""`SimilarityCAM`: what every position of two images adds to their similarity."""
+"""`SimilarityCAM`: what each position of two images contributes to their similarity."""
 
 from functools import partial
 from typing import NamedTuple
@@ -29,7 +29,7 @@ _HELD = 16
 class SimilarityMaps(NamedTuple):
     """Shares of both images, `(B, h, w)` or in the image's size; each adds up to `similarity (B,)`.
 
-    `exact` is False behind a head that is not linear; then `similarity` minus the sum of the raw
+    `exact` is False for a head that is not linear; then `similarity` minus the sum of the raw
     shares is the error of the integration.
     """
 
@@ -42,7 +42,7 @@ class SimilarityMaps(NamedTuple):
 class TripletMaps(NamedTuple):
     """Why the anchor is nearer to the positive: `anchor` adds up to `gap (B,)`.
 
-    gap: s(a, p) - s(a, n), or d(a, n) - d(a, p) for the squared distance; above 0 is right.
+    gap: s(a, p) - s(a, n), or d(a, n) - d(a, p) for the squared distance; it should be above 0.
     positive, negative: shares of s(a, p) in the positive and of s(a, n) in the negative.
     """
 
@@ -61,19 +61,19 @@ class SimilarityCAM:
         squared_l2  share_i = (u_i - e') . (e - e') / N           sum = |e - e'|^2
 
     with u_i the vector of position i and e their mean, as global average pooling and any linear
-    layers after it give them. A final scaling to unit length is looked through (|e| taken as it
-    is). Behind other heads the shares are integrated gradients, and the result says so. Shares are
-    signed. A row of shares is one matrix product; no tensor of pairs of positions is formed.
+    layers after it give them. A final scaling to unit length is skipped (|e| counts as
+    constant). For other heads the shares are integrated gradients, and `exact` is False. Shares are
+    signed. They take one matrix product; no tensor of pairs of positions is formed.
 
     Args:
         encoder: any Keras model `(B, H, W, C) -> (B, D)`.
-        layer: the layer to map, or its name; else found as `CAM` finds it.
+        layer: the layer to map, or its name; by default the one that `CAM` selects.
         similarity: "cosine", "dot" or "squared_l2".
         output: which of several outputs is the embedding.
-        steps: points of the integration behind heads that are not linear.
+        steps: points of the integration for heads that are not linear.
 
     Raises:
-        ValueError: unknown similarity; no layer to map; images whose batches differ.
+        ValueError: unknown similarity, no layer to map, or batches of different size.
 
     Stylianou, Souvenir, Pless, "Visualizing Deep Similarity Networks", 2019. arXiv:1901.00536
     """
@@ -103,7 +103,7 @@ class SimilarityCAM:
             self._plan(examples)
 
     def __call__(self, a, b, *, raw: bool = False) -> SimilarityMaps:
-        """Maps of two batches of images, pair by pair; `raw` keeps the layer's resolution."""
+        """Maps of two batches of images, pair by pair; `raw` gives the layer's resolution."""
         found, exact = self._run(pair, a, b, sized=not raw)
         return SimilarityMaps(*found, exact)
 
@@ -113,7 +113,7 @@ class SimilarityCAM:
         return TripletMaps(*found, exact)
 
     def points(self, a, b, *, at: tuple[int, ...] | None = None) -> np.ndarray:
-        """Share of every pair of positions in the cosine or dot product.
+        """The share of every pair of positions in the cosine or dot product.
 
         `(B, h, w, h', w')`, adding up to the similarity; with `at=(y, x)`, a pixel of `a`, only the
         part of the position under it, `(B, h', w')`.
@@ -138,7 +138,7 @@ class SimilarityCAM:
 
     @property
     def layer_name(self) -> str:
-        """The layer mapped; known from the start when the encoder's input shape is."""
+        """The name of the mapped layer; known before the first call if the input shape is fixed."""
         built = self._plans.oldest()
         if built is None:
             raise ValueError(

@@ -1,7 +1,7 @@
-"""What to explain, by name: one object for every map method.
+"""What to explain: targets for every map method.
 
-cam(images, targets.Difference(3, 1))        what speaks for class 3 rather than class 1
-cam(images, targets.Opposite())              the other side of a single sigmoid unit
+cam(images, targets.Difference(3, 1))        why class 3 and not class 1
+cam(images, targets.Opposite())              the negative class of a single sigmoid unit
 cam(images, targets.Mask(mask, 2))           the mean logit of class 2 inside a mask
 cam(images, targets.Box((8, 4, 40, 30), 2))  the score of class 2 inside a box
 cam(images, targets.Vector(text))            the cosine of the embedding to a vector
@@ -20,9 +20,9 @@ from keras_metric.cam.targets.logits import class_scores
 
 
 class Answer(NamedTuple):
-    """A model's answer: `values (B, C)` or `(B, places..., C)` before softmax, and all outputs.
+    """A model's output: `values (B, C)` or `(B, places..., C)` before softmax, and all outputs.
 
-    layout: the grid of an answer that is a map; size: of the image.
+    layout: the grid of an output that is a map; size: of the image.
     """
 
     values: Any
@@ -32,11 +32,11 @@ class Answer(NamedTuple):
 
 
 class Target:
-    """A number of a model's answer, `score(answer, arrays) -> (B,)`, that maps explain.
+    """A number computed from a model's output, `score(answer, arrays) -> (B,)`, that maps explain.
 
-    whole: of an answer that is a map it reads the mean over places only.
-    linear: it is a sum of numbers of the answer, each times a factor.
-    holds_length: it divides by the length of the answer, taken as it is.
+    whole: of an output that is a map it uses only the mean over positions.
+    linear: it is a linear function of the output.
+    holds_length: it divides by the length of the output, treated as constant.
     """
 
     whole = True
@@ -44,14 +44,14 @@ class Target:
     holds_length = False
 
     def check(self, classes: int, size: tuple[int, ...]) -> None:
-        """Refuse what a model with so many classes, or an image of this size, does not have."""
+        """Raise an error if such a model or an image of this size does not have it."""
 
     def arrays(self, batch: int, size: tuple[int, ...]) -> tuple[np.ndarray, ...]:
-        """What the score depends on besides the answer, one row for each image."""
+        """Other inputs of the score, one row per image."""
         return ()
 
     def key(self) -> tuple:
-        """Equal for targets that differ in their arrays only."""
+        """Equal for targets that differ only in their arrays."""
         return (type(self),)
 
     def score(self, answer: Answer, arrays: tuple, at: Answer | None = None):
@@ -93,7 +93,7 @@ class Output(Class):
 
 
 class Opposite(Class):
-    """The other side of a sigmoid unit: the logit of 1 - p, which is minus the unit's.
+    """The negative class of a sigmoid unit: the logit of 1 - p, minus that of the unit.
 
     log((1 - p) / p) = -z
     """
@@ -132,10 +132,10 @@ class Difference(Target):
 class Vector(Target):
     """The cosine of an embedding to a vector of the same space, such as that of a text prompt.
 
-        e . v / (|e| |v|),  |e| taken as it is
+        e . v / (|e| |v|),  |e| treated as constant
 
-    The cosine does not change when the embedding grows, so that its whole gradient adds up to
-    nothing; with the length held, shares add up to the cosine, as those of `SimilarityCAM` do.
+    The cosine does not depend on the length of the embedding, so gradient times activation sums to
+    0; with a constant length, shares add up to the cosine, like those of `SimilarityCAM`.
 
     Args:
         vector: `(D,)`, or `(B, D)` with one for each image.
@@ -174,11 +174,11 @@ class Vector(Target):
 
 
 class Mask(Target):
-    """The mean score of a class over a mask, for models that answer with a map (segmenters).
+    """The mean score of a class over a mask, for models whose output is a map (segmentation).
 
     Args:
-        mask: `(H, W)` for all images, or `(B, H, W)`: booleans, or shares from 0 to 1, of the size
-            of the image or of the answer.
+        mask: `(H, W)` for all images, or `(B, H, W)`: booleans, or shares from 0 to 1, in the size
+            of the image or of the output.
         number: the class, one or one for each image.
     """
 
@@ -215,17 +215,17 @@ class Mask(Target):
 class Box(Target):
     """The score of a class inside a box.
 
-    Of a model that answers with a map it is the mean over the cells in the box, each by the share
-    of it that lies inside. Of a detector with a list of boxes it is the score of the listed box
-    that overlaps most (intersection over union).
+    For a model whose output is a map it is the mean over the cells in the box, each weighted by its
+    share inside. For a detector with a list of boxes it is the score of the listed box that
+    overlaps most (intersection over union).
 
     Args:
         box: (left, top, right, bottom) in pixels of the image, right and bottom excluded; one for
             all images, or `(B, 4)`.
         number: the class, one or one for each image.
         boxes: for detectors, the output that lists boxes `(B, A, 4)`, by key or number, in pixels
-            (left, top, right, bottom); or a function of all outputs that gives them. The output
-            explained, `CAM(output=...)`, is then `(B, A, C)`.
+            (left, top, right, bottom); or a function of all outputs that returns them. The
+            explained output, `CAM(output=...)`, is then `(B, A, C)`.
     """
 
     whole = False
@@ -294,7 +294,7 @@ class Box(Target):
 
 
 class Function(Target):
-    """A function of the answer before softmax, `answer -> (B,)`."""
+    """A function of the output before softmax, `output -> (B,)`."""
 
     whole = False
 
@@ -318,7 +318,7 @@ class Function(Target):
 
 
 def as_target(classes) -> Target | None:
-    """The target that stands where class numbers may; None for those."""
+    """The argument as a target; None if it is class numbers."""
     if isinstance(classes, Target):
         return classes
     return Function(classes) if callable(classes) else None
