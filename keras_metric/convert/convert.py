@@ -48,41 +48,41 @@ def to_fully_convolutional(
     custom_objects: dict | None = None,
     name: str | None = None,
 ) -> keras.Model:
-    """The same network as a function of images of any size: one output for every window.
+    """The same network for images of any size: one output for every window.
 
         Dense(flatten(x))  =  Conv(kernel reshaped to (h, w, c, units))(x)        (Long 2015, 3.1)
         Dense(mean(x))     =  Conv1x1(mean over h x w at stride 1)(x)             pooling="window"
                            =  mean of Conv1x1(x)                                  pooling="map"
 
     Input `(B, height, width, C)` with free height and width; output `(B, rows, columns, D)`, or
-    channels first where the model is. At the training size there is one cell, equal to the model.
+    channels first if the model is. At the training size there is one cell, equal to the model.
     With convolutions of padding 'valid' every cell of a larger image equals the model on its
     window; `verify` measures that and names the layers that prevent it.
 
     Args:
         model: a built keras.Model of any kind, or the path of a saved one (see `load`).
-        pooling: "window" keeps each cell a classifier of its window. "map" leaves a global
-            average pooling out: class activation maps, whose mean over positions is the
-            classifier's logit. The last activation is then left out as well.
+        pooling: with "window" each cell classifies its window. "map" removes a global average
+            pooling, which gives class activation maps whose mean over positions is the
+            classifier's logit. The last activation is then removed as well.
         densify: how many times finer the cells lie, a divisor of the stride: the last strides
-            become dilations, as in "every pixel" windows. For networks padded 'valid'.
+            become dilations.
         input_shape: size of the training images `(height, width, channels)`, for models that were
             never built or built with free sizes.
-        allow_global: keep layers that look at the whole image (attention, normalization over
-            space) instead of refusing them.
+        allow_global: keep layers that read the whole image (attention, normalization over space)
+            instead of raising an error.
         tolerance: largest difference in standard deviations of the output before the conversion
-            is refused; None chooses 1e-5, more for half precision and where rounding alone moves
-            the network by more.
-        safe_mode: False lets a file bring Python code along (Lambda layers).
+            is refused; None means 1e-5, more for half precision and for networks whose output
+            changes more by rounding alone.
+        safe_mode: False allows Python code in the file (Lambda layers).
         custom_objects: classes that a saved file names.
-        name: of the new model.
+        name: name of the new model.
 
     Returns:
-        A Functional model with weights of its own. `fcn.conversion` says what was rewritten.
+        A functional model with its own weights. `fcn.conversion` lists what was rewritten.
 
     Raises:
-        ConversionError: a layer that has no exact rewriting, by name; a model that does not trace;
-            a result that differs from the original.
+        ConversionError: a layer cannot be rewritten exactly (it is named), the model cannot be
+            traced, or the result differs from the original.
 
     Long, Shelhamer and Darrell, "Fully convolutional networks for semantic segmentation", 2015.
     arXiv:1411.4038. Sermanet et al., "OverFeat", 2013. arXiv:1312.6229.

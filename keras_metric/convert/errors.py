@@ -1,5 +1,5 @@
-"""The one error of the converter: a model that cannot be rewritten, and the layer that is why."""
+"""The error of the converter."""
 
 
 class ConversionError(ValueError):
-    """A model that cannot become fully convolutional without changing what it computes."""
+    """A model cannot be converted without changing its outputs; the message names the layer."""

@@ -1,1 +1,1 @@
-"""A converted network at work on images of any size: scans, maps, boxes, segmentations."""
+"""Apply a converted network to images of any size: scans, maps, boxes, segmentation."""

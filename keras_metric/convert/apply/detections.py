@@ -27,17 +27,17 @@ def detections(
     labels: list[int] | None = None,
     limit: int = 1000,
 ) -> list[Detection]:
-    """The windows that a score map finds, best first, as `(left, top, right, bottom)` boxes.
+    """The windows with high scores, best first, as `(left, top, right, bottom)` boxes.
 
-    A cell counts if its score reaches `threshold` and, with `peaks`, no neighbor of the eight has
-    a higher one for the same label. Of boxes of one label that overlap by more than `overlap`
-    (intersection over union), the best stays.
+    A cell counts if its score reaches `threshold` and, with `peaks`, none of its eight neighbors
+    has a higher score for the same label. Of boxes of one label that overlap by more than `overlap`
+    (intersection over union), only the best is kept.
 
     Args:
         scores: `(rows, columns, labels)`, larger is better; one image of a converted network.
         geometry: of that network at the size of the image.
-        labels: which channels to look for; None is all. Leave a background class out here.
-        limit: largest number of boxes.
+        labels: the channels to use; None is all. Exclude a background class here.
+        limit: maximum number of boxes.
 
     Raises:
         ValueError: scores of another rank, for instance with the batch axis.
@@ -69,7 +69,7 @@ def detections(
 
 
 def suppress(boxes: np.ndarray, overlap: float, limit: int | None = None) -> list[int]:
-    """Indices of the first `limit` boxes that stay, of `(N, 4)` boxes sorted best first."""
+    """Indices of the first `limit` boxes that are kept, of `(N, 4)` boxes sorted best first."""
     kept: list[int] = []
     for i, box in enumerate(boxes):
         if len(kept) == limit:

@@ -1,4 +1,4 @@
-"""A score map drawn out over its image: a value for every pixel."""
+"""A score map interpolated to a value for every pixel of its image."""
 
 import numpy as np
 
@@ -6,16 +6,16 @@ from keras_metric.convert.geometry.geometry import Geometry
 
 
 def heat(plane: np.ndarray, geometry: Geometry, size: tuple[int, int] | None = None) -> np.ndarray:
-    """The scores `(rows, columns)` at the middles of their windows, linear between them.
+    """The scores `(rows, columns)` at the centers of their windows, interpolated linearly.
 
     Args:
         plane: one label's scores; of a converted network of images.
         geometry: of that network at the size of the image.
-        size: height and width to draw at; None is the size of the image.
+        size: height and width of the result; None is the size of the image.
 
     Returns:
-        `(height, width)` float32. NaN where no window has its middle: half a window, less half a
-        stride, along the border.
+        `(height, width)` float32. NaN along the border, where no window has its center: half a
+        window minus half a stride.
 
     Raises:
         ValueError: scores of another rank.

@@ -1,4 +1,4 @@
-"""A converted network over an image of any size: whole where it fits, else in tiles."""
+"""Run a converted network on an image of any size: as a whole if it fits, else in tiles."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -24,10 +24,10 @@ class Scan:
     Attributes:
         scores: `(rows, columns, D)` float32, channels last.
         geometry: of the network at the size of the image; `detections(scores, geometry)`.
-        tile: pixels of a tile; the size of the image where it was scanned whole.
-        tiles: how many.
-        seam: the largest difference found in the cells that two tiles share, in standard
-            deviations of the scores (of the tile where they vary most); 0 for one tile.
+        tile: pixels of a tile; the size of the image if it was scanned as a whole.
+        tiles: number of tiles.
+        seam: the largest difference in the cells that two tiles share, in standard deviations of
+            the scores (of the tile in which they vary most); 0 for one tile.
     """
 
     scores: np.ndarray
@@ -47,23 +47,23 @@ def scan(
     output: int = 0,
     progress: Callable[[list], Iterable] = iter,
 ) -> Scan:
-    """The score map of one large image, computed tile by tile and equal to that of the whole.
+    """The score map of a large image, computed tile by tile, equal to that of the whole image.
 
-    Tiles overlap by what a cell reads, so no cell that is kept has seen the edge of a tile, and
-    they are cut so that strides and 'same' padding fall as in the whole image. Cells next to a seam
-    are computed twice and compared.
+    Tiles overlap by the receptive field, so that no cell that is kept reads the edge of a tile, and
+    their positions keep strides and 'same' padding as in the whole image. Cells next to a seam are
+    computed twice and compared.
 
     Args:
         fcn: result of `to_fully_convolutional`, or any network of one image input with free sizes.
-        image: `(H, W, C)` as the network takes it, without the batch axis (channels first where
-            the network is). Anything that is sliced like an array: a memory-mapped file is read
+        image: `(H, W, C)` as the network takes it, without the batch axis (channels first if
+            the network is). Any object that is sliced like an array; a memory-mapped file is read
             tile by tile.
-        tile: pixels a side, or `(height, width)`; None takes what `memory` allows.
-        memory: bytes that all maps of one tile may take, in float32. An estimate: what a backend
-            keeps at once differs.
-        window: training size, for a network that does not remember it.
+        tile: pixels per side, or `(height, width)`; None takes the largest that `memory` allows.
+        memory: bytes that all maps of one tile may take in float32: an estimate, since backends
+            differ in what they keep at once.
+        window: training size, for a network in which it is not stored.
         output: which output, for networks with several.
-        progress: wraps the list of tiles, to show how far it is.
+        progress: a function that wraps the list of tiles, such as a progress bar.
 
     Returns:
         A `Scan`.
@@ -71,7 +71,7 @@ def scan(
     Raises:
         ValueError: an image of another rank, with other channels or smaller than a window; a tile
             that is too small.
-        ConversionError: the image needs tiles and a layer looks at the whole image; tiles that
+        ConversionError: the image needs tiles and a layer reads the whole image, or tiles
             disagree.
     """
     image = image if hasattr(image, "dtype") else np.asarray(image)

@@ -1,4 +1,4 @@
-"""How good a labelling of pixels is: mean IU and pixel accuracy, from one confusion matrix."""
+"""Measures of segmentation: mean IU and pixel accuracy, from a confusion matrix."""
 
 import keras
 from keras import ops
@@ -41,7 +41,7 @@ class _Confusion(keras.metrics.Metric):
 
 @keras.saving.register_keras_serializable("keras_metric")
 class MeanIU(_Confusion):
-    """Intersection over union, averaged over the classes that occur in truth or result.
+    """Intersection over union, averaged over the classes that occur in labels or predictions.
 
         mean_i  n_ii / (sum_j n_ij + sum_j n_ji - n_ii)
 
@@ -61,7 +61,7 @@ class MeanIU(_Confusion):
 
 @keras.saving.register_keras_serializable("keras_metric")
 class PixelAccuracy(_Confusion):
-    """Share of the pixels with the right label: `sum_i n_ii / sum_ij n_ij`."""
+    """Share of the pixels with the correct label: `sum_i n_ii / sum_ij n_ij`."""
 
     def __init__(
         self, classes: int, *, ignore: int | None = 255, name="pixel_accuracy", dtype=None

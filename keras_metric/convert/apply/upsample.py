@@ -4,7 +4,7 @@
     FCN-16s  upsample(fcn, 21, features="fc2", skips=["block4_pool"])
     FCN-8s   upsample(fcn, 21, features="fc2", skips=["block4_pool", "block3_pool"])
 
-Every map is placed by the centres of its receptive fields, so the labels lie on their pixels.
+Every map is positioned by the centers of its receptive fields, so labels align with their pixels.
 """
 
 import math
@@ -41,8 +41,8 @@ def upsample(
     """A segmentation network `(B, H, W, C) -> logits (B, H, W, classes)`, trainable end to end.
 
     A new 1x1 convolution scores `features`; after each learned upsampling (initialized bilinear)
-    the score of a finer map, initialized zero, is added; the rest is bilinear. The image is padded
-    so that every pixel has a score. The weights are copies: `fcn` does not change.
+    the score of a finer map, initialized to zero, is added; the last upsampling is bilinear. The
+    image is padded so that every pixel has a score. Weights are copied: `fcn` does not change.
 
     Args:
         fcn: result of `to_fully_convolutional`, two-dimensional, channels last.
@@ -51,7 +51,7 @@ def upsample(
         skips: layers of `fcn` to fuse, the coarsest first. FCN-16s has one, FCN-8s two.
 
     Raises:
-        ValueError: a layer that `fcn` does not have, or skips that do not get finer.
+        ValueError: `fcn` does not have a layer, or the skips are not ordered from coarse to fine.
 
     Long, Shelhamer and Darrell, 2015, section 4.2-4.3. arXiv:1411.4038.
     """

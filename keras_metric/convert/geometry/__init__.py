@@ -1,1 +1,1 @@
-"""Where the cells of a converted network lie on the image, and what each has read of it."""
+"""Positions and receptive fields of the cells of a converted network."""

@@ -1,4 +1,4 @@
-"""Where the cells of a converted network lie on the image, and their receptive fields."""
+"""`geometry`: positions of the cells on the image, and their receptive fields."""
 
 import math
 from dataclasses import dataclass, field
@@ -16,23 +16,23 @@ Box = tuple[float, ...]
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where the cells of a map lie on the image.
+    """Positions and receptive fields of the cells of a map.
 
     Sizes and cells are given per axis, height first: `(height, width)`, `(row, column)`. Boxes are
     `(left, top, right, bottom)` in pixels, right and bottom excluded; of a signal `(start, end)`.
 
     Attributes:
-        window: the training size; a cell stands for the model on this much image.
-        stride: pixels between the windows of neighbouring cells.
-        start: first pixel of the window of cell (0, 0); negative or positive where 'same' padding
-            falls differently at `size` than at the training size. In the reading `pooling="map"`
-            a cell is one position, and its window lies around the middle of what that has read.
-        receptive_field: pixels a cell reads; more than the window with 'same' padding, infinite
-            where a layer reads the whole image. Upsampling layers make it differ from cell to
-            cell: then the smallest that holds all of them.
+        window: the training size; each cell classifies a window of this size.
+        stride: pixels between the windows of neighboring cells.
+        start: first pixel of the window of cell (0, 0); not 0 if 'same' padding adds its zeros at
+            another side for `size` than for the training size. With `pooling="map"` a cell is one
+            position, and its window is centered on the receptive field of that position.
+        receptive_field: size in pixels; larger than the window with 'same' padding, infinite if a
+            layer reads the whole image. With upsampling layers it differs between cells: then the
+            smallest size that contains all of them.
         offset: first pixel of the receptive field of cell (0, 0).
         size_step: sizes `window + k * size_step` keep the phase of strided 'same' layers.
-        size: the image size these numbers hold for.
+        size: the image size for which these numbers are valid.
         read: per axis, the first pixel that each cell of an image of `size` reads, and the one
             after the last.
     """
@@ -63,16 +63,16 @@ class Geometry:
         return f"({', '.join(f'{n:g}' for n in self.offset)})"
 
     def window_box(self, *cell: int) -> Box:
-        """`(left, top, right, bottom)` of the part of the image whose classification a cell is.
+        """`(left, top, right, bottom)` of the part of the image that a cell classifies.
 
-        For cell `(row, column)`. It may start between two pixels, where upsampling makes cells
-        closer than pixels, and leave the image.
+        It may start between two pixels if upsampling places cells closer than pixels, and extend
+        beyond the image.
         """
         first = [a + i * s for a, i, s in zip(self.start, cell, self.stride, strict=True)]
         return _box(first, [a + n for a, n in zip(first, self.window, strict=True)])
 
     def receptive_box(self, *cell: int) -> Box:
-        """`(left, top, right, bottom)` of the smallest box with all pixels that change a cell.
+        """`(left, top, right, bottom)` of the smallest box of all pixels that influence a cell.
 
         For cell `(row, column)` of an image of `size`.
         """
@@ -97,12 +97,12 @@ class Geometry:
         return np.concatenate([first[..., ::-1], last[..., ::-1]], axis=-1)
 
     def keeps_phase(self, *size: int) -> bool:
-        """Whether cells of an image of `size` lie as at the training size."""
+        """Whether cells of an image of `size` have the same positions as at the training size."""
         steps = zip(size, self.window, self.size_step, strict=True)
         return all((n - w) % step == 0 for n, w, step in steps)
 
     def fitting_size(self, *at_least: int) -> tuple[int, ...]:
-        """The smallest size that covers `at_least`, keeps the phase and wastes no pixel."""
+        """The smallest size of at least `at_least` that keeps the phase and uses all pixels."""
         step = [max(k, int(s)) for k, s in zip(self.size_step, self.stride, strict=True)]
         return tuple(
             w + max(0, math.ceil((n - w) / k)) * k
@@ -126,14 +126,15 @@ def geometry(
 
     Args:
         fcn: result of `to_fully_convolutional`, or any network with free image sizes.
-        window: training size; None takes it from the converted network, which remembers it in a
-            file, too; for any other network it is the smallest image that gives one cell.
+        window: training size; None takes it from the converted network, where it is stored; for any
+            other network it is the smallest image that gives one cell.
         size: image size, on which the phase of strided 'same' layers depends; None is the window.
         output: which output, for models with several.
 
     Raises:
-        ConversionError: branches of different strides meet, so that no box describes a cell.
-        ValueError: `fcn` is no model of images, or `window`, `size` or `output` does not fit it.
+        ConversionError: branches of different strides are combined, so that no box describes a
+            cell.
+        ValueError: `fcn` is not a model of images, or `window`, `size` or `output` do not match.
 
     Vedaldi and Lenc, "MatConvNet", 2015, "Geometry" (receptive fields of chains and joins).
     """

@@ -1,6 +1,6 @@
-"""How each kind of layer is rewritten: the table of rules, and the rules by family.
+"""Rules that say how each kind of layer is rewritten.
 
-Every file of this folder is imported with it: a rule in a new file is in the table by itself.
+Every file of this folder is imported automatically, so a rule in a new file is registered.
 """
 
 from importlib import import_module

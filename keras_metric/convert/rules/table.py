@@ -1,4 +1,4 @@
-"""The one table of rules, and how a rule is found.
+"""The table of rules, and how a rule is found.
 
 A rule is a function `site -> Value` (a list of them for several outputs), registered for a kind of
 layer on a layout:
@@ -47,8 +47,8 @@ def default(*, on: type) -> Callable:
 def find(site) -> Callable:
     """The rule for a site: its tensor with the highest layout decides, then the class.
 
-    A class with a `call` of its own has none of its parents' rules, but that of the one which it
-    says it `infers_as`.
+    A class that overrides `call` does not inherit the rules of its parents, except that of the
+    class in its attribute `infers_as`.
     """
     on = max((type(v.layout) for v in site.values), key=lambda kind: kind.rank, default=Plain)
     kind = type(site.op)

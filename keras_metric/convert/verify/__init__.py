@@ -1,1 +1,1 @@
-"""How exact a conversion is: checked when it is made, measured when asked."""
+"""Verification of conversions: a check at each conversion, and `verify`."""

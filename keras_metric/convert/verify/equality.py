@@ -1,4 +1,4 @@
-"""Does the converted model compute what the original computes, at the original size?"""
+"""Is the converted model equal to the original at the training size?"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

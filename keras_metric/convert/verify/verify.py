@@ -1,4 +1,4 @@
-"""How exact a conversion is: measured at the original size and on windows of larger images."""
+"""`verify`: how exact a conversion is, at the training size and on windows of larger images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,16 +21,17 @@ from keras_metric.convert.verify import equality
 
 @dataclass(frozen=True)
 class Report:
-    """What `verify` found. Differences are in standard deviations of the model's output.
+    """The result of `verify`. Differences are in standard deviations of the model's output.
 
     Attributes:
         at_original_size: largest difference at the training size.
         on_windows: largest difference between a cell and the model on that cell's window.
         on_windows_mean: the mean of those differences.
-        agreement: share of the cells whose largest output is that of the model on the window.
+        agreement: share of the cells with the same class (largest output) as the model on the
+            window.
         inexact_layers: the layers that can make windows differ, with the reason.
-        tolerance: what counts as equal.
-        cells: the number of cells compared.
+        tolerance: the largest difference that counts as equal.
+        cells: number of cells compared.
     """
 
     at_original_size: float
@@ -44,14 +45,14 @@ class Report:
 
     @property
     def equal(self) -> bool:
-        """(a) The converted model is the model at the training size."""
+        """(a) The converted model equals the model at the training size."""
         return self.at_original_size <= self.tolerance
 
     @property
     def exact(self) -> bool:
-        """(b) Each cell of a larger image is the model on its window, as measured (first output).
+        """(b) Each cell of a larger image equals the model on its window, as measured.
 
-        False as well where nothing was measured: no cell, or a map reading, which has no windows.
+        Also False if nothing was measured: no cells, or `pooling="map"`, which has no windows.
         """
         return self.equal and self.cells > 0 and self.on_windows <= self.tolerance
 
@@ -96,26 +97,24 @@ def verify(
     tolerance: float | None = None,
     batch_size: int = 64,
 ) -> Report:
-    """Compare a converted network with the model it came from.
+    """Compare a converted network with its original.
 
-    (a) at the training size; (b) on a larger image, every cell with the model on the window that
-    `geometry` says is the cell's. The verdict is what was measured; where (b) does not hold, the
-    report names the layers that can be why.
+    (a) at the training size; (b) on a larger image, every cell with the model on its window, as
+    given by `geometry`. If (b) does not hold, the report names the layers that can be the cause.
 
     Args:
         model: the original classifier, with one image input.
         fcn: its conversion.
         window: training size; None takes it from the conversion.
         grid: cells per axis of the larger image, for random images; None is (2, 3).
-        images: `(B, height, width, C)` to compare on instead of noise; the verdict on real images
-            is milder or harsher than on noise.
-        tolerance: what counts as equal; None chooses by precision as the conversion does, and more
-            where rounding alone moves the network by more.
-        batch_size: windows classified at once.
+        images: `(B, height, width, C)` to compare on instead of noise; differences on real images
+            may be smaller or larger than on noise.
+        tolerance: the largest difference that counts as equal; None takes that of the conversion.
+        batch_size: number of windows classified at once.
 
     Raises:
-        ValueError: no model, one of other or several inputs, `images` smaller than a window or of
-            another shape, a `grid` or `batch_size` below 1.
+        ValueError: not a model, or one with other or several inputs; `images` smaller than a window
+            or of another shape; a `grid` or `batch_size` below 1.
     """
     if not callable(model):
         raise ValueError(
