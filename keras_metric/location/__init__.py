@@ -1,4 +1,4 @@
-"""Finding an object in larger images: `locate`, and `Locator`, which is built once for many.
+"""Find an object in larger images: `locate`, and `Locator`, which is built once for many calls.
 
     found = km.locate(encoder, exemplar, scene)     # [Location(box, score, scale), ...], best first
 
@@ -47,18 +47,18 @@ def locate(
     distance: str | Callable = "cosine",
     densify: int = 1,
 ) -> list[Location] | list[list[Location]]:
-    """The places of a scene that look like an exemplar, best first.
+    """Find the places in a scene that look like an exemplar, best first.
 
         score(window) = 1 - distance(encoder(exemplar), encoder(window))
 
     for all windows of the scene at once: the encoder is made fully convolutional, and its map of
     embeddings is compared with the embedding of the exemplar. At each scale the scene is resized
     so that an object `scale` times as large as the exemplar fills a window of the encoder. Peaks
-    of the score maps become boxes; of boxes that overlap, the best stays.
+    of the score maps become boxes; of overlapping boxes only the best is kept.
 
     Args:
-        encoder: any built Keras model `(B, H, W, C) -> (B, D)` that the converter can rewrite. Of
-            padding 'valid' each score is exactly that of the window alone.
+        encoder: any built Keras model `(B, H, W, C) -> (B, D)` that can be converted. With 'valid'
+            padding each score is exactly that of the window alone.
         exemplar: `(h, w, C)`, or several images of the same thing `(K, h, w, C)`, in the range of
             values the encoder was trained on. It is resized to the encoder's input.
         scene: `(H, W, C)`, or a batch `(B, H, W, C)` of one size.
@@ -69,7 +69,7 @@ def locate(
         overlap: maximum intersection over union of two boxes.
         combine: with several exemplars, the score of the "best" or the "mean" of their scores.
         distance: a name or function of `km.distances`.
-        densify: cells as many times finer, as in `to_fully_convolutional`.
+        densify: how many times closer the cells are, as in `to_fully_convolutional`.
 
     Returns:
         A list of `Location(box, score, scale)`, boxes `(left, top, right, bottom)`; for a batch a

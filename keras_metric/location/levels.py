@@ -1,4 +1,4 @@
-"""One scene at several scales: what every window was worth, and which windows are found."""
+"""A scene at several scales: scores of its windows, and the boxes chosen from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from keras_metric.convert import Geometry, detections, suppress
 
 
 class Location(NamedTuple):
-    """Where something was found.
+    """A box found in a scene.
 
     box: `(left, top, right, bottom)` in pixels of the scene, right and bottom excluded.
     score: 1 - distance; the cosine itself for the distance "cosine".
@@ -32,9 +32,9 @@ class Level:
     """A scene at one scale.
 
     scale: size of a window in the scene over the size of the exemplar.
-    values: `(rows, columns)` scores or `(rows, columns, D)` embeddings, a window each.
-    places: where those windows lie on the resized scene.
-    ratio: pixels of the scene in a pixel of the resized scene, height first.
+    values: `(rows, columns)` scores or `(rows, columns, D)` embeddings, one per window.
+    places: geometry of these windows on the resized scene.
+    ratio: pixels of the scene per pixel of the resized scene, height first.
     """
 
     scale: float
@@ -43,7 +43,7 @@ class Level:
     ratio: tuple[float, float]
 
     def scene_box(self, box) -> tuple[float, float, float, float]:
-        """`(left, top, right, bottom)` on the resized scene -> the same in the scene, cut to it."""
+        """`(left, top, right, bottom)` on the resized scene -> the same in the scene, clipped."""
         wide, high = (r * n for r, n in zip(self.ratio[::-1], self.places.size[::-1], strict=True))
         left, top, right, bottom = (
             float(min(max(x * r, 0), most))
@@ -57,9 +57,9 @@ def find(
 ) -> list[Location]:
     """The best windows of all scales: peaks of each map, then non-maximum suppression over all.
 
-    `levels` hold scores. The best box stays, and of the others those that overlap no better one by
-    more than `overlap` (intersection over union), until there are `top`. Of each scale the best
-    2 `top` take part.
+    The values of `levels` are scores. The best box is kept, then each next one that overlaps no
+    better one by more than `overlap` (intersection over union), until there are `top`. Of each
+    scale the best 2 `top` are considered.
     """
     check_choice(top, overlap, threshold)
     least = -np.inf if threshold is None else threshold
@@ -75,8 +75,8 @@ def find(
 
 
 def heat(levels: Sequence[Level], size: tuple[int, int]) -> np.ndarray:
-    """`(H, W)`: for each pixel of a scene of `size` the best score over the scales, each that of
-    the window whose center is nearest; NaN at the rim, where no window has its center."""
+    """`(H, W)`: for each pixel of a scene of `size` the best score over the scales, at each scale
+    that of the window with the nearest center; NaN at the border, where no window is centered."""
     best = np.full(size, -np.inf)
     for level in levels:
         (rows, high), (columns, wide) = (
@@ -100,9 +100,9 @@ def _nearest(level: Level, axis: int, pixels: int, cells: int) -> tuple[np.ndarr
 def pyramid(
     scene: tuple[int, ...], exemplar: tuple[int, ...], window: tuple[int, ...], scales
 ) -> list[tuple[float, tuple[int, int]]]:
-    """Each scale, with the size of the scene at which an object so large fills a window.
+    """Each scale, with the size of the scene in which an object of that scale fills a window.
 
-    Scales at which a window is larger than the scene are left out.
+    Scales at which a window is larger than the scene are skipped.
 
     Raises:
         ValueError: none is left, or a scale at which the scene has more than `MOST` pixels.

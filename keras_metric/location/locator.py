@@ -24,7 +24,7 @@ _COMBINED = {"best": ops.max, "mean": ops.mean}
 
 
 class Locator:
-    """Finds what looks like an exemplar; the conversion is done once.
+    """Finds what looks like an exemplar in scenes; the encoder is converted once.
 
         locator = km.Locator(encoder, scales=(0.5, 0.7, 1.0))
         locator(exemplar, scene)                          # [Location(box, score, scale), ...]
@@ -33,18 +33,18 @@ class Locator:
         seen = list(locator.scan(scene))                  # maps of embeddings, for many exemplars
         locator.compare(locator.embed(exemplar), seen)    # maps of scores; `find` makes boxes
 
-    Memory is that of one map of embeddings, D numbers for every stride x stride pixels, and of the
-    feature maps of one tile.
+    Memory: one map of embeddings, D numbers for every stride x stride pixels, and the feature maps
+    of one tile.
 
     Args:
         encoder, scales, distance, densify: as in `locate`.
-        tile: pixels a side; what is longer, once resized, is embedded tile by tile, with the same
-            result (`km.convert.scan`). None embeds every scene at once.
+        tile: pixels per side; a scene that is longer after resizing is embedded tile by tile, with
+            the same result (`km.convert.scan`). None embeds every scene at once.
         input_shape: `(height, width, channels)` of the training images, for encoders that were
             never built or built with free sizes.
 
     Raises:
-        ValueError: as `locate`; or the encoder has several inputs or outputs.
+        ValueError: as in `locate`; or the encoder has several inputs or outputs.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Locator:
         overlap: float = 0.3,
         combine: str = "best",
     ) -> list[Location] | list[list[Location]]:
-        """The places of a scene, or of each of a batch, that look like the exemplar."""
+        """Find the places in a scene, or in each of a batch, that look like the exemplar."""
         check_choice(top, overlap, threshold)
         scenes = self._images(scene, "scene")
         levels = self.levels(exemplar, scenes, combine)
@@ -94,9 +94,10 @@ class Locator:
         return found if np.ndim(scene) == 4 else found[0]
 
     def levels(self, exemplar: np.ndarray, scene: np.ndarray, combine: str = "best") -> list[Level]:
-        """The maps of scores of a scene, one for each scale: what boxes and pictures are made of.
+        """The maps of scores of a scene, one for each scale.
 
-        `keras_metric.location.find` makes boxes of them, and `heat` one map of the scene's size.
+        `keras_metric.location.find` chooses boxes from them; `heat` makes one map of the scene's
+        size.
         """
         scenes = self._images(scene, "scene")
         size = self._images(exemplar, "exemplar").shape[1:3]
@@ -106,7 +107,7 @@ class Locator:
         return [level for x in scanned for level in self.compare(embeddings, [x], combine)]
 
     def score_map(self, exemplar: np.ndarray, scene: np.ndarray, *, combine: str = "best"):
-        """`(H, W)`, or `(B, H, W)`: best score of the windows around each pixel, NaN at the rim."""
+        """`(H, W)`, or `(B, H, W)`: best score of windows around each pixel, NaN at the border."""
         scenes = self._images(scene, "scene")
         levels = self.levels(exemplar, scenes, combine)
         maps = [
@@ -123,8 +124,8 @@ class Locator:
     def scan(self, scene: np.ndarray, size: tuple[int, int] | None = None) -> Iterator[Level]:
         """The maps of embeddings of a scene or a batch of them, one scale at a time.
 
-        `values` are `(rows, columns, D)`, with the batch in front if the scene has one. `size` is
-        that of the exemplars in pixels; None is the encoder's own.
+        `values` are `(rows, columns, D)`, with a first batch axis if the scene has one. `size` is
+        that of the exemplars in pixels; None is the encoder's input size.
         """
         scenes = self._images(scene, "scene")
         whole, wanted = scenes.shape[1:3], tuple(size or self.window)
@@ -137,9 +138,9 @@ class Locator:
     def compare(
         self, embeddings: np.ndarray, levels: Sequence[Level], combine: str | None = "best"
     ) -> list[Level]:
-        """Maps of scores, 1 - distance, of what `embed` and `scan` gave.
+        """Maps of scores, 1 - distance, from the results of `embed` and `scan`.
 
-        `combine` None keeps the scores of the K exemplars apart: `(rows, columns, K)`.
+        `combine=None` returns the scores of the K exemplars separately: `(rows, columns, K)`.
         """
         return [replace(x, values=self._scores(embeddings, x.values, combine)) for x in levels]
 

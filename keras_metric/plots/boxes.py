@@ -26,10 +26,10 @@ def boxes(
         image: `(H, W, 3)`, `(H, W, 1)` or `(H, W)`; integers 0 to 255, or floats.
         boxes: `(left, top, right, bottom)` in pixels, right and bottom excluded.
         labels: a class for each box, which gives its color.
-        captions: a text for each box, written above it; left out where it is much wider than it.
+        captions: a text for each box, written above it; omitted if it is much wider than the box.
 
     Raises:
-        ValueError: boxes of another form, or labels or captions of another number.
+        ValueError: boxes of another form, or not one label and caption per box.
     """
     corners = np.reshape(np.asarray(boxes, "float64"), (len(boxes), -1 if len(boxes) else 4))
     given = [x for x in (labels, captions) if x is not None]

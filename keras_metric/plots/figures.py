@@ -1,4 +1,4 @@
-"""Figures without a window or global state, and images as matplotlib wants them."""
+"""Figures without a window or global state, and images in the form that matplotlib needs."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ else:
 
 
 def figure(width: float, height: float) -> "Figure":
-    """An empty figure of so many inches; `figure.savefig(path)` writes it.
+    """An empty figure of a size in inches; `figure.savefig(path)` writes it.
 
     Raises:
         ModuleNotFoundError: matplotlib is missing; the message names the command that installs it.

@@ -1,4 +1,4 @@
-"""Pictures and figures as PNG and as one HTML page; files appear whole or not at all."""
+"""Pictures and figures as PNG and as an HTML page; files are written atomically."""
 
 import base64
 import html
@@ -11,9 +11,9 @@ import numpy as np
 
 
 def png(picture, *, text: dict[str, str] | None = None) -> bytes:
-    """PNG of a picture `(H, W, 3)` of bytes, or of a matplotlib figure; a PNG stays as it is.
+    """PNG of a picture `(H, W, 3)` of bytes, or of a matplotlib figure; a PNG stays unchanged.
 
-    `text` is written into the file, by keyword; not into a PNG that is there already.
+    `text` is written into the file as metadata, by keyword, unless the argument is a PNG.
     """
     if isinstance(picture, bytes):
         return picture
@@ -36,7 +36,7 @@ def _chunks(text: dict[str, str] | None):
 
 
 def save_png(picture, path: str | Path) -> Path:
-    """Write a picture or a figure as PNG; the file appears whole or not at all."""
+    """Write a picture or a figure as PNG, atomically."""
     return _written(png(picture), Path(path))
 
 
@@ -49,7 +49,7 @@ def save_report(
 ) -> Path:
     """Write one HTML file with all pictures inside it: caption -> picture or figure.
 
-    above: HTML that stands between the title and the pictures.
+    above: HTML between the title and the pictures.
     """
     blocks = [
         f"<figure><figcaption>{html.escape(caption)}</figcaption>"

@@ -1,7 +1,7 @@
-"""Pictures of maps: overlays, grids that compare methods, lines between similar places.
+"""Pictures of maps: overlays, grids that compare methods, lines between similar positions.
 
 Images are `(H, W, 3)`, `(H, W, 1)` or `(H, W)`: integers from 0 to 255, or floats from 0 to 1;
-other floats (standardised images) are stretched from their least to their greatest value.
+other floats (standardized images) are stretched from their minimum to their maximum.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ def overlay(
     signed: bool | None = None,
     limit: float | None = None,
 ) -> np.ndarray:
-    """A map in colors over its image: `(H, W, 3)` bytes.
+    """A color map over its image: `(H, W, 3)` bytes.
 
         alpha x color(map) + (1 - alpha) x image
 
@@ -35,8 +35,8 @@ def overlay(
         cmap: a matplotlib color map; "jet", or "RdBu_r" (red for, blue against) when signed.
         signed: color from -limit to limit instead of 0 to limit; by default when the map has
             negative values.
-        limit: the value of full color; by default the map's largest magnitude. Give one value to
-            several overlays to compare magnitudes.
+        limit: the value of full color; by default the map's largest magnitude. Use the same value
+            for several overlays to compare magnitudes.
 
     Raises:
         ValueError: sizes differ, alpha is out of range, or the color map is unknown.
@@ -73,7 +73,8 @@ def comparison(
         maps: name of the column -> `(B, H, W)`.
         titles: a caption for each row.
         alpha, cmap, signed: as in `overlay`; signed by default when any map has negative values.
-        shared: one color scale for all maps; else each map has its own and the bar shows shares.
+        shared: one color scale for all maps; otherwise each map has its own, and the color bar
+            shows fractions.
     """
     images = np.asarray(images)
     signed = any(_is_signed(np.asarray(m), signed) for m in maps.values())
@@ -105,13 +106,13 @@ def comparison(
 
 
 def similarity_lines(image, other, pairs, *, top: int = 10, cmap: str = "viridis") -> Figure:
-    """Two images, and lines between the places that add most to similarity.
+    """Two images, and lines between the positions that contribute most to their similarity.
 
     Args:
         image, other: the two images.
-        pairs: `(h, w, h', w')` shares of pairs of positions, as `SimilarityCAM.points` gives them
+        pairs: `(h, w, h', w')` shares of pairs of positions, as `SimilarityCAM.points` returns them
             for one pair of images.
-        top: how many lines; only positive shares are drawn, thicker for larger ones.
+        top: number of lines; only positive shares are drawn, larger ones thicker.
     """
     pairs = np.asarray(pairs, "float64")
     if pairs.ndim != 4 or top < 1:

@@ -1,4 +1,4 @@
-"""Pictures of an embedding: nearest neighbours, a projection, distances, a training."""
+"""Pictures of an embedding: nearest neighbors, projection, distances, training curves."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,15 +15,15 @@ GALLERY = "nearest neighbours: green is the query's class, red another"
 def gallery(
     queries, neighbours, hits, *, captions: Sequence[str] | None = None, title: str = GALLERY
 ) -> Figure:
-    """A row for each query: the query, then its neighbours, nearest first, hits and misses framed.
+    """A row for each query: the query, then its neighbors, nearest first, framed as hits or misses.
 
     Args:
         queries: images `(Q, H, W, C)`, uint8 or floats of 0..1.
         neighbours: images `(Q, K, H, W, C)`.
         hits: `(Q, K)`, True (green) where query and neighbor are of one class, False (red) where
-            they are not, None (gray) where nobody can say.
+            they are not, None (gray) where it is unknown.
         captions: a text for each query.
-        title: what stands above.
+        title: title of the picture.
 
     Raises:
         ValueError: the three do not have the same Q and K.
@@ -56,7 +56,7 @@ def gallery(
 
 
 def projection(points, labels, *, names: Sequence[str] | None = None) -> Figure:
-    """Points `(N, 2)` in the color of their class `(N,)`; `names[label]` stands in the legend."""
+    """Points `(N, 2)` in the color of their class `(N,)`; the legend shows `names[label]`."""
     points, labels = np.asarray(points), np.asarray(labels)
     classes = np.unique(labels)
     drawn = figure(7, 6)
@@ -89,7 +89,7 @@ def distance_histograms(same, different, *, threshold: float | None = None) -> F
 
 
 def curves(history: Sequence[Mapping[str, float]]) -> Figure:
-    """What `fit` logged, epoch by epoch; `val_x` is drawn with `x`."""
+    """The logs of `fit` by epoch; `val_x` is drawn together with `x`."""
     names = [name for name in history[0] if not name.startswith("val_")]
     drawn = figure(7, 2.8 * len(names) + 0.4)
     epochs = np.arange(1, len(history) + 1)

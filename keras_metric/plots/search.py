@@ -1,4 +1,4 @@
-"""What was looked for, where it was found, and how alike every place was."""
+"""A picture of a search: exemplar, scene with boxes, map of scores."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,12 @@ FRAME = "#ff7f0e"
 
 
 def search(exemplar, scene, boxes: Sequence[Sequence[float]], scores, heat) -> Figure:
-    """The exemplar, the scene with its boxes numbered from the best on, and the map of scores.
+    """The exemplar, the scene with its boxes numbered best first, and the map of scores.
 
     Args:
         exemplar: image `(h, w, C)`. scene: `(H, W, C)`; uint8 or floats of 0..1.
         boxes: `(left, top, right, bottom)` each, in pixels of the scene. scores: one for each box.
-        heat: `(H, W)`, as `keras_metric.Locator.score_map` gives it; grey where it is NaN.
+        heat: `(H, W)`, as `keras_metric.Locator.score_map` returns it; gray where it is NaN.
 
     Raises:
         ValueError: a map of another size than the scene, or scores that are not one for each box.

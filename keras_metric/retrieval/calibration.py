@@ -1,4 +1,4 @@
-"""A threshold: the distance up to which two embeddings count as the same, chosen and saved."""
+"""Calibration: choose and save the distance up to which two embeddings count as the same."""
 
 import json
 import os
@@ -25,15 +25,15 @@ SPREAD = 1e-6  # of the largest coordinate: embeddings that differ by less have 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A threshold, what it does on the pairs it was chosen on, and how sure that is.
+    """A threshold, its rates on the pairs it was chosen on, and their confidence intervals.
 
     Attributes:
-        threshold: in the unit of `distance`; two things are the same up to it.
-        target: "far", "precision", "recall" or "f1", and `asked`, the value it was to have.
+        threshold: in the unit of `distance`; items at this distance or nearer count as the same.
+        target: "far", "precision", "recall" or "f1"; `asked` is the requested value.
         rates: far, recall (the true accept rate), precision and f1 at the threshold.
-        intervals: of each rate, as another draw of identities would give it.
-        identities, same, different: how many of each there were.
-        fingerprint: of the model that made the embeddings, if it was named.
+        intervals: bootstrap interval of each rate, over identities.
+        identities, same, different: the number of each.
+        fingerprint: of the model that made the embeddings, if it was given.
     """
 
     threshold: float
@@ -49,7 +49,7 @@ class Calibration:
     fingerprint: str | None = None
 
     def decide(self, distances) -> np.ndarray:
-        """Whether each distance is that of a match: at most the threshold, compared in float64."""
+        """Whether each distance is a match: at most the threshold, compared in float64."""
         return np.asarray(distances, np.float64) <= self.threshold
 
     def as_json(self) -> dict[str, Any]:
@@ -57,10 +57,10 @@ class Calibration:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Calibration":
-        """The calibration that `as_json` gave.
+        """The calibration from the result of `as_json`.
 
         Raises:
-            ValueError: it is not one.
+            ValueError: it is not a calibration.
         """
         names = {field.name for field in fields(cls)}
         if not isinstance(content, dict) or content.keys() != names:
@@ -107,20 +107,21 @@ def calibrate(
         precision = accepted pairs of one class / accepted pairs             the largest
         f1        = 2 precision recall / (precision + recall)
 
-    Use classes that training has not seen. Precision and f1 depend on how many pairs of each kind
-    there are. A search compares with many records: in a gallery of n, up to n times `far` of the
+    Use classes that were not used for training. Precision and f1 depend on the number of pairs of
+    each kind. A search compares with many records: in a gallery of n, up to n times `far` of the
     queries that are not in it find a match, see `open_set`.
 
     Args:
         labels: integers (N,), the identities.
-        model: what made the embeddings; kept, so that the threshold is not used with another.
+        model: the model that made the embeddings; its fingerprint is stored, so that the threshold
+            is not used with another model.
         confidence, resamples, seed: of the intervals, see `intervals`.
 
     Of more than 3,000 embeddings, 3,000 are drawn at random.
 
     Raises:
-        ValueError: two targets, one that no threshold reaches or that so few pairs cannot show,
-            pairs of one kind only, or embeddings that are all equal.
+        ValueError: two targets, a target that no threshold reaches or that cannot be measured with
+            so few pairs, pairs of only one kind, or embeddings that are all equal.
     """
     found, labels = embedding_matrix(embeddings), integer_labels(labels)
     check_pairing(found, labels)
@@ -169,7 +170,7 @@ def calibrate_pairs(
     Without identities there are no intervals. The rates are those of `distances <= threshold`.
 
     Raises:
-        ValueError: as `calibrate`; or `same` is not of 0 and 1.
+        ValueError: as in `calibrate`; or `same` has other values than 0 and 1.
     """
     target, asked = check_target(far=far, precision=precision, recall=recall)
     distances, same = np.asarray(distances), np.asarray(same)
@@ -299,11 +300,11 @@ def intervals(
 ) -> tuple[int, dict[str, tuple[float, float]]]:
     """How many identities there are, and the bootstrap interval of each rate over identities.
 
-    Identities are redrawn with replacement, never pairs: pairs that share an identity are not
-    independent. A pair of two identities counts as often as both were drawn (the product), a pair
-    of one identity as often as it was drawn; two draws of one of n identities are no pair of two,
+    Identities are resampled with replacement, not pairs: pairs that share an identity are not
+    independent. A pair of two identities counts the product of how often each was drawn, a pair of
+    one identity as often as it was drawn. Two draws of one of n identities form no pair of two,
     which leaves (n - 1) / n of those pairs on average: they count n / (n - 1) times, so that
-    precision and f1 are drawn around their estimates. Bolle, Ratha, Pankanti, "Error analysis of
+    precision and f1 are centered on their estimates. Bolle, Ratha, Pankanti, "Error analysis of
     pattern recognition systems: the subsets bootstrap", Computer Vision and Image Understanding
     93, 2004, in its form over persons.
 

@@ -5,7 +5,8 @@
 
 Names, arguments, defaults and values are those of TF Addons; docs/migration.md lists what differs:
 an unknown keyword is an error, memory grows with B^2 instead of B^3, integer labels of any size
-stay apart, and what was NaN (no positive pair, no negative, soft margin on long vectors) is finite.
+stay distinct, and values that were NaN (no positive pair, no negative, soft margin on long vectors)
+are finite.
 """
 
 from . import contrastive, lifted, losses, metric_learning, npairs, triplet

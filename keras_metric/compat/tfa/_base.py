@@ -15,8 +15,8 @@ serializable = keras.saving.register_keras_serializable(package="Addons")
 class BatchLoss(keras.losses.Loss):
     """`function(y_true, y_pred, **arguments)`, without a reduction, since there is one value.
 
-    A leaf sets `function` and hands its arguments over by name. `y_true` arrives as it was given:
-    Keras itself would cast it to a float, and integer labels from 2^24 on would collide.
+    A subclass sets `function` and passes its arguments by name. `y_true` is not cast: Keras would
+    cast it to a float, and integer labels from 2^24 on would become equal.
     """
 
     function = None

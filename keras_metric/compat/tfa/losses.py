@@ -1,4 +1,4 @@
-"""The names of `tensorflow_addons.losses` that are about metric learning."""
+"""The metric-learning names of `tensorflow_addons.losses`."""
 
 from .contrastive import ContrastiveLoss, contrastive_loss
 from .lifted import LiftedStructLoss, lifted_struct_loss

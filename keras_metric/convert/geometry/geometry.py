@@ -65,8 +65,8 @@ class Geometry:
     def window_box(self, *cell: int) -> Box:
         """`(left, top, right, bottom)` of the part of the image that a cell classifies.
 
-        It may start between two pixels if upsampling places cells closer than pixels, and extend
-        beyond the image.
+        For cell `(row, column)`. The box may start between two pixels if upsampling places cells
+        closer than pixels, and extend beyond the image.
         """
         first = [a + i * s for a, i, s in zip(self.start, cell, self.stride, strict=True)]
         return _box(first, [a + n for a, n in zip(first, self.window, strict=True)])
