@@ -21,9 +21,9 @@ FAISS = "faiss"
 
 
 class Collection:
-    """Vectors of one width and one distance, made by one set of weights, with their records.
+    """Embeddings of one model, width and distance, with their records.
 
-    Threads may share it: searches run at the same time, `add` and `remove` run alone.
+    Threads may share it: searches run concurrently, `add` and `remove` exclusively.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Collection:
 
     @property
     def width(self) -> int | None:
-        """D, the numbers in an embedding; None before the first one."""
+        """D, the dimension of the embeddings; None before the first one."""
         return None if self._store is None else self._store.width
 
     @property
@@ -90,7 +90,7 @@ class Collection:
         *,
         model: keras.Model | str | None = None,
     ) -> np.ndarray:
-        """Add images or embeddings; returns their ids (N,) int64, which no other record ever gets.
+        """Add images or embeddings; returns their ids (N,) int64, which are never reused.
 
         Args:
             items: inputs of the encoder, such as images (N, H, W, C), or embeddings (N, D).
@@ -100,8 +100,8 @@ class Collection:
             model: the model, or its fingerprint, that made the embeddings.
 
         Raises:
-            ValueError: embeddings of another model or width, or that are not finite; labels or
-                metadata that do not fit. Nothing is added then.
+            ValueError: embeddings of another model or width, or not finite; labels or metadata that
+                do not match. Nothing is added then.
         """
         made = made_by(model)
         vectors = self._vectors(items, made, queries=False)
@@ -124,20 +124,20 @@ class Collection:
         *,
         model: keras.Model | str | None = None,
     ) -> Found:
-        """The `k` nearest records of each query, nearest first, and of equally near ones the older.
+        """The `k` nearest records of a query, nearest first, of equally near ones the oldest first.
 
-        A distance depends on its query and its record alone.
+        A distance depends only on its query and its record.
 
         Args:
             items: inputs of the encoder, such as images (Q, H, W, C), or embeddings (Q, D).
-            k: how many; where fewer are there, the rest is id -1 at distance infinity.
+            k: how many; if there are fewer, the remaining entries are id -1, distance infinity.
             filter: {name: value, or set of values} for "label", "id" and names of metadata; or a
-                function of a record, a dictionary of the same names. In an exact index the answer
-                is exact under a filter, too.
+                function of a record, a dictionary of the same names. An exact index is also exact
+                with a filter.
             model: as in `add`.
 
         Raises:
-            ValueError: embeddings of another model or width, or that are not finite; k below 1.
+            ValueError: embeddings of another model or width, or not finite; k below 1.
             KeyError: a filter by a name that no record has.
         """
         k = whole("k", k)
@@ -151,11 +151,11 @@ class Collection:
         return Found(ids, self._metric.distances(gaps), *records)
 
     def remove(self, ids) -> int:
-        """Forget records by their ids; returns how many. No other record ever gets their ids.
+        """Remove records by their ids, which are never reused; returns how many were removed.
 
         Raises:
             KeyError: an id that no record has; nothing is removed then.
-            ValueError: no integers.
+            ValueError: ids that are not integers.
         """
         ids = np.unique(np.asarray(ids))
         if ids.size and ids.dtype.kind not in "iu":

@@ -9,10 +9,10 @@ from keras_metric.retrieval.weights import fingerprint
 
 
 class Encoder:
-    """The network, or the two of a `SiameseNet`: queries go through the first, records the last.
+    """The network, or the two of a `SiameseNet`: the first embeds queries, the last records.
 
     Raises:
-        ValueError: the network brings a distance of its own, and it is not the one asked for.
+        ValueError: the network has its own distance, and it is not the requested one.
     """
 
     def __init__(self, model: keras.Model, distance: str | None = None, batch_size: int = 256):

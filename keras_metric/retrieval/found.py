@@ -1,4 +1,4 @@
-"""What a search found."""
+"""The result of a search."""
 
 from typing import NamedTuple
 
@@ -8,8 +8,8 @@ import numpy as np
 class Found(NamedTuple):
     """The nearest records of each query, nearest first, (Q, k) each.
 
-    Where fewer than k records were there, the rest has id -1, distance infinity, label None and no
-    metadata.
+    If there were fewer than k records, the remaining entries have id -1, distance infinity, label
+    None and no metadata.
     """
 
     ids: np.ndarray

@@ -28,8 +28,8 @@ def open_set(
         far(t) = unknown queries with d <= t / unknown queries
         dir(t) = known queries with d <= t whose nearest record has their label / known queries
 
-    Returned are `dir@F` and `threshold@F` for each F, at the largest t with far(t) <= F; `rank1`,
-    which is dir without a threshold; `known` and `unknown`, how many there are. A record of
+    Returns `dir@F` and `threshold@F` for each F, at the largest t with far(t) <= F; `rank1`, which
+    is dir without a threshold; `known` and `unknown`, the numbers of such queries. A record of
     another label at the same distance counts as nearer. Phillips, Grother, Micheals, "Evaluation
     methods in face recognition", Handbook of Face Recognition, 2nd edition, 2011, on open-set
     identification (detection and identification rate).
@@ -38,7 +38,7 @@ def open_set(
         queries: (Q, D). labels: integers (Q,). gallery: (C, D). gallery_labels: integers (C,).
 
     Raises:
-        ValueError: no known or no unknown query, or too few unknown ones to show a rate F.
+        ValueError: no known or no unknown query, or too few unknown ones to measure a rate F.
     """
     queries, labels = embedding_matrix(queries), integer_labels(labels)
     gallery, gallery_labels = embedding_matrix(gallery), integer_labels(gallery_labels)

@@ -24,31 +24,31 @@ class Index(Collection):
         index.save("birds.index")
         index = Index.load("birds.index", encoder)
 
-    Images (N, H, W, C) go through the encoder; a matrix (N, D) is taken for embeddings, or for
-    inputs where the encoder takes matrices of that width. An array does not say which model made
-    it: name the `model`, and it is checked.
+    Images (N, H, W, C) are embedded by the encoder; a matrix (N, D) is treated as embeddings, or as
+    inputs if the encoder takes matrices of that width. Pass `model=` with an array of embeddings to
+    check that this model made them.
 
-    Threads may share an index: searches run at the same time, and `add`, `remove` and learning the
-    lists of "ivf" run alone.
+    Threads may share an index: searches run concurrently; `add`, `remove` and the training of the
+    lists of "ivf" run exclusively.
 
     Args:
         encoder: the network that embeds images, or None for an index of embeddings. Of a
-            `SiameseNet` of two encoders the first embeds queries, the second records.
+            `SiameseNet` with two encoders the first embeds queries, the second records.
         distance: "cosine", "euclidean" or "squared_euclidean"; by default that of the encoder, if
-            it brings one, else "cosine".
-        kind: "exact", "ivf" (inverted lists) or "hnsw" (a graph). The last two are approximate: a
-            saved index of them says its own recall, see `recall`.
-        options: of the kind. ivf: `nlist` lists (4 sqrt(N) by default), `nprobe` of them looked at
-            (a sixteenth, at least 8). hnsw: `m` links (32), `ef_construction` (40), `ef_search`
-            (64).
+            it has one, else "cosine".
+        kind: "exact", "ivf" (inverted lists) or "hnsw" (a graph). The last two are approximate;
+            their measured recall is saved with the index, see `recall`.
+        options: of the kind. ivf: `nlist` lists (4 sqrt(N) by default), of which `nprobe` are
+            searched (a sixteenth, at least 8). hnsw: `m` links (32), `ef_construction` (40),
+            `ef_search` (64).
 
         engine: "faiss", in this process; or the address of a Milvus: a file that ends in .db
-            (milvus-lite), or http://host:port. An index that is there already is taken up; `save`
-            then writes where it lies, and the records stay in Milvus.
+            (milvus-lite), or http://host:port. An existing index is opened; `save` then writes its
+            address, and the records stay in Milvus.
         collection, token: of Milvus; the token is never saved.
 
     Raises:
-        ValueError: an unknown distance, kind or option, or another distance than the encoder's.
+        ValueError: an unknown distance, kind or option, or a distance other than the encoder's.
         ConnectionError: no Milvus at that address.
     """
 
@@ -57,9 +57,9 @@ class Index(Collection):
 
     @property
     def calibration(self) -> Calibration | None:
-        """The distance beyond which nothing matches; used by `match`, saved with the index.
+        """The calibration whose threshold `match` uses; saved with the index.
 
-        Setting one of another distance or model raises ValueError.
+        Setting a calibration of another distance or model raises ValueError.
         """
         return self._calibration
 
@@ -83,7 +83,7 @@ class Index(Collection):
         *,
         model: keras.Model | str | None = None,
     ) -> Matches:
-        """What each query is, by its `k` nearest records; None where the calibration says no match.
+        """The label of each query from its `k` nearest records; None if none is near enough.
 
         Args:
             items, filter, model: as in `search`.
@@ -93,13 +93,13 @@ class Index(Collection):
         return matched(found, matcher, self.calibration)
 
     def recall(self, k: int = 10, sample: int = 1000, seed: int = 0) -> Recall:
-        """The share of the true `k` nearest that a search finds, measured with vectors taken out.
+        """The share of the true `k` nearest that a search finds, measured with held-out vectors.
 
-        An index of the same kind is made of the others, so it takes as long as the building. 1 for
-        an exact index. Kept, and saved with the index.
+        An index of the same kind is built from the other vectors, which takes as long as building
+        this one. 1 for an exact index. The value is saved with the index.
 
         Raises:
-            ValueError: not more than k records.
+            ValueError: the index has at most k records.
         """
         with self._searching() as store:
             if store is None:
@@ -112,13 +112,12 @@ class Index(Collection):
         return found
 
     def save(self, folder: str | Path) -> Path:
-        """Write the index; a folder that holds one gets a new generation of it.
+        """Save the index; a folder that already has one gets a new generation.
 
-        Killed at any moment, it leaves in the folder what was there before, or the whole of the
-        new.
+        If the process is killed at any moment, the folder has the previous state or the new one.
 
         Raises:
-            FileExistsError: the folder holds something else, or another process saves to it.
+            FileExistsError: the folder has other content, or another process is saving to it.
         """
         with self._searching():
             return generations.save(folder, self._facts(), self._write)
@@ -127,11 +126,11 @@ class Index(Collection):
     def load(
         cls, folder: str | Path, encoder: keras.Model | None = None, *, token: str | None = None
     ) -> "Index":
-        """The index saved in `folder`; every file is proved to be the one that was written.
+        """The index saved in `folder`; the checksum of every file is verified.
 
         Raises:
-            FileNotFoundError: no index there.
-            ValueError: a file is torn, or `encoder` is not the model that made the index.
+            FileNotFoundError: there is no index.
+            ValueError: a file is damaged, or `encoder` is not the model that made the index.
         """
 
         def read(place: Path, facts: dict[str, Any]) -> "Index":
@@ -175,7 +174,7 @@ class Index(Collection):
         }
 
     def close(self) -> None:
-        """End the connection to Milvus; an index in this process has nothing to end."""
+        """Close the connection to Milvus; does nothing for other indexes."""
         if self._remote is not None:
             self._remote.close()
 

@@ -1,7 +1,7 @@
-"""What a query is, from its neighbours; or an honest "nothing I know".
+"""The label of a query from its neighbors, or none.
 
-nearest     the label of the nearest neighbour
-vote        the label of most of the k neighbours; of equally many, that of the nearest
+nearest     the label of the nearest neighbor
+vote        the label of most of the k neighbors; of equally many, that of the nearest
 weighted    the label of the greatest weight, w_i = (d_k - d_i) / (d_k - d_1), or 1 where all
             are equally far. Dudani, "The distance-weighted k-nearest-neighbor rule",
             IEEE Trans. SMC 6, 1976, eq. 1
@@ -18,7 +18,7 @@ MATCHERS = ("nearest", "vote", "weighted")
 
 
 class Matches(NamedTuple):
-    """One answer for each query (Q,)."""
+    """One label for each query (Q,)."""
 
     labels: np.ndarray
     """objects; None where nothing matches"""
@@ -31,7 +31,7 @@ class Matches(NamedTuple):
 def matched(
     found: Found, matcher: str = "nearest", calibration: Calibration | None = None
 ) -> Matches:
-    """The label of each query; neighbours beyond the threshold, or without a label, have no say.
+    """The label of each query; neighbors beyond the threshold or without a label are ignored.
 
     Raises:
         ValueError: an unknown matcher.

@@ -1,8 +1,8 @@
-"""How much of the truth an approximate index finds, measured with vectors it has not seen.
+"""The recall of an approximate index, measured with vectors that are not in it.
 
-A vector that is in an index finds its own neighbours more easily than a new query does: it lies on
-their lists, and they are linked through it. So some stored vectors are taken out, an index of the
-same kind is made of the others, and those taken out are its queries.
+A vector that is in an index finds its own neighbors more easily than a new query does: it is in
+their lists, and they are linked through it. So some stored vectors are held out, an index of the
+same kind is built from the others, and the held-out vectors are its queries.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ SHARE = 10  # at most one stored vector in ten is a query
 
 
 class Recall(NamedTuple):
-    """Recall@k over so many queries."""
+    """Recall@k and the number of queries."""
 
     k: int
     sample: int
@@ -25,12 +25,12 @@ class Recall(NamedTuple):
 def measured(store, k: int, sample: int, seed: int) -> Recall:
     """The mean over queries of (the k found that are among the true k nearest) / k.
 
-    Queries are stored vectors, drawn with a seed; the truth is exact search. It takes as long as
-    building the index. Of a collection in Milvus nothing can be taken out: there each query is left
-    out of its own neighbours, which flatters.
+    Queries are stored vectors, drawn with a seed; they are compared with exact search. It takes as
+    long as building the index. From a collection in Milvus nothing can be removed: there each query
+    is excluded from its own neighbors, which is optimistic.
 
     Raises:
-        ValueError: not more than k vectors beside the queries.
+        ValueError: at most k vectors besides the queries.
     """
     k, sample, total = whole("k", k), whole("sample", sample), len(store)
     count = min(sample, max(1, total // SHARE))

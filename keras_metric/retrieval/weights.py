@@ -1,4 +1,4 @@
-"""Which weights made an embedding: the same 64 digits for a model wherever it lies and runs."""
+"""The fingerprint of a model's weights: 64 digits that are equal on every machine and backend."""
 
 import hashlib
 from collections.abc import Iterable
@@ -11,15 +11,14 @@ from keras import ops
 def fingerprint(model: keras.Model) -> str:
     """SHA-256, in hexadecimal, of the weights of `model`: their names, shapes, types and values.
 
-    Equal for a model, its saved file loaded again, on any backend, and the SavedModel that
-    `keras_metric.export` makes of it, whose `read_metadata(path)["fingerprint"]` it is. The
-    fingerprint of a `SiameseNet` or `TripletNet` is that of its encoder (of both, where there are
-    two). The names of layers, the states of optimizers, metrics and random generators do not
-    count.
+    It is equal for a model, for its saved file loaded on any backend, and for the SavedModel that
+    `keras_metric.export` makes of it (`read_metadata(path)["fingerprint"]`). The fingerprint of a
+    `SiameseNet` or `TripletNet` is that of its encoder (of both if there are two). Names of layers
+    and states of optimizers, metrics and random generators do not count.
 
     Raises:
         TypeError: not a Keras model.
-        ValueError: a model without weights yet, which is called or built first.
+        ValueError: a model without weights; call or build it first.
     """
     if not isinstance(model, keras.Model):
         raise TypeError(
@@ -29,7 +28,7 @@ def fingerprint(model: keras.Model) -> str:
 
 
 def fingerprint_of(networks: Iterable[keras.Model]) -> str:
-    """The fingerprint of networks that belong together, in their order."""
+    """The fingerprint of several networks together, in their order."""
     digest = hashlib.sha256()
     for network in networks:
         if not network.built:

@@ -12,7 +12,7 @@ _FROM_TENSORFLOW = {
 
 
 class Refusal(Exception):
-    """A request that is not answered: `code` is a name of gRPC's, the message says why."""
+    """A request that is refused: `code` is a gRPC status name, the message says why."""
 
     def __init__(self, code: str, message: str):
         super().__init__(message)

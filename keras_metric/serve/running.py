@@ -1,4 +1,4 @@
-"""A small server for one machine: REST and gRPC, as a TensorFlow server speaks them."""
+"""A small local server with the REST and gRPC interfaces of TensorFlow Serving."""
 
 import socket
 import threading
@@ -24,21 +24,21 @@ def serve(
     threads: int | None = None,
     ready: Callable[[str, int, int], None] | None = None,
 ) -> None:
-    """Serves the highest version in the folder `path` until SIGTERM or SIGINT, then returns.
+    """Serve the highest version in the folder `path` until SIGTERM or SIGINT, then return.
 
-    Loads through TensorFlow's C library with XLA off, replays the warm-up requests, takes up new
-    versions as they appear, and finishes the requests it has before it goes. Meant for one's own
-    machine: it is bound to loopback, and has neither encryption nor accounts.
+    The server loads through TensorFlow's C library with XLA off, runs the warm-up requests, loads
+    new versions as they appear, and completes pending requests before it ends. It is meant for your
+    own machine: it is bound to loopback, and has neither encryption nor accounts.
 
     Args:
-        path: the model's folder, which holds its versions.
-        name: what requests call the model; the folder's name when left out.
+        path: the model's folder, which contains its versions.
+        name: name of the model in requests; by default the folder's name.
         host: address to listen on.
         rest_port, grpc_port: 0 for any free one.
         max_bytes: size of a request above which it is refused.
         poll_seconds: how often to look for a new version.
         threads: size of TensorFlow's thread pools.
-        ready: called with the model's name and the two ports when requests are answered.
+        ready: called with the model's name and the two ports when the server is ready.
 
     Raises:
         ImportError: a package of the extra `serve` is missing.

@@ -47,7 +47,7 @@ class Servable:
 
     Args:
         path: folder of versions 1, 2, ...
-        name: what requests call the model; the folder's name when left out.
+        name: name of the model in requests; by default the folder's name.
         threads: size of TensorFlow's thread pools.
 
     Raises:

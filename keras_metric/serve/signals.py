@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C end a web server gently, and nothing else."""
+"""SIGTERM and Ctrl-C shut down a web server cleanly without ending the process."""
 
 import signal
 import threading
@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def signals_end(web) -> Iterator[None]:
-    """SIGTERM and SIGINT end the block, and nothing else.
+    """SIGTERM and SIGINT end the block instead of the process.
 
-    While it runs, uvicorn has handlers of its own; when it has drained it raises the signal anew
-    for those that were there before, which by default kill the process.
+    While it runs, uvicorn has its own handlers; after shutting down it raises the signal again
+    for the previous handlers, which by default kill the process.
     """
 
     def end(number, frame) -> None:

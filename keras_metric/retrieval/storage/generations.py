@@ -1,12 +1,12 @@
-"""Folders that are saved whole or not at all, whatever moment a process is killed at.
+"""Folders that are saved atomically, even if the process is killed.
 
     folder/
       index.json        names the generation in force, its facts, and the SHA-256 of its files
       generation-3/     the files, written once and never changed
 
-A save writes the next generation beside, syncs it to the disk, and then replaces `index.json`,
-which is one rename: before it the folder is in the old state, after it in the new one. Only then
-are older generations removed.
+A save writes the next generation next to the present one, syncs it to the disk, and then replaces
+`index.json` by one rename: before it the folder has the old state, after it the new one. Then
+older generations are removed.
 """
 
 import hashlib

@@ -1,10 +1,10 @@
-"""Embeddings on the disk: Parquet shards of path, label and embedding, which know their model.
+"""Embeddings on disk: Parquet shards of path, label, embedding, and the fingerprint of the model.
 
     shards/part-00000.parquet   path string, label string or null, embedding float32[D]
     shards/manifest.json        model, distance, dimensions, where the images lie, rows by shard
 
-Each file carries `keras_metric.model` (the fingerprint of the weights), `keras_metric.distance` and
-`keras_metric.skipped` (the images that could not be read) in the metadata of its schema.
+The schema metadata of each file has `keras_metric.model` (the fingerprint of the weights),
+`keras_metric.distance` and `keras_metric.skipped` (the images that could not be read).
 """
 
 import json
@@ -23,10 +23,10 @@ PREFIX = "keras_metric."
 class Shard(NamedTuple):
     """Some images and their embeddings.
 
-    - `paths`: of the images, from the folder that was embedded.
+    - `paths`: of the images, relative to the embedded folder.
     - `labels`: the sub-folder of each, or None.
     - `embeddings`: `(N, D)` float32.
-    - `skipped`: pairs of a path and why there is no embedding of it.
+    - `skipped`: pairs of a path and the reason why it has no embedding.
     """
 
     paths: Sequence[str]
@@ -41,7 +41,7 @@ def shard_name(number: int) -> str:
 
 
 def write_shard(file: Path, shard: Shard, *, model: str, distance: str) -> Path:
-    """Write one shard beside `file` and move it there, so that a shard is whole or not there.
+    """Write one shard atomically.
 
     The same shard gives the same bytes.
     """
@@ -66,10 +66,10 @@ def write_shard(file: Path, shard: Shard, *, model: str, distance: str) -> Path:
 
 
 def read_shard(file: Path, *, model: str | None = None) -> Shard:
-    """One shard; refused when it is not whole, or not of the weights `model` (a fingerprint).
+    """One shard; raises an error if it is damaged or not of the weights `model` (a fingerprint).
 
     Raises:
-        ValueError: not a shard, a torn one, or one of another model.
+        ValueError: not a shard, a damaged one, or one of another model.
     """
     arrow, parquet = _arrow()
     facts = shard_facts(file, model=model)
@@ -88,7 +88,7 @@ def shard_facts(file: Path, *, model: str | None = None) -> dict[str, Any]:
     """`model`, `distance`, `skipped`, `rows`, `dimensions` of a shard, from the end of its file.
 
     Raises:
-        ValueError: not a shard, a torn one, or one of another model.
+        ValueError: not a shard, a damaged one, or one of another model.
     """
     arrow, parquet = _arrow()
     try:
@@ -108,14 +108,14 @@ def shard_facts(file: Path, *, model: str | None = None) -> dict[str, Any]:
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
-    """What a folder of shards says of itself; one that is not finished is refused.
+    """The manifest of a folder of shards; raises an error if the folder is not complete.
 
     Keys: `model`, `distance`, `dimensions`, `folder`, `listing`, `images`, `shard_size`, `rows`,
     `skipped`, `shards` (name and rows of each).
 
     Raises:
         FileNotFoundError: no shards at `folder`.
-        ValueError: the embedding was interrupted, or the manifest is no manifest.
+        ValueError: the embedding was interrupted, or the file is not a manifest.
     """
     place = Path(folder) / MANIFEST
     if not place.is_file():
@@ -137,13 +137,13 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
 
 
 def read_shards(folder: str | Path, *, model: str | None = None) -> Iterator[Shard]:
-    """The shards of a folder one by one, in their order; a few MiB at a time.
+    """The shards of a folder one by one, in order; a few MiB at a time.
 
-    model: the fingerprint they must have; that of the manifest when left out.
+    model: the fingerprint that they must have; by default that of the manifest.
 
     Raises:
         FileNotFoundError: no shards at `folder`, or one of them is missing.
-        ValueError: unfinished, torn, or of another model.
+        ValueError: incomplete, damaged, or of another model.
     """
     folder, manifest = Path(folder), read_manifest(folder)
     for entry in manifest["shards"]:
