@@ -1,12 +1,12 @@
-"""Which cells a microscope picture shows, learnt from patches without positions; maps measured.
+"""Which cells a microscope picture shows, learned from patches without positions; maps measured.
 
     keras-metric train bccd-cam --seeds 3 --data FOLDER
 
 Zhou et al., "Learning Deep Features for Discriminative Localization", 2016, arXiv:1512.04150. The
-network is told which kinds of cells (red, white, platelets) a patch shows, and nothing else; boxes
-say which labels a patch has, and measure. The maps are those of whole pictures: thresholds are
-chosen on a fifth of the home's training pictures, which are not trained on, scores taken on its 87
-validation pictures, and its test pictures are left alone.
+only labels in training are which kinds of cells (red, white, platelets) a patch shows; boxes are
+used to derive these labels, and for evaluation. Maps are computed on whole pictures: thresholds are
+chosen on a fifth of the published training pictures, which is not trained on, and scores are
+measured on the 87 validation pictures. The test pictures are not read.
 
 Measured: 3 seeds, 12 epochs, 1.7 minutes on two cores in all: presence 0.9268 (0.9238 to
 0.9303), pointing game 0.9125 (0.9002 to 0.9203), MaxBoxAccV2 0.7624 (0.7217 to 0.7876).

@@ -5,10 +5,10 @@
 
 Zhang, Zhou, Lin and Zhang, "Embedding Label Structures for Fine-Grained Feature Representation",
 2016, arXiv:1512.02895, section 3.1, with the semi-hard negatives of Schroff et al., "FaceNet",
-2015, arXiv:1503.03832. The classifier reads the features below the embedding and is left behind.
+2015, arXiv:1503.03832. The classifier uses the features below the embedding and is not saved.
 Photos, net up to those features, augmentation, optimizer and number and size of steps are those of
-clothing-classifier, whose runs, if they are named, are measured beside this one; here batches have
-as many photos of each class. The embedding is the mean of a photo's and its mirror image's.
+clothing-classifier, whose runs are evaluated for comparison if they are named; here batches have
+equally many photos of each class. The embedding is the mean of a photo's and its mirror image's.
 
 Measured: 3 seeds, 30 epochs, 61.2 minutes on two cores in all: recall@1 0.7234 (0.7097 to
 0.7361), map@r 0.5162 (0.5094 to 0.5234), accuracy 0.7537 (0.7507 to 0.7595).

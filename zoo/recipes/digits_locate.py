@@ -2,11 +2,11 @@
 
     keras-metric train digits-locate --seeds 3
 
-As omniglot-locate, on the digits of scikit-learn, turned and drawn larger or smaller: scenes of 5
-to 9 are searched for each of these, from pictures that are in no scene. Half of each batch are
-windows of the digits 0 to 4, whose turns and mirror images are further classes where they look
+Like omniglot-locate, on the digits of scikit-learn, rotated and scaled: scenes of the digits 5 to
+9 are searched for each of them, with pictures that are in no scene. Half of each batch are
+windows of the digits 0 to 4, whose rotations and mirror images are further classes if they look
 different; half are windows of the alphabets of Omniglot's `images_background_small1` and `small2`,
-which have no digits, drawn as coarsely. Values were chosen with `--set unseen=01234`.
+which have no digits, at the same coarse resolution. Settings were chosen with `--set unseen=01234`.
 
 Measured: 3 seeds, 40 epochs, 99.4 minutes on two cores in all: average precision 0.7855 (0.7518
 to 0.8053), recall@1 0.8433 (0.8139 to 0.86).

@@ -4,7 +4,7 @@
 
 Schroff, Kalenichenko and Philbin, "FaceNet: A Unified Embedding for Face Recognition and
 Clustering", 2015, arXiv:1503.03832, section 3. The network learns from the digits 0 to 4 of
-scikit-learn, whose rotations and mirror images count as classes of their own, and is measured by
+scikit-learn, whose rotations and mirror images are classes of their own, and is evaluated by
 retrieval among the digits 5 to 9.
 
 Measured: 3 seeds, 20 epochs, 4.5 minutes on two cores in all: recall@1 0.9948 (0.9944 to

@@ -4,10 +4,10 @@
 
 Long, Shelhamer and Darrell, "Fully convolutional networks for semantic segmentation", 2015, section
 4, arXiv:1411.4038; their Table 2 has mean IU 59.4 (32s), 62.4 (16s), 62.7 (8s) on VOC. A classifier
-with five poolings learns windows of scenes (`epochs`), is made fully convolutional, and becomes
-three networks that score its last map, and finer ones on the way up. They train side by side on the
-same batches (`refine_epochs`), with weights of their own from the same start. What differs is the
-skips alone.
+with five pooling layers learns windows of scenes (`epochs`), is made fully convolutional, and
+becomes three networks that score its last map and, with skips, finer maps. They are trained on the
+same batches (`refine_epochs`), each with its own weights from the same initial values. They differ
+only in their skips.
 
 Measured: 3 seeds, 16 epochs, 35.3 minutes on two cores in all: mean IU 0.5051 (0.4813 to
 0.5425), pixel accuracy 0.9233 (0.9199 to 0.9287).

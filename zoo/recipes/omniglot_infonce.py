@@ -3,12 +3,12 @@
     keras-metric train omniglot-infonce --seeds 3
     keras-metric train omniglot-infonce --seeds 3 --set background=small2
 
-Learns from the five alphabets of one minimal background set of Omniglot (van den Oord et al., 2018,
+Trained on the five alphabets of one minimal background set of Omniglot (van den Oord et al., 2018,
 arXiv:1807.03748, eq. 4), half of the batches within one alphabet. Quarter turns and mirror images
-count as classes of their own, and half of the classes of a batch are distorted into characters that
-nobody drew. Asked 20-way one-shot within the alphabets that only the other set has. Drawings are
-brought to about the same size; the embedding is the last feature map, the mean over nine views of
-an image: as it is, turned, resized, moved. No ensemble.
+are classes of their own, and half of the classes of a batch are distorted into new characters.
+Evaluated by 20-way one-shot runs within the alphabets that only the other set has. Drawings are
+scaled to about the same size; the embedding is the last feature map, the mean over nine views of an
+image: original, rotated, resized, shifted. No ensemble.
 
 Measured: 3 seeds, 15 epochs, 23.7 minutes on two cores in all: 20-way one-shot error % 9.655
 (9.225 to 10.13), 20-way error %, Japanese_(katakana) 11.57 (11.45 to 11.7), 20-way error %,

@@ -2,12 +2,12 @@
 
     keras-metric train omniglot-locate --seeds 3
 
-The encoder learns from windows of scenes, drawn from the five alphabets of Omniglot's
-`images_background_small1` whose quarter turns count as classes of their own: characters in the
-crowd, and windows that miss one, which are like nothing (InfoNCE: van den Oord et al., 2018,
+The encoder is trained on windows of scenes, drawn from the five alphabets of Omniglot's
+`images_background_small1`, whose quarter turns are classes of their own: characters among others,
+and windows without a centered one, which have no positives (InfoNCE: van den Oord et al., 2018,
 arXiv:1807.03748, eq. 4). Made fully convolutional it searches scenes of the alphabets that only
 `small2` has (Bertinetto et al., 2016, arXiv:1606.09549): 3 to 8 characters of other drawers than
-the exemplar's, among strokes and fragments. Values were chosen with `--set background=small2`.
+the exemplar's, among strokes and fragments. Settings were chosen with `--set background=small2`.
 """
 
 from zoo.datasets import stratified_split

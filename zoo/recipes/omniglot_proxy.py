@@ -3,8 +3,8 @@
     keras-metric train omniglot-proxy --seeds 3
 
 Kim et al., "Proxy Anchor Loss for Deep Metric Learning", CVPR 2020, arXiv:2003.13911. Each of the
-544 classes, characters and their quarter turns, has a vector of its own, which is left behind when
-the encoder is saved. Encoder, data and measure are those of omniglot-triplet.
+544 classes, characters and their quarter turns, has its own vector, which is not saved with the
+encoder. Encoder, data and evaluation are those of omniglot-triplet.
 """
 
 from dataclasses import replace

@@ -3,8 +3,8 @@
     keras-metric train omniglot-siamese --seeds 3
 
 Koch, Zemel and Salakhutdinov, "Siamese Neural Networks for One-shot Image Recognition", 2015: their
-convolutions, sized for smaller images, under the contrastive loss of Hadsell, Chopra and LeCun,
-2006, instead of their weighted L1 distance. Data and measure are those of omniglot-triplet.
+convolutions, scaled to smaller images, with the contrastive loss of Hadsell, Chopra and LeCun,
+2006, instead of their weighted L1 distance. Data and evaluation are those of omniglot-triplet.
 """
 
 from zoo import encoders

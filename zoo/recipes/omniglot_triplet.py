@@ -3,10 +3,10 @@
     keras-metric train omniglot-triplet --seeds 3
 
 Schroff, Kalenichenko and Philbin, "FaceNet", 2015, arXiv:1503.03832, section 3, with the encoder of
-Vinyals et al., "Matching Networks for One Shot Learning", 2016, section 4.1. It learns from the 5
-alphabets of Omniglot's `images_background_small1`, whose quarter turns count as classes of their
-own, and is measured by 20-way one-shot classification within the alphabets that only `small2` has.
-Images are 28 x 28, ink white and centred, as `zoo.datasets.sources.omniglot.prepare` makes them.
+Vinyals et al., "Matching Networks for One Shot Learning", 2016, section 4.1. It is trained on the
+5 alphabets of Omniglot's `images_background_small1`, whose quarter turns are classes of their own,
+and evaluated by 20-way one-shot classification within the alphabets that only `small2` has.
+Images are 28 x 28, ink white and centered, as `zoo.datasets.sources.omniglot.prepare` makes them.
 """
 
 from keras_metric.losses import TripletLoss

@@ -4,8 +4,8 @@
 
 Zhou et al., "Learning Deep Features for Discriminative Localization", 2016, arXiv:1512.04150:
 CAM_c = w_1 f_1 + ... + w_2048 f_2048. Nothing is trained. The published weights are downloaded by
-Keras; where they cannot be, the network has random weights, and says so wherever it speaks. Without
-a folder the photographs are the two that come with scikit-learn.
+Keras; if that fails, the network has random weights, and log, results and card say so. Without a
+folder the photographs are the two that come with scikit-learn.
 
 Measured: 1 seed, no training: score - (map + bias), largest 4.796e-07, maps 2048, positions 49.
 """
