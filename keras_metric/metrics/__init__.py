@@ -5,87 +5,41 @@ classes are Keras metrics for `compile(metrics=[...])`, over batches; `EvaluateR
 callback that evaluates a held-out set during `fit`.
 """
 
-from keras_metric.metrics.all_pairs import verification_of_embeddings
-from keras_metric.metrics.at_rank import (
-    map_at_k,
-    map_at_r,
-    mean_reciprocal_rank,
-    ndcg_at_k,
-    precision_at_k,
-    r_precision,
-    recall_at_k,
+from . import (
+    all_pairs,
+    at_rank,
+    callbacks,
+    clusters,
+    detection,
+    few_shot,
+    in_batch,
+    in_stream,
+    intervals,
+    neighbours,
+    verification_scores,
 )
-from keras_metric.metrics.callbacks import EvaluateRetrieval
-from keras_metric.metrics.clusters import clustering
-from keras_metric.metrics.detection import (
-    Boxes,
-    Detected,
-    detected,
-    detected_by_class,
-    mean_average_precision,
-)
-from keras_metric.metrics.few_shot import one_shot, one_shot_accuracy
-from keras_metric.metrics.in_batch import (
-    MAPAtK,
-    MAPAtR,
-    MeanReciprocalRank,
-    NDCGAtK,
-    PrecisionAtK,
-    RecallAtK,
-    RPrecision,
-)
-from keras_metric.metrics.in_stream import (
-    ROCAUC,
-    BestThresholdAccuracy,
-    EqualErrorRate,
-    TARAtFAR,
-)
-from keras_metric.metrics.intervals import bootstrap, bootstrap_mean
-from keras_metric.metrics.neighbours import Scores, retrieval
-from keras_metric.metrics.verification_scores import (
-    best_threshold,
-    equal_error_rate,
-    roc_auc,
-    tar_at_far,
-    verification,
-)
+from .all_pairs import *  # noqa: F403
+from .at_rank import *  # noqa: F403
+from .callbacks import *  # noqa: F403
+from .clusters import *  # noqa: F403
+from .detection import *  # noqa: F403
+from .few_shot import *  # noqa: F403
+from .in_batch import *  # noqa: F403
+from .in_stream import *  # noqa: F403
+from .intervals import *  # noqa: F403
+from .neighbours import *  # noqa: F403
+from .verification_scores import *  # noqa: F403
 
 __all__ = [
-    "BestThresholdAccuracy",
-    "Boxes",
-    "Detected",
-    "EqualErrorRate",
-    "EvaluateRetrieval",
-    "MAPAtK",
-    "MAPAtR",
-    "MeanReciprocalRank",
-    "NDCGAtK",
-    "PrecisionAtK",
-    "ROCAUC",
-    "RPrecision",
-    "RecallAtK",
-    "Scores",
-    "TARAtFAR",
-    "best_threshold",
-    "bootstrap",
-    "bootstrap_mean",
-    "clustering",
-    "detected",
-    "detected_by_class",
-    "equal_error_rate",
-    "map_at_k",
-    "map_at_r",
-    "mean_average_precision",
-    "mean_reciprocal_rank",
-    "ndcg_at_k",
-    "one_shot",
-    "one_shot_accuracy",
-    "precision_at_k",
-    "r_precision",
-    "recall_at_k",
-    "retrieval",
-    "roc_auc",
-    "tar_at_far",
-    "verification",
-    "verification_of_embeddings",
+    *all_pairs.__all__,
+    *at_rank.__all__,
+    *callbacks.__all__,
+    *clusters.__all__,
+    *detection.__all__,
+    *few_shot.__all__,
+    *in_batch.__all__,
+    *in_stream.__all__,
+    *intervals.__all__,
+    *neighbours.__all__,
+    *verification_scores.__all__,
 ]

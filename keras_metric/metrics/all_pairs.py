@@ -10,6 +10,8 @@ from keras_metric.metrics.neighbours import BLOCK, check_gallery
 from keras_metric.metrics.ranking import check_pairing, embedding_matrix
 from keras_metric.metrics.verification_scores import report
 
+__all__ = ["verification_of_embeddings"]
+
 
 def verification_of_embeddings(
     embeddings,

@@ -10,6 +10,16 @@ from collections.abc import Callable
 
 from keras_metric.metrics.neighbours import BLOCK, scores
 
+__all__ = [
+    "map_at_k",
+    "map_at_r",
+    "mean_reciprocal_rank",
+    "ndcg_at_k",
+    "precision_at_k",
+    "r_precision",
+    "recall_at_k",
+]
+
 
 def recall_at_k(
     embeddings,

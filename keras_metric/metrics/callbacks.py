@@ -10,6 +10,8 @@ from keras_metric import distances
 from keras_metric.arguments import whole
 from keras_metric.metrics.neighbours import Scores, check_gallery, checked_measures, scores
 
+__all__ = ["EvaluateRetrieval"]
+
 PREFIX = "val_set_"
 
 

@@ -5,6 +5,8 @@ import numpy as np
 from keras_metric.batches.classes import integer_labels
 from keras_metric.metrics.ranking import check_pairing, embedding_matrix
 
+__all__ = ["clustering"]
+
 
 def clustering(
     embeddings, labels, *, clusters: int | None = None, restarts: int = 1, seed: int = 0

@@ -7,6 +7,8 @@ import numpy as np
 
 from keras_metric.boxes import intersection_over_union
 
+__all__ = ["Boxes", "Detected", "detected", "detected_by_class", "mean_average_precision"]
+
 
 class Boxes(NamedTuple):
     """The boxes of one image: predicted ones with scores, true ones without.

@@ -10,6 +10,8 @@ from keras_metric.metrics.exact import between
 from keras_metric.metrics.neighbours import Scores
 from keras_metric.metrics.ranking import check_pairing, embedding_matrix
 
+__all__ = ["one_shot", "one_shot_accuracy"]
+
 
 def one_shot_accuracy(
     support, queries, answers, *, distance: str | Callable = "euclidean"

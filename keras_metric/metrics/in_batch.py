@@ -20,6 +20,16 @@ from keras_metric.metrics import measures
 from keras_metric.metrics.exact_batch import within
 from keras_metric.numerics.operations import at_least_one
 
+__all__ = [
+    "MAPAtK",
+    "MAPAtR",
+    "MeanReciprocalRank",
+    "NDCGAtK",
+    "PrecisionAtK",
+    "RPrecision",
+    "RecallAtK",
+]
+
 
 class InBatch(keras.metrics.Metric):
     """The mean of one measure over the queries of every batch."""

@@ -24,6 +24,8 @@ from keras_metric.metrics import rates
 from keras_metric.metrics.exact_batch import within
 from keras_metric.numerics.operations import at_least_one
 
+__all__ = ["BestThresholdAccuracy", "EqualErrorRate", "ROCAUC", "TARAtFAR"]
+
 
 class InStream(keras.metrics.Metric):
     """Counts same and different pairs in bins of distance."""

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+__all__ = ["bootstrap", "bootstrap_mean"]
+
 
 def bootstrap_mean(
     values, identities, *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0

@@ -21,6 +21,8 @@ from keras_metric.metrics.measures import AT_ANY_RANK, AT_K, AT_R, graded_ndcg, 
 from keras_metric.metrics.multi_label import LabelSets, label_rows, ranked_by_overlap, set_numbers
 from keras_metric.metrics.ranking import Gallery, ranked_queries
 
+__all__ = ["Scores", "retrieval"]
+
 BLOCK = 2**24  # distances held at once: 64 MiB in float32
 
 

@@ -12,6 +12,8 @@ from keras import ops
 
 from keras_metric.metrics import rates
 
+__all__ = ["best_threshold", "equal_error_rate", "roc_auc", "tar_at_far", "verification"]
+
 
 def verification(
     distances, same, *, far: Sequence[float] = (0.1, 0.01, 0.001), weights=None
