@@ -1,4 +1,4 @@
-"""`keras-metric`: the zoo from the command line, its words only; `zoo.commands` does the work."""
+"""`keras-metric`: the parser of the command line; the commands are in `zoo.commands`."""
 
 import argparse
 import difflib
@@ -9,11 +9,11 @@ from zoo import commands
 
 EXIT = """exit codes: 0 done, 1 the command failed (the reason is on standard error), 2 wrong usage,
 3 done but for files that could not be read (they are listed), 130 interrupted (run the same command
-again to go on)"""
+again to resume)"""
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that names the nearest word it knows."""
+    """An argument parser that suggests the most similar command or option."""
 
     def error(self, message: str) -> NoReturn:
         known = self.words()
@@ -58,5 +58,5 @@ def parser() -> Parser:
             name, help=help, description=about, epilog=epilog.strip(), formatter_class=raw
         )
         module.arguments(verb)
-        verb.add_argument("--json", action="store_true", help="print the result as JSON, only that")
+        verb.add_argument("--json", action="store_true", help="print only the result, as JSON")
     return root

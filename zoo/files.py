@@ -1,4 +1,4 @@
-"""Files are written beside their place and moved into it, so that none is ever half there."""
+"""Atomic writing: a file is written under another name and then renamed."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to, of the same suffix; moved to `path` if nothing was raised."""
+    """A path to write to, with the same suffix; renamed to `path` if no error was raised."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{os.getpid()}-{path.name}")
     try:
@@ -21,7 +21,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write(path: Path, save: Callable[[Path], Any]) -> Path:
-    """Let `save(path)` write a file, which appears at `path` only when it is whole."""
+    """Write a file by `save(path)`, atomically."""
     with replacing(path) as beside:
         save(beside)
     return path

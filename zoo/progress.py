@@ -1,4 +1,4 @@
-"""Shows work as it goes: a moving bar on a terminal. It loads no Keras."""
+"""A progress bar on the terminal. This module does not import Keras."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,11 +11,11 @@ Item = TypeVar("Item")
 
 
 def shown(items: Sequence[Item], title: str) -> Iterator[Item]:
-    """The items one by one, with a bar on standard error where that is a terminal."""
+    """The items one by one, with a progress bar on standard error if it is a terminal."""
     console = Console(file=sys.stderr)
     yield from track(items, title, console=console, disable=not console.is_terminal)
 
 
 def warn(text: str) -> None:
-    """A warning to the person at the terminal, on standard error."""
+    """Print a warning on standard error."""
     print(f"keras-metric: warning: {text}.", file=sys.stderr, flush=True)

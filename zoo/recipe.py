@@ -1,7 +1,7 @@
-"""A recipe says how one model is made and measured; this file finds it and resolves its settings.
+"""Recipes: how a model is built, trained and evaluated; find a recipe and resolve its settings.
 
-A recipe is a file of `zoo/recipes` whose `RECIPE` names its functions and the values they read.
-Finding and describing recipes reads file names and docstrings only, so it costs no Keras import.
+A recipe is a file of `zoo/recipes` whose `RECIPE` has its functions and their settings. Listing and
+describing recipes reads only file names and docstrings, without importing Keras.
 """
 
 import ast
@@ -22,30 +22,31 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one model is made and measured.
+    """How a model is built, trained and evaluated.
 
-    The first six are needed. Left out, the others are those of an embedding network.
+    The first six arguments are required. The defaults of the others are those of an embedding
+    network.
 
     Args:
-        settings: every value a run may override, with its default; `seed` and `epochs` always.
-        data: `(settings, folder) -> Split`, the images to learn from and to measure on; `folder`
-            is where real data sets lie, or None for the default places.
+        settings: every setting that a run can change, with its default; always `seed` and `epochs`.
+        data: `(settings, folder) -> Split`, the images for training and evaluation; `folder` is the
+            one of the real data sets, or None for the default places.
         build: `(settings, split) -> keras.Model`, the untrained model.
         experiment: `(settings, model, split) -> Experiment`, the compiled model and its batches; or
-            None where nothing is trained, and `epochs` is 0.
-        measure: `(settings, model, split) -> Measured`, or its first fields: the results by name,
-            those of the baselines, further tables.
+            None if nothing is trained and `epochs` is 0.
+        measure: `(settings, model, split) -> Measured`, or a tuple of its first fields: the results
+            by name, those of the baselines, further tables.
         license: of the data, as it appears on the model card.
-        refine: `(settings, model, split) -> (model, Experiment)`, a second training of a model
-            made from the trained one; it lasts `refine_epochs`, a setting, and its model is saved.
+        refine: `(settings, model, split) -> (model, Experiment)`, a second training, of a model
+            made from the trained one, for the setting `refine_epochs`; this second model is saved.
         pictures: `(settings, model, split) -> {file name: Picture}`, for the card.
-        served: `(settings, model) -> (model, options)`, what leaves in the SavedModel, and how
-            `keras_metric.export.saved_model` is to write it.
-        column: what the card's table calls this model.
-        task: what the model is for, as hubs call it: "image-feature-extraction",
+        served: `(settings, model) -> (model, options)`, the model to export as a SavedModel, and
+            the options of `keras_metric.export.saved_model`.
+        column: name of the model in the card's table.
+        task: the model's task, as hubs name it: "image-feature-extraction",
             "image-classification", "image-segmentation" or "object-detection".
-        protocol: a sentence of the card on what it was measured on.
-        limits: what the card says of the intended use.
+        protocol: a sentence for the card on the evaluation data.
+        limits: a paragraph for the card on the intended use.
     """
 
     settings: Settings
@@ -72,7 +73,7 @@ class Recipe:
         object.__setattr__(self, "settings", MappingProxyType(dict(self.settings)))
 
     def resolve_settings(self, overrides: Settings | None = None) -> dict[str, Any]:
-        """The settings of a run: the defaults, and `overrides` read as the defaults' types."""
+        """The settings of a run: the defaults, replaced by `overrides` converted to their types."""
         resolved = dict(self.settings)
         for key, value in (overrides or {}).items():
             if key not in resolved:
@@ -91,7 +92,7 @@ def get(name: str) -> Recipe:
     """The recipe called `name`.
 
     Raises:
-        KeyError: no recipe is called so; the message names the nearest one.
+        KeyError: there is no such recipe; the message suggests the most similar name.
     """
     if name not in names():
         raise KeyError(_unknown("recipe", name, names()))
@@ -100,7 +101,7 @@ def get(name: str) -> Recipe:
 
 
 def _about(docstring: str) -> str:
-    """A docstring without the paragraph of results, which a card has anew."""
+    """A docstring without the paragraph of results, which is a table on the card."""
     return docstring.partition(f"\n{MEASURED}")[0].strip()
 
 

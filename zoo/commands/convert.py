@@ -39,7 +39,9 @@ _IN_OPTIONS = (  # what the Python functions call their arguments, and the comma
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("path", metavar="MODEL", help="a .keras or .h5 file; it is only read")
-    parser.add_argument("-o", "--out", required=True, metavar="FILE", help="the .keras to write")
+    parser.add_argument(
+        "-o", "--out", required=True, metavar="FILE", help="the .keras file to write"
+    )
     parser.add_argument(
         "--map", action="store_true", help="drop the global pooling: class activation maps"
     )

@@ -61,7 +61,10 @@ def arguments(parser: ArgumentParser) -> None:
         help="of the kind: nlist, nprobe; m, ef_construction, ef_search. May be repeated",
     )
     parser.add_argument(
-        "--engine", default="faiss", metavar="ADDRESS", help="of a Milvus (default: faiss, here)"
+        "--engine",
+        default="faiss",
+        metavar="ADDRESS",
+        help="file or server of Milvus (default: faiss)",
     )
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from zoo.commands import Answer, columns
 
-OVERLAP = 0.3  # of two boxes that overlap by more, the better stays
+OVERLAP = 0.3  # of two boxes that overlap by more, the better is kept
 
 
 def arguments(parser: ArgumentParser) -> None:

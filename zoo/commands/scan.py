@@ -15,7 +15,7 @@ examples:
   keras-metric scan fcn.keras scenes/ -o scans/ --tile 1024
 
 exit codes: 0 all images scanned, 3 some could not be read and were skipped (they are listed), 1
-none at all
+no image could be read
 """
 
 from argparse import ArgumentParser, Namespace
@@ -52,7 +52,7 @@ def arguments(parser: ArgumentParser) -> None:
         type=float,
         default=0.5,
         metavar="IOU",
-        help="of two boxes that overlap by more, the better stays (default: 0.5)",
+        help="of two boxes that overlap by more, the better is kept (default: 0.5)",
     )
     parser.add_argument(
         "--single", action="store_true", help="non-maximum suppression across classes"

@@ -14,7 +14,7 @@ examples:
   keras-metric search encoder.keras photo.jpg --index birds.index --label jay --json
 
 exit codes: 0 all photographs searched, 3 some could not be read and were skipped (they are listed),
-1 none at all
+1 no photograph could be read
 """
 
 from argparse import ArgumentParser, Namespace

@@ -1,4 +1,4 @@
-"""What finds digits without learning: bright blobs, named after the nearest picture in pixels."""
+"""A baseline without learning for detection: bright blobs, classified by the nearest picture."""
 
 import numpy as np
 

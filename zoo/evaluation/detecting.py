@@ -1,4 +1,4 @@
-"""A window classifier finds the glyphs of scenes: maps to boxes, the choice of values, the measure.
+"""Detection of glyphs in scenes by a window classifier: maps to boxes, choice of values, measures.
 
 Boxes are those of the scenes, `(left, top, right, bottom)`.
 """
@@ -20,11 +20,11 @@ LEAST = 0.05  # probability from which a window counts at all
 
 @dataclass(frozen=True)
 class Choice:
-    """What validation scenes decide.
+    """Values that are chosen on validation scenes.
 
     - `side`: of the box reported, about the middle of its window.
-    - `overlap`: intersection over union from which the weaker of two boxes goes, of any class.
-    - `threshold`: score with the best F1, at which precision and recall are told.
+    - `overlap`: intersection over union above which the weaker of two boxes is removed.
+    - `threshold`: score with the best F1, at which precision and recall are reported.
     """
 
     side: float = 28
@@ -98,8 +98,8 @@ def threshold(found: list[Boxes], true: list[Boxes]) -> float:
 def measured(found: list[Boxes], true: list[Boxes], threshold: float) -> Results:
     """Average precision, and precision and recall of the boxes above a threshold.
 
-    "AP@0.5" is the mean over classes, a box is right if class and place are; "of any digit" asks
-    for the place only.
+    "AP@0.5" is the mean over classes, a box is correct if its class and position are; for "of any
+    digit" only the position counts.
     """
     precision, recall = metrics.detected(*map(_classes_apart, (found, true))).above(threshold)
     values = {

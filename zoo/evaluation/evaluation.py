@@ -1,4 +1,4 @@
-"""What a run is worth: measured, written down, pictured, and summed up over seeds."""
+"""Evaluate a run, write its results, pictures and card, and summarize several seeds."""
 
 import datetime
 import platform
@@ -17,12 +17,12 @@ from zoo.training.experiments import Measured, Split
 
 
 def evaluate(path: str | Path, *, data: str | Path | None = None) -> dict[str, Any]:
-    """Measure a finished run again, from the model and settings it left behind.
+    """Evaluate a finished run again, from its saved model and settings.
 
     Rewrites `metrics.json`, the card and the pictures, and returns the content of `metrics.json`.
 
     Raises:
-        FileNotFoundError: the folder holds no finished run.
+        FileNotFoundError: the folder contains no finished run.
     """
     run = Run(Path(path))
     before = run.report()
@@ -47,7 +47,7 @@ def measured(
     history: list[dict[str, float]],
     trained: dict[str, Any],
 ) -> dict[str, Any]:
-    """Measure a model; leave `metrics.json`, the pictures and the card in the run's folder."""
+    """Evaluate a model; write `metrics.json`, the pictures and the card into the run's folder."""
     found = Measured(*recipe.measure(settings, model, split))
     histories = {"The training.": history}
     if "first" in trained:

@@ -1,4 +1,4 @@
-"""How well things are found in scenes: average precision, and how often the best box is right."""
+"""Evaluation of locating in scenes: average precision, and how often the best box is correct."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -40,7 +40,7 @@ def correlation(templates: np.ndarray, image: np.ndarray) -> np.ndarray:
 
         sum (T - mean T) (I - mean I) / (|T - mean T| |I - mean I|)
 
-    by Fourier transforms. A window or template without contrast correlates with nothing: 0.
+    by Fourier transforms. For a window or template without contrast it is 0.
 
     Lewis, "Fast Normalized Cross-Correlation", 1995, eq. 2 to 4.
     """
@@ -77,7 +77,7 @@ TOP = 5  # boxes of an exemplar in a scene
 
 @dataclass(frozen=True)
 class Search:
-    """Every exemplar is looked for in every scene; `scales` are those of all methods alike."""
+    """Every exemplar is searched in every scene; all methods use the same `scales`."""
 
     exemplars: Images
     scenes: Scenes
@@ -97,7 +97,7 @@ def by_embedding(encoder, search: Search) -> dict[str, float]:
 
 
 def by_correlation(search: Search, blur: float = 0.0) -> dict[str, float]:
-    """Results of normalised cross-correlation, of pictures blurred alike beforehand."""
+    """Results of normalized cross-correlation, of pictures that are blurred first."""
     templates = blurred(search.exemplars.images, blur)
     return measured(
         search, lambda image: matching(templates, blurred(image[None], blur)[0], search.scales)

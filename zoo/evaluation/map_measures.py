@@ -1,6 +1,6 @@
-"""How activation maps are measured: every method on the same pictures, beside maps of no model.
+"""Evaluation of activation maps: every method on the same pictures, compared with baselines.
 
-One case is a picture, one class it shows, and where. Thresholds are chosen on other cases.
+A case is a picture, a class that it shows, and its position. Thresholds are chosen on other cases.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +39,7 @@ class Cases(NamedTuple):
 
 
 def cases_of_boxes(pictures: Boxed, kinds: Sequence[int] | None = None) -> Cases:
-    """A case for each kind in each picture; the pixels are those inside the boxes."""
+    """A case for each class in each picture; the pixels are those inside the boxes."""
     chosen = range(len(pictures.names)) if kinds is None else kinds
     found = [
         (i, kind, pictures.boxes[i][labels == kind])
@@ -72,7 +72,7 @@ def cases_of_scenes(scenes: Scenes) -> Cases:
 
 
 def explainers(model: keras.Model, methods: Sequence[str]) -> dict[str, CAM]:
-    """One `CAM` a method, to be used for all that is measured: each is compiled once."""
+    """One `CAM` for each method, used for all measures, so that each is compiled once."""
     return {name: CAM(model, name) for name in methods}
 
 
@@ -81,8 +81,8 @@ def localisation(
 ) -> dict[str, Results]:
     """Scores of boxes, PxAP, pointing game (no tolerance) and energy in box, by method.
 
-    `centre` is a Gaussian in the middle of the picture, a quarter of its sides wide, the same for
-    all; `any pixel` the expectation of a pixel drawn at random.
+    `centre` is a Gaussian at the center of the picture, a quarter of its sides wide, the same for
+    all pictures; `any pixel` is the expectation for a random pixel.
     """
     table = {
         name: _located(maps_of(cam, held_out), held_out, maps_of(cam, cases), cases, boxes)
@@ -100,9 +100,9 @@ def faithfulness(
 ) -> dict[str, Results]:
     """Average drop and increase, deletion, insertion and ROAD by method, and the sanity check.
 
-    Scores are sigmoid(logit); all are means over the cases. Less is better of drop and deletion,
-    more of the others. `shuffled weights` is the correlation with the map of the network after its
-    weights were shuffled: near 0 is well.
+    Scores are sigmoid(logit); all are means over the cases. Lower is better for drop and deletion,
+    higher for the others. `shuffled weights` is the correlation with the map of the network after
+    its weights were shuffled; it should be near 0.
     """
     score = _score(model, cases.classes)
     others = explainers(scores.shuffled(model), tuple(explain))
@@ -119,7 +119,7 @@ def faithfulness(
 
 
 def maps_of(cam: CAM, cases: Cases) -> np.ndarray:
-    """`(B, H, W)` maps of each case's class, in batches of one size, so that one is compiled."""
+    """`(B, H, W)` maps of each case's class, in batches of one size, compiled once."""
     count = len(cases.images)
     size = min(BATCH, count)
     maps = np.empty(cases.images.shape[:3], np.float32)

@@ -1,4 +1,4 @@
-"""Every picture searched among all others: who its neighbours are, and which class finds itself."""
+"""Retrieval of every picture among all others: its neighbors, and the recall of each class."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -64,21 +64,21 @@ class Neighbours:
         )
 
     def recall(self, k: int, label: int | None = None) -> float:
-        """The share of pictures with one of their class among the k nearest; NaN: none has one."""
+        """The share of pictures with their class among the k nearest; NaN if no class has 2."""
         asked = ~self._alone if label is None else ~self._alone & (self.labels == label)
         return float(self.hits[asked, :k].any(axis=1).mean()) if asked.any() else float("nan")
 
     def best(self, rows: int) -> np.ndarray:
-        """Pictures whose neighbours are all right, those with the nearest first."""
+        """Pictures whose neighbors all have their class, those with the nearest first."""
         return self._first(self.hits.all(axis=1), self.apart.mean(axis=1), rows)
 
     def worst(self, rows: int) -> np.ndarray:
-        """Pictures with the fewest of their class near, though there are some."""
+        """Pictures with the fewest neighbors of their class, though there are some."""
         score = self.hits.sum(axis=1) + self.apart[:, 0] / (1 + self.apart[:, 0].max())
         return self._first(~self.hits[:, 0] & ~self._alone, score, rows)
 
     def mistaken(self, rows: int) -> np.ndarray:
-        """Pictures whose nearest neighbour is of another class, the nearest of them first."""
+        """Pictures whose nearest neighbor has another class, smallest distance first."""
         return self._first(~self.hits[:, 0], self.apart[:, 0], rows)
 
     def mistakes(self, rows: int) -> list[dict[str, Any]]:

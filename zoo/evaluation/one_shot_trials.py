@@ -1,4 +1,4 @@
-"""One-shot runs put to an encoder and to baselines: each query alone, the nearest drawing wins.
+"""One-shot runs of an encoder and of baselines: each query is classified by the nearest drawing.
 
 Lake, Salakhutdinov and Tenenbaum, Science 350, 2015: an error is a trial whose nearest drawing is
 not of the query's character.
@@ -96,7 +96,7 @@ def by_encoder(encoder: keras.Model) -> Measure:
 
 
 def by_pixels(run: Run) -> np.ndarray:
-    """Euclidean distances of the pixels, pictures centred and of 28 x 28."""
+    """Euclidean distances of the pixels, pictures centered, 28 x 28."""
     queries, support = (pixels(prepare(part, SIDE)) for part in (run.queries, run.support))
     return np.asarray(distances.euclidean(queries, support))
 
@@ -110,10 +110,10 @@ BASELINES: Mapping[str, Measure] = {"raw pixels": by_pixels, "modified Hausdorff
 
 
 def examine(runs: Sequence[Run], measures: Mapping[str, Measure]) -> dict[str, Any]:
-    """Errors in per cent of each measure: over all trials, by alphabet, by run.
+    """Errors in percent of each measure: over all trials, by alphabet, by run.
 
-    Each row has a bootstrap interval of 95 %, runs redrawn: the trials of a run share its drawers.
-    A tie between the right drawing and another is an error.
+    Each row has a 95 % bootstrap interval over runs, since the trials of a run share its drawers. A
+    tie between the correct drawing and another counts as an error.
     """
     wrong: dict[str, list[np.ndarray]] = {name: [] for name in measures}
     for run in shown(runs, "one-shot runs"):

@@ -1,4 +1,4 @@
-"""How recipes are measured: retrieval among unseen classes, N-way one-shot within a group."""
+"""Usual evaluations of recipes: retrieval among unseen classes, N-way one-shot within a group."""
 
 import keras
 import numpy as np
@@ -17,12 +17,12 @@ def embed(encoder: keras.Model, images: np.ndarray) -> np.ndarray:
 
 
 def pixels(images: np.ndarray) -> np.ndarray:
-    """The baseline everybody has: the image itself, as one vector `(N, H·W·C)` of 0..1."""
+    """A baseline without learning: the pixels of the image as a vector `(N, H·W·C)` of 0..1."""
     return np.reshape(images, (len(images), -1)).astype(np.float32) / 255
 
 
 def retrieval(encoder: keras.Model, images: Images) -> tuple[Results, dict[str, Results]]:
-    """Each image searched among all others: results of the encoder, and of raw pixels."""
+    """Retrieval of each image among all others: results of the encoder and of raw pixels."""
     return (
         _retrieved(embed(encoder, images.images), images),
         {"raw pixels": _retrieved(pixels(images.images), images)},
@@ -46,11 +46,11 @@ def one_shot(
     seed: int,
     shown: Images | None = None,
 ) -> tuple[Results, dict[str, Results]]:
-    """N-way one-shot runs within a group, a drawer against another: errors in per cent.
+    """N-way one-shot runs within a group, with two different drawers: errors in percent.
 
-    A group of fewer than `ways` classes is asked with all it has, and named with their number.
-    Lake, Salakhutdinov, Tenenbaum 2015; the encoder and raw pixels take the same runs. The pixels
-    are those of `shown`, where the same images do better in another size, or of the images.
+    A group with fewer than `ways` classes uses all of them, and its name states their number.
+    Lake, Salakhutdinov, Tenenbaum 2015; the encoder and raw pixels use the same runs. The pixels
+    are those of the images, or of `shown`, the same images in a size that is better for them.
     """
     raw = pixels((images if shown is None else shown).images)
     return (

@@ -1,4 +1,4 @@
-"""Callbacks of a run: the state after every epoch, so that a killed training goes on; progress."""
+"""Callbacks of a run: a checkpoint after every epoch to resume from, and progress."""
 
 import math
 import sys
@@ -16,21 +16,21 @@ from zoo.files import read_json, write, write_json
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Keeps weights, optimizer and history of the last finished epoch; restores them in `fit`.
+    """Saves weights, optimizer and history after each epoch, and restores them in `fit`.
 
-    `state.json` names the weights file that belongs to it and is moved into place after that file,
-    so whatever moment the process dies at, one whole state is there.
+    `state.json` names its weights file and is renamed into place after that file, so that there is
+    always one complete state, even if the process is killed.
 
     Args:
-        folder: where the state lies.
-        batches: whose attribute `epoch` must follow, since a batch depends on it.
-        writes: whether to keep anything; of several processes one does.
+        folder: where the state is saved.
+        batches: the batches, whose `epoch` is set, since each batch depends on it.
+        writes: whether this process saves; of several processes one does.
 
     Attributes:
-        epoch: epochs finished so far; the `initial_epoch` of `fit`.
+        epoch: number of finished epochs; the `initial_epoch` of `fit`.
         history: the logs of every finished epoch.
         seconds: wall time of all finished epochs.
-        cpu_seconds: processor time of this process in them, all cores together.
+        cpu_seconds: CPU time of this process in them, summed over all cores.
     """
 
     def __init__(self, folder: Path, batches: Any, *, writes: bool = True):
@@ -128,8 +128,8 @@ class ShowProgress(keras.callbacks.Callback):
 
     Args:
         epochs: number of epochs of the whole training.
-        steps: batches an epoch.
-        every: seconds between two lines where standard error is no terminal.
+        steps: batches per epoch.
+        every: seconds between two lines if standard error is not a terminal.
     """
 
     def __init__(self, epochs: int, steps: int, *, every: float = 10.0):
@@ -175,7 +175,7 @@ class ShowProgress(keras.callbacks.Callback):
         self.close()
 
     def close(self):
-        """Leave the terminal as it was; for a training that ended by an error, too."""
+        """Restore the terminal, also if the training failed."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

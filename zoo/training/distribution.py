@@ -1,10 +1,10 @@
-"""One training over several devices or processes, at the weights of one device.
+"""Training on several devices or processes, with the weights of one device.
 
     mirrored    TensorFlow: the devices of this machine, `tf.distribute.MirroredStrategy`
     processes   JAX: one process a machine or device, `keras.distribution.DataParallel`
 
-Every step works on the batch that one device would have: each device takes its share of the rows,
-losses compare the rows of all, batch normalisation counts over all.
+Every step uses the batch of one device: each device takes its rows of it, losses compare all rows,
+batch normalization uses the statistics of all rows.
 """
 
 import json
@@ -85,17 +85,16 @@ REMEDY = (
 
 @dataclass(frozen=True)
 class Distribution:
-    """How a training is spread; `Distribution()` is one device.
+    """How training is distributed; `Distribution()` is one device.
 
     Args:
         way: "mirrored", "processes" or None.
-        devices: of "mirrored": all GPUs when left out; a number of logical CPUs where there are
-            none.
-        coordinator: of "processes": host and port of process 0.
-        processes, process: how many there are, and which this is.
+        devices: for "mirrored": number of GPUs, all by default; without GPUs, of logical CPUs.
+        coordinator: for "processes": host and port of process 0.
+        processes, process: number of processes, and the index of this one.
 
     Raises:
-        ValueError: a way that does not work, or that does not fit the backend or the machine.
+        ValueError: a way that does not work, or not with this backend or machine.
     """
 
     way: str | None = None
@@ -122,11 +121,11 @@ class Distribution:
 
     @property
     def writes(self) -> bool:
-        """Whether this process writes the run: all but one of several leave it alone."""
+        """Whether this process writes the run; of several processes only one does."""
         return not self.process
 
     def begin(self) -> int:
-        """Find the devices, connect the processes; returns how many share a batch."""
+        """Find the devices, connect the processes; returns the number that share a batch."""
         if self.way == "mirrored":
             if not self._strategy:
                 self._strategy.append(_mirrored(self.devices))
@@ -138,15 +137,15 @@ class Distribution:
 
     @contextmanager
     def scope(self) -> Iterator[None]:
-        """Where models are built and trained."""
+        """The context in which models are built and trained."""
         with self._strategy[0].scope() if self._strategy else nullcontext():
             yield
 
     def share(self, experiment: Experiment) -> Experiment:
-        """The experiment over all devices: it takes the steps that one device would take.
+        """The experiment distributed over all devices, with the same steps as on one device.
 
         Raises:
-            ValueError: a batch that cannot be shared evenly.
+            ValueError: a batch size that is not divisible by the number of devices.
         """
         count = self.begin()
         if count == 1:
@@ -170,7 +169,7 @@ class Distribution:
             multihost_utils.sync_global_devices(place)
 
     def agree(self, number: int, what: str) -> None:
-        """Refuse to go on when the processes do not have the same `number`."""
+        """Raise an error if the processes do not have the same `number`."""
         if self.way != "processes":
             return
         from jax.experimental import multihost_utils
@@ -183,7 +182,7 @@ class Distribution:
             )
 
     def leave(self, model: keras.Model) -> None:
-        """The rest is done by one process on one device, with the model saved and loaded again."""
+        """End the distribution: one process continues on one device, with the reloaded model."""
         if self.way == "mirrored":
             over_replicas(model, on=False)
         if self.way == "processes":
@@ -195,7 +194,7 @@ class Distribution:
 
 
 def _refuse_workers(way: str | None) -> None:
-    """Several workers of TensorFlow do not work: asked for by name, or by TF_CONFIG."""
+    """Raise an error for several TensorFlow workers, requested by name or by TF_CONFIG."""
     try:
         cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
     except (json.JSONDecodeError, AttributeError):

@@ -1,7 +1,7 @@
-"""Experiments: a compiled model and its batches, and the usual ways to train an encoder.
+"""Experiments: a compiled model and its batches; the usual ways to train an encoder.
 
-A recipe hands over a `Split` of the data, an `Experiment` to train and what was `Measured`. The
-functions below make experiments of pairs, given triplets, labelled batches, or a head.
+A recipe returns a `Split` of the data, an `Experiment` to train, and the results as `Measured`. The
+functions below create experiments with pairs, given triplets, labeled batches, or a head.
 """
 
 from collections.abc import Callable
@@ -21,10 +21,10 @@ Results = dict[str, float]
 
 
 class Split(NamedTuple):
-    """What to learn from and what to measure on: `Images`, `Scenes`; their `repr` is on the card.
+    """Training, validation and test data: `Images`, `Scenes`; their `repr` is on the card.
 
-    Choices may be made on `validation`; `test` is only ever measured. Embeddings are measured on
-    classes they have not learnt.
+    Settings may be chosen on `validation`; `test` is only for evaluation. Embeddings are evaluated
+    on classes that were not used for training.
     """
 
     train: Any
@@ -33,7 +33,7 @@ class Split(NamedTuple):
 
 
 class Experiment(NamedTuple):
-    """A compiled model, the batches of one epoch, and batches that watch it learn (or None)."""
+    """A compiled model, the batches of one epoch, and validation batches (or None)."""
 
     model: keras.Model
     batches: keras.utils.PyDataset
@@ -43,7 +43,7 @@ class Experiment(NamedTuple):
 class Measured(NamedTuple):
     """Results by name; those of each baseline; further tables: title -> row -> column -> value.
 
-    `notes` are sentences that the card shows above the results, for what a reader must not miss.
+    `notes` are sentences that the card shows above the results.
     """
 
     results: Results
@@ -53,7 +53,7 @@ class Measured(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A picture of the card and the sentence below it."""
+    """A picture of the card and its caption."""
 
     figure: "Figure"
     caption: str
@@ -62,7 +62,7 @@ class Picture(NamedTuple):
 def siamese(
     settings: Settings, encoder: keras.Model, split: Split, *, augment: Callable | None = None
 ) -> Experiment:
-    """Pairs and the contrastive loss. Hadsell, Chopra, LeCun 2006, eq. 4 (y = 1 is similar)."""
+    """An experiment with pairs and the contrastive loss. Hadsell, Chopra, LeCun 2006, eq. 4."""
     model = SiameseNet(encoder)
     model.compile(adam(settings), ContrastiveLoss(margin=settings["margin"]))
     fraction = {"positive_fraction": settings["positive_fraction"]}
@@ -72,7 +72,7 @@ def siamese(
 def triplet(
     settings: Settings, encoder: keras.Model, split: Split, *, augment: Callable | None = None
 ) -> Experiment:
-    """Triplets drawn at random and the margin loss. Schroff et al. 2015, eq. 1, without mining."""
+    """An experiment with random triplets and the triplet loss. Schroff et al. 2015, eq. 1."""
     model = TripletNet(encoder)
     model.compile(adam(settings), TripletMarginLoss(margin=settings["margin"]))
     return _with_batches(TripletBatches, model, settings, split, augment)
@@ -86,7 +86,7 @@ def labelled(
     *,
     augment: Callable | None = None,
 ) -> Experiment:
-    """P classes x K images and any loss of `(labels, embeddings)`; pairs are made in the batch."""
+    """An experiment with P classes x K images and any loss on `(labels, embeddings)`."""
     encoder.compile(adam(settings), loss)
     return Experiment(encoder, *labelled_batches(settings, split, augment=augment))
 
@@ -100,10 +100,10 @@ def joint(
     below: str,
     augment: Callable | None = None,
 ) -> Experiment:
-    """A loss of the embeddings and classification at once, which training alone needs.
+    """An experiment with a loss on the embeddings plus classification, only for training.
 
-    Classes are read from the encoder's layer `below`; cross-entropy has the share
-    `settings["classification"]` of the sum. Zhang et al. 2016, arXiv:1512.02895, eq. 1.
+    The classifier uses the output of the encoder's layer `below`; cross-entropy has the weight
+    `settings["classification"]`, the loss the rest. Zhang et al. 2016, arXiv:1512.02895, eq. 1.
     """
     features = encoder.get_layer(below).output
     classes = keras.layers.Dense(len(split.train.names), name="classes")(features)
@@ -121,7 +121,7 @@ def joint(
 
 
 class ForBoth(PKBatches):
-    """P classes x K images, whose labels go to the embeddings and to the classes."""
+    """P classes x K images, with their labels for both outputs."""
 
     def batch(self, epoch: int, number: int):
         images, labels = super().batch(epoch, number)
@@ -136,7 +136,7 @@ def headed(
     *,
     augment: Callable | None = None,
 ) -> Experiment:
-    """P classes x K images and a head of `keras_metric.heads`, which training alone needs."""
+    """An experiment with P classes x K images and a head of `keras_metric.heads`."""
     model = keras.Sequential([encoder, head])
     model.compile(adam(settings), head.loss(), metrics=["sparse_categorical_accuracy"])
     return Experiment(model, *labelled_batches(settings, split, augment=augment))
@@ -145,7 +145,7 @@ def headed(
 def labelled_batches(
     settings: Settings, split: Split, *, augment: Callable | None = None, batches=PKBatches
 ) -> tuple[PKBatches, PKBatches]:
-    """The batches of P classes x K images to learn from, and those that watch."""
+    """The batches of P classes x K images for training, and those for validation."""
     if settings["images_per_class"] < 2:
         raise ValueError(
             "A batch needs two images of a class. Expected: "
@@ -171,7 +171,7 @@ def labelled_batches(
 
 
 def adam(settings: Settings) -> keras.optimizers.Optimizer:
-    """Adam, its rate falling to zero along half a cosine over the whole run."""
+    """Adam with a cosine decay of the learning rate to zero over the whole run."""
     schedule = keras.optimizers.schedules.CosineDecay(
         settings["learning_rate"], settings["epochs"] * settings["batches_per_epoch"]
     )
@@ -195,5 +195,5 @@ def _with_batches(batches, model, settings, split, augment, **options) -> Experi
 
 
 def _fitting(options: dict, classes) -> dict:
-    """The options of a training batch, with no more classes than there are."""
+    """The options of the batches, with at most as many classes as there are."""
     return {**options, "classes_per_batch": min(options["classes_per_batch"], len(classes))}

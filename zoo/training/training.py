@@ -1,4 +1,4 @@
-"""A recipe becomes a run: trained, measured, pictured, described, however often interrupted."""
+"""Train a recipe into a run: model, results, pictures and card; resumes after interruptions."""
 
 import math
 import shutil
@@ -28,25 +28,24 @@ def train(
     force: bool = False,
     distribution: Distribution = ONE_DEVICE,
 ) -> dict[str, Any]:
-    """Train a recipe into a folder and measure it; returns the content of its `metrics.json`.
+    """Train a recipe into a folder and evaluate it; returns the content of its `metrics.json`.
 
-    Called again on the same folder with the same settings it goes on where it was interrupted,
-    at the last finished epoch, and ends at the same weights as an unbroken run; a run that is
-    finished is returned as it is.
+    If it was interrupted, the same call resumes after the last finished epoch and ends with the
+    weights of an uninterrupted run; for a finished run it returns the saved results.
 
     Args:
         name: the recipe.
         out: the folder of the run; `out/NAME` by default.
-        settings: values that replace the recipe's.
+        settings: settings that replace those of the recipe.
         data: the folder of the real data sets; by default `KERAS_METRIC_DATA`, else downloaded.
-        force: remove the run that is in the folder and begin anew.
-        distribution: the devices or processes that train it, to the weights of one device. Of
-            several processes, which share the folder, one measures and writes.
+        force: replace the run in the folder.
+        distribution: the devices or processes that train it, with the weights of one device. Of
+            several processes, which share the folder, one evaluates and writes.
 
     Raises:
         KeyError: unknown recipe or setting.
-        ValueError: a setting of the wrong type or out of range, or data that does not fit.
-        FileExistsError: the folder holds another run.
+        ValueError: a setting of the wrong type or out of range, or data that does not match.
+        FileExistsError: the folder contains another run.
     """
     recipe = get(name)
     resolved = recipe.resolve_settings(settings)
@@ -83,7 +82,7 @@ def fitted(
     force: bool = False,
     distribution: Distribution = ONE_DEVICE,
 ) -> tuple[keras.Model, list[dict[str, float]], dict[str, Any]]:
-    """The trained model, its history, and what the training took; it may be in two parts."""
+    """The trained model, its history, and the time that training took; it may have two parts."""
     keras.utils.set_random_seed(resolved["seed"])
     model = recipe.build(resolved, split)
     experiment = recipe.experiment(resolved, model, split)
@@ -113,13 +112,13 @@ def fitted(
 def train_seeds(
     name: str, seeds: int, out: str | Path | None = None, **options: Any
 ) -> dict[str, Any]:
-    """Train one run a seed, 0 to `seeds` - 1, into `out/seed-N`, and sum them up: mean and range.
+    """Train one run per seed, 0 to `seeds` - 1, into `out/seed-N`; the report has mean and range.
 
-    `options` are those of `train`, but for `settings["seed"]`, which each run gets its own.
+    `options` are those of `train` except `settings["seed"]`, which is set for each run.
 
     Raises:
         ValueError: no seeds, or a seed among the settings.
-        FileExistsError: the folder holds something other than runs of several seeds.
+        FileExistsError: the folder contains something other than runs of several seeds.
     """
     folder = Path(out) if out else Path("out") / name
     settings = options.pop("settings", None) or {}
