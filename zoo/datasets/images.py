@@ -14,12 +14,12 @@ class Images:
     - `labels`: `(N,)` int64; `names[label]` is the name of the class.
     - `groups`: `(N,)` int64 or None, a coarser class (an alphabet); `group_names[group]` is its
       name.
-    - `drawers`: `(N,)` int64 or None, who made the picture.
+    - `drawers`: `(N,)` int64 or None, who drew the picture.
 
-    A selection keeps labels and names as they are: `where(...)` may leave names without pictures,
-    and `relabelled()` numbers the classes that are left 0, 1, 2, ...
+    A selection keeps labels and names unchanged: after `where(...)` some names may have no
+    pictures, and `relabelled()` numbers the remaining classes 0, 1, 2, ...
 
-    Raises `ValueError` where shapes, types or labels do not fit together.
+    Raises `ValueError` if shapes, types or labels do not match.
     """
 
     images: np.ndarray
@@ -115,7 +115,7 @@ class Images:
 
 
 def joined(first: Images, second: Images) -> Images:
-    """The pictures of both, of one size, whose classes are all different; groups are left behind.
+    """The pictures of both sets, of one size and without a common class; groups are dropped.
 
     Labels of the second go on after the names of the first.
     """
@@ -129,7 +129,7 @@ def joined(first: Images, second: Images) -> Images:
 def split_by_class(
     images: Images, held_out: int | float | Sequence[int | str], *, seed: int = 0
 ) -> tuple[Images, Images]:
-    """Two sets without a common class: (the classes to learn from, the classes held out).
+    """Two sets without a common class: (training classes, held-out classes).
 
     `held_out` is a number of classes or a fraction of them below 1, drawn with `seed`; or the
     classes themselves, by label or name. Raises `ValueError` when one of the two sets would be
@@ -154,10 +154,10 @@ def split_by_class(
 def stratified_split(
     images: Images, fraction: float = 0.2, *, seed: int = 0
 ) -> tuple[Images, Images]:
-    """(training, validation): each class gives the same fraction of its pictures, by `seed`.
+    """(training, validation): the same fraction of every class, drawn with `seed`.
 
-    A class of k pictures gives round(fraction k) of them, at least 1 and at most k - 1; a class
-    with a single picture stays in training. Both sets keep the order of the pictures.
+    Of a class of k pictures round(fraction k) are validation, at least 1 and at most k - 1; a class
+    with a single picture is only in training. Both sets keep the order of the pictures.
     """
     if not 0 < fraction < 1:
         raise ValueError(

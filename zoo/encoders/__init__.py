@@ -20,7 +20,7 @@ _PREFIX = "keras.applications."
 
 
 def names() -> tuple[str, ...]:
-    """Every name that `build` knows, sorted; Keras is not loaded."""
+    """Every name that `build` accepts, sorted; Keras is not imported."""
     return tuple(sorted(_families()))
 
 
@@ -43,24 +43,23 @@ def build(
 
     Images are 0..255, uint8 or float; scaling is a layer of the model.
 
-    - `embedding`: length of the embedding; None leaves the pooled features as they are.
-    - `classes`: builds a classifier instead, whose output are logits; `embedding` has no meaning
-      then.
+    - `embedding`: dimension of the embedding; None returns the pooled features.
+    - `classes`: builds a classifier with logits instead; `embedding` is then ignored.
     - `normalize`: embeddings of unit length (`UnitLength`).
     - `pooling`: "average" over positions, or "flatten", with the family's hidden Dense layers if it
-      has any; None is the family's own. A `None` in `input_shape` needs "average".
+      has any; None is the family's default. A `None` in `input_shape` needs "average".
     - `activation` of the last Dense layer; None is linear (logits), "softmax" gives probabilities.
     - `dropout`: rate before the last Dense layer, and in the hidden ones.
     - `width`: multiplies every number of channels. `weight_decay`: factor l of l |kernel|^2, added
       to the loss.
     - `squeeze_excite`: residual networks only.
-    - `weights`: "imagenet", for `efficientnet_lite0` to `2` and `mobilenet_v2` out of packages, for
+    - `weights`: "imagenet", for `efficientnet_lite0` to `2` and `mobilenet_v2` from packages, for
       `keras.applications` by download; with `classes=1000` the classifier's weights too where they
       are published (`zoo.encoders.imagenet_classes()` names them). Or the path of a `.weights.h5`
       file, of the same model, or of a `.keras` file, whose last layer may differ.
 
     Raises `ValueError` for an unknown name, an option the family does not have, images too small,
-    or weights that do not fit; `ImportError` with the command that installs a missing package.
+    or weights that do not match; `ImportError` with the command that installs a missing package.
     """
     from zoo.encoders._build import assemble
     from zoo.encoders._parts import Options

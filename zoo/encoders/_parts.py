@@ -1,4 +1,4 @@
-"""What the families are made of: their options, and layers that obey them."""
+"""The parts of a family: options, and layers that use them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from zoo.encoders.layers import FusedBatchNormalization
 
 @dataclass(frozen=True)
 class Options:
-    """The values that shape a network, the same for every family."""
+    """The options of a network, the same for every family."""
 
     width: float = 1.0
     weight_decay: float = 0.0
@@ -38,8 +38,8 @@ class Family:
     - `pooling`: what `build(pooling=None)` means. `smallest`: the least height and width.
     - `hidden`: units and activations of the Dense layers between "flatten" and the last one.
     - `activation`: of the embedding, unless `build` is given one.
-    - `accepts`: the options beside dropout that the family obeys.
-    - `load(model, name)`: gives the built model its published weights, unless `features` does.
+    - `accepts`: the options besides dropout that the family supports.
+    - `load(model, name)`: loads the published weights into the built model, unless `features` does.
     """
 
     features: Callable
@@ -57,7 +57,7 @@ def unit_range(images):
 
 
 def rgb(images):
-    """Three channels: grey images are repeated."""
+    """Three channels: gray images are repeated."""
     if images.shape[-1] == 3:
         return images
     if images.shape[-1] == 1:

@@ -1,4 +1,4 @@
-"""Layers of our own that a saved encoder holds."""
+"""Custom layers that saved encoders contain."""
 
 import keras
 from keras import layers, ops
@@ -10,7 +10,7 @@ from keras_metric.arguments import number
 class UnitLength(layers.Layer):
     """`(..., D) -> (..., D)`: x / |x|, in at least float32.
 
-    A vector shorter than 1e-6 has no direction worth following and stays as it is, with gradient 1:
+    A vector shorter than 1e-6 has no reliable direction and is returned unchanged, with gradient 1:
     zeros give zeros and finite gradients on every backend. (At zero, the gradient of
     `keras.layers.UnitNormalization` is NaN on JAX and torch, and 1e12 on TensorFlow.)
     """

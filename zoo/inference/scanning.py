@@ -1,4 +1,4 @@
-"""A converted network over large pictures: what it finds, and the picture of it."""
+"""Scan large pictures with a converted network, and draw the result."""
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -19,11 +19,11 @@ MOST_BOXES = 10_000
 class ScanPictures:
     """Scans pictures with a converted network and draws heat and boxes over them.
 
-    - `classes`: the channels to look for; empty is all, but those in `without` (a background).
+    - `classes`: the channels to use; empty is all, except those in `without` (a background).
     - `threshold`, `overlap`: as in `km.convert.detections`.
-    - `single`: boxes of different classes suppress one another, too: one class for a place.
+    - `single`: non-maximum suppression across classes.
     - `tile`, `memory`, `window`: as in `km.convert.scan`.
-    - `side`: pixels of the longer side of a picture drawn, at the most.
+    - `side`: maximum length in pixels of the longer side of the drawn picture.
 
     Raises `ValueError` for a network that is not fully convolutional over pictures, a class that it
     does not have, and values out of range.

@@ -1,4 +1,4 @@
-"""Photographs looked up in an index: what is nearest, what they show, and a picture of it."""
+"""Search photographs in an index: their neighbors, labels, and a picture of the result."""
 
 import os
 from collections.abc import Sequence

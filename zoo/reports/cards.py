@@ -1,4 +1,4 @@
-"""The model card: written from what was measured, never by hand."""
+"""The model card, written from the results of a run."""
 
 from typing import Any
 
@@ -59,7 +59,7 @@ def _taken(training: dict[str, Any]) -> str:
 
 
 def results_table(report: dict[str, Any]) -> list[str]:
-    """Results beside the baselines, a row for each thing measured."""
+    """A table of the results and of the baselines, one row per measure."""
     columns = {report.get("column", "this model"): report["results"], **report["baselines"]}
     rows = {
         name: {column: values.get(name) for column, values in columns.items()}

@@ -1,4 +1,4 @@
-"""The YAML head of a model card, by which hubs list, filter and compare models.
+"""The YAML metadata of a model card, by which hubs list, filter and compare models.
 
 The keys are those of the Hugging Face hub: https://huggingface.co/docs/hub/model-cards.
 """
@@ -14,8 +14,8 @@ LICENSES = {"MIT": "mit", "CC BY 4.0": "cc-by-4.0", "CC0": "cc0-1.0", "Apache-2.
 def front_matter(recipe: Recipe, report: dict[str, Any]) -> list[str]:
     """The lines of a card's head, from `---` to `---`.
 
-    The license is that of the training data, where a hub knows it, else `other`. A result of
-    several seeds is their mean.
+    The license is that of the training data if hubs know it, else `other`. The result of several
+    seeds is their mean.
     """
     license, data = report["data"]["license"], recipe.name.partition("-")[0]
     return [
@@ -50,7 +50,7 @@ TAGS = {
 
 
 def plain_front_matter() -> list[str]:
-    """The head of a card of which nothing was measured."""
+    """The metadata of a card without results."""
     return ["---", "library_name: keras", "tags:", "- keras-metric", "---", ""]
 
 

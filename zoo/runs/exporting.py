@@ -15,17 +15,17 @@ def export(
     gallery: str | Path | None = None,
     top: int = 5,
 ) -> Path:
-    """Write a model as a SavedModel; returns its version folder.
+    """Export a model as a SavedModel; returns its version folder.
 
-    Of a run it is the model that its recipe serves; of a preset its labels, threshold and facts go
-    along. A calibration of the model that lies beside it gives the `similarity` signature its
-    threshold, unless the preset has one.
+    For a run it is the model that its recipe serves; for a preset the labels, threshold and facts
+    are included. A calibration saved next to the model gives the threshold of the `similarity`
+    signature, unless the preset has one.
 
     Args:
         path: a run's or preset's folder, a `.keras` file, or `hf://OWNER/NAME`.
         out: the folder of the versions; `saved_model` beside the model by default.
         gallery: the folder of an index of the model, for the signature `neighbours`.
-        top: how many classes or neighbours an answer has.
+        top: number of classes or neighbors that are returned.
     """
     from keras_metric.export import saved_model
     from keras_metric.retrieval import Index
@@ -62,7 +62,7 @@ def _as_served(path: Path, run: Run, model) -> tuple[Any, dict[str, Any], dict[s
 
 
 def known_labels(path: str | Path, model) -> list[str] | None:
-    """The names of the classes of a run's or preset's model; None where nothing tells them."""
+    """The names of the classes of a run's or preset's model; None if they are unknown."""
     run = Run(Path(path))
     if hub.is_name(path) or not run.folder.is_dir():
         return None

@@ -1,7 +1,7 @@
-"""Whole folders to and from a hub of models, through `huggingface_hub`: `hf://OWNER/NAME`.
+"""Publish folders on a model hub and load them, through `huggingface_hub`: `hf://OWNER/NAME`.
 
-The hub is the one that library knows; its own variables (`HF_ENDPOINT`, `HF_TOKEN`, `HF_HOME`) say
-which, who asks, and where what was fetched is kept.
+The variables of that library (`HF_ENDPOINT`, `HF_TOKEN`, `HF_HOME`) set the hub, the token and the
+cache.
 """
 
 import re
@@ -15,21 +15,21 @@ _NAME = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 
 
 def is_name(path: str | Path) -> bool:
-    """Whether this names a model on the hub and no file."""
+    """Whether this is the name of a model on the hub, not a path."""
     return str(path).startswith(SCHEME)
 
 
 def fetch(name: str, *, whole: bool = True) -> Path:
-    """The folder of a model on the hub, on this machine; fetched once, kept by `huggingface_hub`.
+    """The local folder of a model on the hub; downloaded once, cached by `huggingface_hub`.
 
     Args:
         name: `hf://OWNER/NAME`, or `hf://OWNER/NAME@REVISION` for a branch, tag or commit.
-        whole: with pictures and SavedModels, not only model, card and facts.
+        whole: also pictures and SavedModels, not only model, card and facts.
 
     Raises:
         ValueError: the name is of another form.
         ImportError: `huggingface_hub` is missing.
-        OSError: there is no such model, or no way to it.
+        OSError: there is no such model, or it cannot be reached.
     """
     identity, revision = _parsed(name)
     hub = need("huggingface_hub", extra="hub", purpose="Fetching a model from a hub")
@@ -46,18 +46,18 @@ def fetch(name: str, *, whole: bool = True) -> Path:
 
 
 def publish(folder: str | Path, name: str, *, private: bool = False) -> str:
-    """Put a run's or preset's folder on the hub, in one commit; returns the address of the commit.
+    """Publish the folder of a run or preset in one commit; returns the address of the commit.
 
-    The model's page is made where there is none. What training keeps for itself (`checkpoint`, the
-    runs of other seeds) stays here.
+    The repository is created if there is none. Checkpoints and the runs of other seeds are not
+    published.
 
     Args:
         folder: with `model.keras` and the card `README.md`.
         name: `hf://OWNER/NAME`, or `hf://OWNER/NAME@BRANCH`.
-        private: whether a page that is made now is yours alone.
+        private: create a private repository.
 
     Raises:
-        FileNotFoundError: the folder holds no model or no card.
+        FileNotFoundError: the folder contains no model or no card.
         ValueError, ImportError, OSError: as `fetch`.
     """
     identity, revision = _parsed(name)

@@ -1,11 +1,11 @@
-"""A preset is a folder: a model with all it takes to use it, to keep and to hand on as a whole.
+"""A preset is a folder that contains a model and everything needed to use it.
 
     model.keras       the model
     preset.json       names of the classes, threshold, facts
     README.md         the card
     saved_model/1     for TensorFlow Serving, with the same labels, threshold and facts
 
-The folder of a run is one, and what `zoo.load` and `zoo.export` take is either.
+The folder of a run is a preset, too; `zoo.load` and `zoo.export` take both.
 """
 
 import shutil
@@ -26,7 +26,7 @@ LEFT_OUT = ("checkpoint", "saved_model", ".*")
 
 
 class Preset(NamedTuple):
-    """A model as `preset` finds it: `labels` and `threshold` are None where nobody chose them."""
+    """A model of a preset; `labels` and `threshold` are None if they are unknown."""
 
     folder: Path
     model: "keras.Model"
@@ -44,20 +44,21 @@ def save(
     facts: Mapping[str, Any] | None = None,
     card: str | None = None,
 ) -> Path:
-    """Write a preset; the folder appears when all of it is there, the SavedModel checked.
+    """Save a preset, atomically; its SavedModel is verified first.
 
     Args:
-        source: a model; or the folder of a run or preset, whose card, facts and pictures go along.
+        source: a model; or the folder of a run or preset, whose card, facts and pictures are
+            included.
         folder: the preset's, which must not exist.
         labels: names of the classes of a classifier, in order.
-        threshold: distance up to which two images are the same, chosen on data of one's own.
-        facts: what else to keep: license, training data, results; anything JSON can say.
-        card: the Markdown text of the card; for a model without one, made from the facts.
+        threshold: distance up to which two images count as the same, chosen on your own data.
+        facts: other facts to store, such as license, training data, results; as JSON.
+        card: the Markdown text of the card; by default created from the facts.
 
     Raises:
         FileExistsError: the folder exists.
         FileNotFoundError: there is no model at `source`.
-        ValueError, TypeError: what was given does not fit the model.
+        ValueError, TypeError: an argument does not match the model.
     """
     from keras_metric.export import written_atomically
 
@@ -88,7 +89,7 @@ def preset(path: str | Path) -> Preset:
 
     Raises:
         FileNotFoundError: there is no model.
-        ValueError: a file of it cannot be read.
+        ValueError: one of its files cannot be read.
     """
     run = Run(hub.fetch(str(path)) if hub.is_name(path) else Path(path))
     return Preset(run.folder, load(run.folder), **run.kept())

@@ -1,4 +1,4 @@
-"""A run is a folder: the model, what was measured, its card and pictures, and its exports."""
+"""A run is a folder with the model, its results, card and pictures, and its exports."""
 
 import shutil
 import zipfile
@@ -27,7 +27,7 @@ FACTS = ("recipe", "settings", "data", "results", "baselines", "versions")
 
 @dataclass(frozen=True)
 class Run:
-    """Where the parts of a run lie in its folder."""
+    """The paths of the parts of a run in its folder."""
 
     folder: Path
 
@@ -181,9 +181,8 @@ class Run:
 def load(path: str | Path) -> "keras.Model":
     """The model of a run's or preset's folder, of a file, of a hub, or by its name.
 
-    Files are read as `keras_metric.convert.load` reads them: `.keras` and `.h5` of Keras 3, `.h5`
-    and `.hdf5` of older versions. Code that a file brings along (`Lambda` layers) is refused, not
-    run.
+    Files are read by `keras_metric.convert.load`: `.keras` and `.h5` of Keras 3, `.h5` and `.hdf5`
+    of older versions. Python code in a file (`Lambda` layers) is refused, not run.
 
     Args:
         path: of the folder or file, `hf://OWNER/NAME` (see `zoo.runs.hub`), or the name of a

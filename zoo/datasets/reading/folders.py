@@ -40,8 +40,9 @@ def scan(path: str | Path, *, skip_missing: bool = False) -> Files:
     """The pictures of a folder `path/CLASS/.../image`, or of a list with lines `image<TAB>class`.
 
     A list that ends in `.csv` has commas for tabs; its paths are relative to its folder. Every file
-    is opened as far as its header; what is hidden (a name that begins with a dot), not an image or
-    unreadable is in `skipped`, and with `skip_missing` what a list names and is not there.
+    is opened as far as its header; files that are hidden (a name that begins with a dot), not
+    images or unreadable are in `skipped`, with `skip_missing` also files of a list that do not
+    exist.
 
     Raises `FileNotFoundError` when `path`, or a file of the list, is not there; `ValueError` for a
     folder without classes, a class without pictures, or a line of another form.
@@ -85,12 +86,12 @@ def load(
     - `size`: side, or height and width.
     - `resize`: "stretch" changes the shape, as embedding, serving and batches of a folder do;
       "letterbox" keeps all of the picture and its shape, and pads with `fill`; "crop" keeps the
-      shape and fills the frame from the middle. A model that learns of one and is asked about
-      another is wrong more often.
+      shape and fills the frame from the middle. Use the same for training and
+      inference.
     - `largest`: GiB that the array may take; more is an error before anything is read.
-    - `skip_missing`: leave out what a list names and is not there, as unreadable files are.
+    - `skip_missing`: skip files of a list that do not exist, like unreadable files.
 
-    Files that cannot be decoded to their end are left out with a warning that names them. Raises
+    Files that cannot be decoded completely are skipped with a warning that names them. Raises
     what `scan` raises; `MemoryError` above `largest`; `ValueError` for a bad size.
     """
     sides = (size, size) if isinstance(size, int) else tuple(size)

@@ -14,8 +14,8 @@ class PatchBatches(DrawnBatches):
     """`(patches (B, S, S, C) uint8, presence (B, K) float32)`, cut at random, turned and mirrored.
 
     A kind is present when a box of it and the patch share at least `share` of the smaller of the
-    two; where it is in the patch is not told. For half of the patches a kind is drawn, and places
-    until one shows it, so that rare kinds are seen often enough; the others are cut anywhere.
+    two; its position is not a label. For half of the patches a kind is drawn, then positions until
+    one shows it, so that rare kinds are frequent enough; the others are cut at random positions.
 
     Args:
         pictures: what is cut; at least as large as a patch.

@@ -1,7 +1,7 @@
-"""Scenes of many glyphs among clutter, each drawn when it is asked for.
+"""Scenes of many glyphs among clutter, generated on demand.
 
-A bank of labelled crops goes in (digits, Omniglot characters), pictures with boxes, classes and a
-label for every pixel come out. A scene is a function of (seed, index) alone: nothing is kept.
+From a bank of labeled crops (digits, Omniglot characters) they compose pictures with boxes, classes
+and a label for every pixel. A scene depends only on (seed, index); nothing is stored.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ TRIES = 60  # places tried for a glyph before it is left out
 
 
 class Scene(NamedTuple):
-    """One picture and its truth, glyphs in the order they were pasted.
+    """A picture with its annotation, glyphs in the order they were pasted.
 
     - `image`: `(H, W, 1)` uint8.
     - `boxes`: `(N, 4)` int64, `(left, top, right, bottom)`, right and bottom excluded.

@@ -1,7 +1,7 @@
-"""Embed a folder of images, of any length, into Parquet shards; killed, it goes on where it was.
+"""Embed a folder of images of any size into Parquet shards; resumes after an interruption.
 
-A part of the listing becomes one shard, whoever works on it: this process, or workers of a Ray
-cluster. A shard is whole or not there, so what is missing is what is left to do.
+Each part of the listing becomes one shard, written by this process or by workers of a Ray cluster.
+Shards are written atomically, so the missing ones are those that remain to be done.
 """
 
 import os
@@ -37,29 +37,29 @@ def embed(
 ) -> dict[str, Any]:
     """Embed every image of `folder` into shards in `out`; returns the manifest.
 
-    In it `skipped` lists the images that could not be read, each with its reason, and `others`
-    counts the files that are no images by their name; `skipped.json` accounts for both. Called
-    again after a kill it goes on with the shards that are missing.
+    Its `skipped` lists the images that could not be read, each with the reason, and `others` counts
+    the files without an image suffix; `skipped.json` lists both. After an interruption the same
+    call writes the missing shards.
 
     Args:
         model: a `.keras` file, the folder of a run, or a SavedModel.
         engine: "plain", in this process, or "ray", over the SavedModel on a Ray cluster.
-        address: of the Ray cluster; one on this machine is started when left out.
-        workers: decoding threads of "plain", actors of "ray"; one for each core when left out.
-        branch: which network, of a model of two.
+        address: of the Ray cluster; by default one is started on this machine.
+        workers: decoding threads of "plain", actors of "ray"; by default one for each core.
+        branch: which network, of a model with two.
         size: height and width, for a model that takes any.
-        pixels: the range that the model was trained on, when pixels were scaled outside of it:
+        pixels: the range that the model was trained on, if pixels were scaled outside of it:
             "0..1", "-1..1" or "0..255".
-        layer: whose output is the embedding, of a classifier.
+        layer: of a classifier, the layer whose output is the embedding.
         folder: of images, or a list (CSV, TSV) of paths and labels.
-        batch: images in one call of the network.
-        shard_size: images of a shard.
-        force: remove the shards that are in `out` and begin anew.
+        batch: images per call of the network.
+        shard_size: images per shard.
+        force: replace the shards in `out`.
 
     Raises:
-        FileNotFoundError: no such folder or model.
-        FileExistsError: `out` holds shards of another model or folder, or other files.
-        ValueError: no images, not one that can be read, or a model that gives no embeddings.
+        FileNotFoundError: there is no such folder or model.
+        FileExistsError: `out` contains shards of another model or folder, or other files.
+        ValueError: there are no images, none can be read, or the model returns no embeddings.
     """
     from keras_metric.arguments import whole
 

@@ -1,4 +1,4 @@
-"""Embedding networks from where they lie: a `.keras` file, the folder of a run, a SavedModel."""
+"""Load embedding networks from a `.keras` file, the folder of a run, or a SavedModel."""
 
 import hashlib
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from zoo.progress import warn
 
 @dataclass(frozen=True)
 class Source:
-    """Where a network lies and how its images are made; small, so that it travels to workers.
+    """Where a network is saved and how its images are prepared; small enough to be sent to workers.
 
     - `path`: a version folder of a SavedModel, else a `.keras` file or the folder of a run.
     - `branch`: which network, where there are two.

@@ -1,7 +1,7 @@
-"""The same shards by the workers of a Ray cluster, each with the SavedModel of its own.
+"""Write the shards by the workers of a Ray cluster, each of which loads the SavedModel.
 
-Ray Data hands the parts out; a part that fails, or whose machine dies, is handed out again. Images
-and shards lie where every worker finds them under the same path.
+Ray Data distributes the parts; if a part fails or its machine dies, it is run again. Images and
+shards must have the same paths on every machine.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Files in, shards out: pictures are decoded by threads while the network works on those before."""
+"""From files to shards: threads decode pictures while the network embeds the previous ones."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence

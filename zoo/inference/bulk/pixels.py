@@ -1,8 +1,8 @@
-"""The range of pixels that a model was trained on, read from the model as far as it tells.
+"""The range of pixels that a model was trained on, as far as the model shows it.
 
 A model with a scaling layer takes pixels from 0 to 255. One that was trained on pixels scaled
-outside of it, `x / 255` in a data pipeline, does not say so: its answers to pixels from 0 to 255
-are wrong and look like answers.
+outside of it, such as `x / 255` in a data pipeline, has no record of it: its outputs for pixels
+from 0 to 255 are wrong without an error.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,7 +22,7 @@ _FAR = 16.0  # times the deviation that batch normalization remembers
 
 
 class Evidence(NamedTuple):
-    """`range`: a key of `RANGES`, or None where the model does not tell; `reason` in words."""
+    """`range`: a key of `RANGES`, or None if it is unknown; `reason`: a sentence."""
 
     range: str | None
     reason: str
@@ -42,7 +42,7 @@ def known(name: str) -> tuple[float, float]:
 
 
 def trained_on(model: "keras.Model") -> Evidence:
-    """What the first layers of a model tell about the pixels it was trained on.
+    """The range of pixels that the first layers of a model indicate.
 
     A layer that scales comes first: 0 to 255. Else the statistics of the first batch normalization
     are compared with those that noise of each range gives there.
@@ -63,7 +63,7 @@ def trained_on(model: "keras.Model") -> Evidence:
 
 
 def warning(model: "keras.Model", chosen: str) -> str | None:
-    """A sentence for the user where a model may not take the pixels it will be given; else None."""
+    """A warning if a model may need other pixels than it will get; else None."""
     found = trained_on(model)
     if found.range == chosen:
         return None

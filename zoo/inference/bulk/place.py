@@ -1,4 +1,4 @@
-"""The folder that shards are written to: whose they are, which are there, and who may write."""
+"""The folder of the shards: its model, which shards exist, and a lock for writing."""
 
 import fcntl
 import os
