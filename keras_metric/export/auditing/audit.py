@@ -1,4 +1,4 @@
-"""Audit of a SavedModel, any SavedModel: will a server load it, and what runs where?"""
+"""Audit of any SavedModel: will a server load it, and what runs on GPU or CPU?"""
 
 import tempfile
 from collections import Counter
@@ -21,23 +21,23 @@ _BAKED_IN = 2**20  # bytes of constants that look like weights
 
 
 def audit(path: str | Path) -> Audit:
-    """Reads the SavedModel at `path` (a version, or a folder of them) and judges it.
+    """Check the SavedModel at `path` (a version, or a folder of versions).
 
     Faults, any of which makes `ok` false:
 
     - no signature; a server's loader refuses it; files of its variables are missing; assets, tables
-      or paths that only the machine that wrote it has; operations that the installed TensorFlow
-      does not know; megabytes of constants where weights belong in variables;
-    - of a signature: a fixed batch size; Python operations; XLA code, which a server refuses unless
-      told otherwise; randomness; and whatever lets a request do more than get an answer: files read
-      or written, variables, tables or queues changed, text printed, other machines called.
+      or paths that exist only on the machine that wrote it; operations that the installed
+      TensorFlow does not know; megabytes of constants where weights belong in variables;
+    - of a signature: a fixed batch size; Python operations; XLA code, which a server refuses by
+      default; randomness; and side effects of requests: files read or written, variables, tables
+      or queues changed, text printed, other machines contacted.
 
-    Operations without a GPU kernel in the installed TensorFlow are named in `on_cpu`, which is no
-    fault: files are decoded on the CPU. A build without CUDA has no GPU kernels at all; the list
-    in `gpu_operations`, of one build with CUDA, is asked instead.
+    Operations without a GPU kernel in the installed TensorFlow are listed in `on_cpu`; this is not
+    a fault: files are decoded on the CPU. A build without CUDA has no GPU kernels at all; then the
+    list in `gpu_operations`, of a build with CUDA, is used.
 
     Raises:
-        FileNotFoundError: no SavedModel there.
+        FileNotFoundError: there is no SavedModel.
     """
     folder = latest(path)
     saved = SavedModel.FromString((folder / "saved_model.pb").read_bytes())

@@ -1,4 +1,4 @@
-"""What an audit found, to be read by people and by programs."""
+"""The result of an audit, as text and as JSON."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ class Audit:
         operations: the operations behind the signatures, with the number of places they occur.
         on_cpu: the operations of each signature that have no GPU kernel.
         sizes: bytes of `graph`, `variables` and `assets`.
-        faults: why a server should not get this; empty if it may.
+        faults: reasons why it should not be served; empty if there are none.
     """
 
     folder: Path

@@ -20,28 +20,28 @@ def to_litert(
     samples=None,
     limit: float | None = None,
 ) -> Portable:
-    """Writes a signature of a SavedModel as a `.tflite` file, whose answers are compared first.
+    """Write a signature of a SavedModel as a `.tflite` file; its outputs are compared first.
 
     The file keeps the names of inputs and outputs, and takes batches (and, for a map, images) of
     any size. The LiteRT interpreter runs it and is compared with the SavedModel.
 
     Args:
         saved: folder of a version, or of versions, as `saved_model` writes it.
-        path: the file to write; nothing may be there.
-        signature: a signature that takes and gives numbers.
+        path: the file to write; it must not exist.
+        signature: a signature whose inputs and outputs are numbers.
         precision: of the weights: "float32"; "float16"; "dynamic", int8 with activations in
-            float32; "int8", activations too, where the ranges are taken from `samples`. Inputs and
+            float32; "int8", activations too, whose ranges are taken from `samples`. Inputs and
             outputs stay float32.
         samples: images as the model takes them, (N, H, W, C), or a dict of them by input; the
-            comparison is made on them. Noise of the model's pixel range when left out.
+            comparison is made on them. By default noise in the model's pixel range.
         limit: largest difference that is accepted, relative to the largest answer above 1; by
             default 1e-4, 1e-2, 5e-2 and 5e-2.
 
     Raises:
-        FileExistsError: something is at `path`.
+        FileExistsError: `path` exists.
         ImportError: LiteRT is missing.
         ValueError: an option does not fit, or "int8" without samples.
-        RuntimeError: LiteRT has no operation for a part of the model, or its answers differ.
+        RuntimeError: LiteRT has no operation for a part of the model, or its outputs differ.
     """
     if precision not in LIMITS:
         raise ValueError(

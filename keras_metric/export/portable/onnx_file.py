@@ -1,4 +1,4 @@
-"""SavedModel -> ONNX, for ONNX Runtime and whatever else reads it."""
+"""SavedModel -> ONNX, for ONNX Runtime and other runtimes."""
 
 import logging
 from pathlib import Path
@@ -20,25 +20,25 @@ def to_onnx(
     opset: int = OPSET,
     limit: float = LIMIT,
 ) -> Portable:
-    """Writes a signature of a SavedModel as an `.onnx` file, whose answers are compared first.
+    """Write a signature of a SavedModel as an `.onnx` file; its outputs are compared first.
 
     The file keeps the names of inputs and outputs, and takes batches (and, for a map, images) of
     any size. ONNX Runtime runs it on the CPU and is compared with the SavedModel.
 
     Args:
         saved: folder of a version, or of versions, as `saved_model` writes it.
-        path: the file to write; nothing may be there.
-        signature: a signature that takes and gives numbers.
+        path: the file to write; it must not exist.
+        signature: a signature whose inputs and outputs are numbers.
         samples: images as the model takes them, (N, H, W, C), or a dict of them by input; the
-            comparison is made on them. Noise of the model's pixel range when left out.
+            comparison is made on them. By default noise in the model's pixel range.
         opset: version of the ONNX operators.
         limit: largest difference that is accepted, relative to the largest answer above 1.
 
     Raises:
-        FileExistsError: something is at `path`.
+        FileExistsError: `path` exists.
         ImportError: a package of the extra `onnx` is missing.
-        ValueError: the signature or the samples do not fit.
-        RuntimeError: ONNX has no operation for a part of the model, or its answers differ.
+        ValueError: the signature or the samples do not match.
+        RuntimeError: ONNX has no operation for a part of the model, or its outputs differ.
     """
     free(path)
     _refuse_missing()

@@ -14,7 +14,7 @@ _SIZE = 64  # of the images that are asked where the model takes any size
 
 @dataclass(frozen=True)
 class Portable:
-    """A file that was written: what it holds, and how far its answers lie from the SavedModel's.
+    """A written file: its contents, and the difference of its outputs from the SavedModel's.
 
     `difference` is the largest one, relative to the largest answer above 1.
     """
@@ -79,11 +79,11 @@ def open_source(saved: str | Path, signature: str, samples) -> Source:
 def keep(
     source: Source, path: str | Path, content: bytes, runner: Runner, limit: float
 ) -> Portable:
-    """Compare the answers of `runner` with the SavedModel's, then move the file to `path`.
+    """Compare the outputs of `runner` with the SavedModel's, then move the file to `path`.
 
     Raises:
         FileExistsError: `path` exists.
-        RuntimeError: an answer differs by more than `limit`.
+        RuntimeError: an output differs by more than `limit`.
     """
     from keras_metric.export.saved_models.graph import difference
 

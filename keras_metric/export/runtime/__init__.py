@@ -1,4 +1,4 @@
-"""A SavedModel answers through TensorFlow's C library: no Python TensorFlow, no Keras.
+"""Run a SavedModel through TensorFlow's C library, without Python TensorFlow and Keras.
 
 This is the path a TensorFlow server takes: `LoadSavedModel` with the tag `serve`, signatures read
 from the graph's own description, `Session::Run` on tensor names, XLA compilation switched off.
@@ -31,15 +31,15 @@ class Runtime:
 
     Args:
         path: version folder that holds `saved_model.pb`.
-        threads: size of TensorFlow's thread pools; the library's own choice when left out.
-        xla: leave XLA compilation on. A server has it off unless told otherwise, and so has this
-            class; but the switch is one for the whole process, so where Python TensorFlow is
-            loaded, which would lose it as well, it is left as it is unless you say False.
+        threads: size of TensorFlow's thread pools; by default the library's choice.
+        xla: whether XLA compilation is on. As in a server it is off by default; but since the
+            switch is global to the process, it is not changed in a process that has loaded Python
+            TensorFlow unless you pass False.
 
     Raises:
         FileNotFoundError: no SavedModel at `path`, one without the files of its variables, or no
             TensorFlow library installed.
-        RuntimeFault: the library's refusal, in its words.
+        RuntimeFault: the library's error.
     """
 
     def __init__(self, path: str | Path, *, threads: int | None = None, xla: bool | None = None):

@@ -1,4 +1,4 @@
-"""What a SavedModel says about itself, read without TensorFlow: its signatures."""
+"""The signatures of a SavedModel, read without TensorFlow."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

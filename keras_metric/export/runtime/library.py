@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class RuntimeFault(RuntimeError):
-    """What the C library answered when it refused to load or to run.
+    """An error of the C library while loading or running.
 
     `code` is its status code, as numbered by gRPC: 3 is an invalid argument, 13 an internal error.
     """

@@ -1,8 +1,8 @@
 """Version folders: a model's folder holds 1, 2, 3, ..., each written once and never changed.
 
 A server watches the model's folder and loads the highest number. A version is therefore written
-under a name that no server reads, and renamed when it is complete. Each holds the facts that
-`saved_model` knew of the model. Nothing here loads Keras or TensorFlow.
+under a name that no server reads, and renamed when it is complete. Each contains the facts that
+`saved_model` stores about the model. Nothing here loads Keras or TensorFlow.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ def version_folders(path: str | Path) -> dict[int, Path]:
 
 
 def latest(path: str | Path) -> Path:
-    """The version folder meant by `path`: itself, or its highest version that is complete.
+    """The version folder of `path`: `path` itself, or its highest complete version.
 
     Raises:
         FileNotFoundError: neither `path` nor a version in it holds a SavedModel.
@@ -186,14 +186,14 @@ def metadata_file(folder: Path) -> Path:
 
 
 def read_metadata(path: str | Path) -> dict:
-    """The facts of a SavedModel written by `saved_model`: of a version, or of the latest one.
+    """The metadata of a SavedModel written by `saved_model`: of a version, or of the latest one.
 
     Keys: `kind`, `fingerprint` (of the weights, as `keras_metric.retrieval` gives it), `signatures`
-    (inputs and outputs by name), `labels`, `threshold`, `gallery` (how many records, and how they
-    are compared), `versions`, and `about`, the caller's own. Loads neither Keras nor TensorFlow.
+    (inputs and outputs by name), `labels`, `threshold`, `gallery` (number of records and their
+    distance), `versions`, and `about`, your own metadata. Imports neither Keras nor TensorFlow.
 
     Raises:
-        FileNotFoundError: no SavedModel at `path`, or one that was written by something else.
+        FileNotFoundError: there is no SavedModel at `path`, or it was not written by `saved_model`.
     """
     place = metadata_file(latest(path))
     if not place.is_file():

@@ -30,7 +30,7 @@ def saved_model(
     max_pixels: int = 2**25,
     gallery: "Index | None" = None,
 ) -> Path:
-    """Writes `model` as the next version in the folder `path`, and returns that version's folder.
+    """Export `model` as the next version in the folder `path`; returns the folder of that version.
 
     Signatures by kind of model:
 
