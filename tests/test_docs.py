@@ -45,6 +45,17 @@ def test_every_page_is_in_the_navigation(pages):
     assert set(navigation) == {page for page in there if not page.startswith("cards/")}
 
 
+def test_files_named_on_the_pages_exist():
+    """In CONTRIBUTING those of `keras_metric` may begin below it."""
+    pages = [*(ROOT / "docs").glob("*.md"), *(ROOT / n for n in ("README.md", "CONTRIBUTING.md"))]
+    path = re.compile(r"(?<![\w/.-])((?:[\w-]+/)+[\w-]+\.py)\b")
+    named = {found for page in pages for found in path.findall(page.read_text(encoding="utf-8"))}
+    named -= {"zoo/recipes/my_recipe.py"}  # the reader's own
+    assert len(named) > 20
+    rooms = (ROOT, ROOT / "keras_metric")
+    assert not [name for name in named if not any((room / name).exists() for room in rooms)]
+
+
 def test_every_room_has_a_page_of_reference():
     reference = script("build").rooms()
     assert {f"keras_metric.{room}" for room in keras_metric._SUBMODULES} <= {

@@ -36,6 +36,11 @@ LISTED = {  # what, where: the page and its sections
     "distances": (set(km.distances.names()), "losses", ("Distances",)),
     "metrics": (set(km.metrics.__all__), "metrics", ()),
     "map methods": (set(METHODS), "maps", ("Why this class",)),
+    "encoders": (
+        {name for name in encoders.names() if not name.startswith("keras.applications.")},
+        "encoders",
+        (),
+    ),
 }
 
 

@@ -60,11 +60,11 @@ class Recipe:
     served: Callable | None = None
     column: str = "this model"
     task: str = "image-feature-extraction"
-    protocol: str = "Measured on images of classes that training never saw."
+    protocol: str = "Evaluated on images of classes that were not used for training."
     limits: str = (
-        "The embedding is meant for comparing images of the kind it was trained on, of classes old "
-        "and new, by their distance. It knows nothing of other kinds of images, and says how alike "
-        "two images are, not whether they are the same: choose a threshold on data of your own."
+        "The embedding compares images of the kind it was trained on, of known and new classes, "
+        "by their distance. It is not suitable for other kinds of images. It measures how similar "
+        "two images are, not whether they are the same: choose a threshold on your own data."
     )
     name: str = ""
     about: str = ""

@@ -2,8 +2,8 @@
 
     model = ensemble([encoder], VIEWS)
 
-The embedding is the mean over the views of all encoders' embeddings, one beside the other, of unit
-length: the cosine of two images is then about the mean of the cosines of all pairs of their views,
+The embedding is the mean over the views of all encoders' embeddings, concatenated, of unit length:
+the cosine of two images is then about the mean of the cosines of all pairs of their views,
 of every encoder. Test-time augmentation, an ensemble, or both, as one Keras model.
 """
 
@@ -17,7 +17,7 @@ from zoo.encoders.layers import SignedPower, UnitLength
 
 View = tuple[float, float, float, float]
 
-NAMES = ("ensemble", "committee")  # of the model; the second in files of 0.1.0
+MODEL_NAMES = ("ensemble", "committee")  # the second in files of 0.1.0
 
 AS_IS: tuple[View, ...] = ((0, 1, 0, 0),)
 VIEWS: tuple[View, ...] = (
@@ -35,7 +35,7 @@ VIEWS: tuple[View, ...] = (
 
 @keras.saving.register_keras_serializable("keras_metric")
 class Views(layers.Layer):
-    """`(B, H, W, C) -> (V, B, H, W, C)`: each image turned, resized and moved in V fixed ways.
+    """`(B, H, W, C) -> (V, B, H, W, C)`: each image rotated, resized and shifted in V fixed ways.
 
     A view is (degrees, size, down, right): turned about the middle, `size` times as large, moved by
     fractions of height and width. What comes in from outside is 0. Bilinear interpolation.
@@ -113,7 +113,7 @@ def ensemble(
 ) -> keras.Model:
     """A model `(B, H, W, C) -> (B, members x D)` of unit length; see above.
 
-    The encoders take the same images and give vectors of unit length. `members` gives them back.
+    The encoders take the same images and return vectors of unit length. `members` returns them.
     With `mirror` each view counts a second time, flipped left and right. With a `power` every
     encoder's embedding x of a view is sign(x) |x|^power, of unit length again.
     """
@@ -134,11 +134,11 @@ def side_by_side(encoders: Sequence[keras.Model], images, power: float = 1.0):
 
 
 def members(model: keras.Model) -> list[keras.Model]:
-    """The encoders of an ensemble; a model that is none is its only member."""
+    """The encoders of an ensemble; another model is its only member."""
     found = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    if len(found) == 1 and found[0].name in NAMES:
+    if len(found) == 1 and found[0].name in MODEL_NAMES:
         return members(found[0])
-    return found if model.name in NAMES else [model]
+    return found if model.name in MODEL_NAMES else [model]
 
 
 def _inverse(view: View, height: int, width: int) -> np.ndarray:
@@ -158,7 +158,7 @@ class EnsembleLoss(keras.losses.Loss):
 
         embeddings (B, members x D), one member beside the other -> scalar
 
-    No member learns from another: the gradient of each is that of its training alone. Raises
+    Members are independent: the gradient of each is that of training it alone. Raises
     `ValueError` where the width is not a multiple of `members`.
     """
 

@@ -22,14 +22,14 @@ from zoo.training.experiments import Experiment, Picture, Split, adam
 SCALES = (0.85, 1.0, 1.2)
 SHOWN = 4  # scenes on the card
 PROTOCOL = (
-    "Measured in scenes of classes that training never saw: each exemplar is looked for in every "
-    "scene. A box is right from an intersection over union of 1/2 on. Cross-correlation searches "
-    "the same scenes at the same scales, of pictures blurred alike."
+    "Evaluated in scenes of classes that were not used for training: each exemplar is searched in "
+    "every scene. A box is correct from an intersection over union of 1/2 on. Cross-correlation "
+    "searches the same scenes at the same scales, with blurred pictures."
 )
 LIMITS = (
-    "The encoder finds pictures of the kind it was trained on, of classes old and new, with "
+    "The encoder finds pictures of the kind it was trained on, of known and new classes, with "
     "`keras_metric.locate` or `keras-metric locate`. Scores are cosines: choose a threshold on "
-    "scenes of your own, some of them without what you look for."
+    "your own scenes, some of them without the object."
 )
 
 augment = Warp(rotation=15, scale=0.15, shear=0.15, translation=0.07, elastic=0.02)

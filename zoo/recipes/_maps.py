@@ -17,13 +17,14 @@ METHODS = (  # written out: settings are what a run is known by, and new methods
 )
 SHOWN = ("cam", "gradcam++", "layercam", "scorecam", "ablationcam", "eigencam", "fullgrad")
 EQUAL = (
-    "Behind global average pooling gradcam, hirescam, xgradcam and shapleycam draw the map of cam, "
-    "up to a factor, and are left out."
+    "With global average pooling gradcam, hirescam, xgradcam and shapleycam give the map of cam, "
+    "up to a factor, and are omitted."
 )
 LIMITS = (
-    "The network says which kinds a picture shows; it learnt no positions. Its maps say what moved "
-    "its scores, and are no detector: boxes around them follow the parts that tell kinds apart, "
-    "not outlines. The numbers hold for pictures of the kind it was trained on."
+    "The network predicts which kinds a picture shows; it was trained without positions. Its maps "
+    "show what influenced its scores and are not a detector: boxes around them follow the parts "
+    "that distinguish the kinds, not outlines. The numbers are valid for pictures of the kind it "
+    "was trained on."
 )
 
 
@@ -82,8 +83,8 @@ def pictures(
         titles=[kinds[label] for label in cases.classes],
     )
     caption = (
-        "Pictures that training never saw, with the true boxes of the kind named, and where each "
-        "method sees it."
+        "Pictures not used for training, with the true boxes of the named kind, and the maps of "
+        "each method."
     )
     return {"maps.png": Picture(grid, caption)}
 

@@ -22,10 +22,10 @@ from zoo.training.experiments import Experiment, Measured, Picture, Split
 
 LICENSE = "MIT (Lake, Salakhutdinov and Tenenbaum, Omniglot)"
 PROTOCOL = (
-    "Measured by 20-way one-shot classification within alphabets that training never saw, each "
-    "query answered alone; these are validation alphabets, on which values were chosen. The "
-    "published runs were not read. A character's drawings are of one drawer each, the query's and "
-    "the exemplars' drawers differ."
+    "Evaluated by 20-way one-shot classification within alphabets that were not used for "
+    "training, each query alone; these are validation alphabets, on which settings were chosen. "
+    "The published runs were not read. The 20 exemplars are by one drawer, the queries by "
+    "another."
 )
 
 SIDE = 105  # of a drawing as it comes

@@ -126,11 +126,12 @@ RECIPE = Recipe(
     license="MIT (Shenggan, BCCD Dataset)",
     column="cam",
     task="image-classification",
-    protocol="Measured on whole pictures that training never saw, a case for each kind in each "
-    "picture; the mean over kinds. `presence` is the area under precision and recall on patches of "
-    "them. The pointing game has no tolerance. MaxBoxAccV2 (IoU 0.3, 0.5, 0.7) takes the "
-    "thresholds of each kind from other pictures, and asks for the box of one cell: parts of a map "
-    "that join several cells miss. `centre` is a Gaussian in the middle of every picture, `any "
-    "pixel` what a pixel drawn at random would reach. " + _maps.EQUAL,
+    protocol="Evaluated on whole pictures that were not used for training, a case for each kind "
+    "in each picture; the mean over kinds. `presence` is the area under precision and "
+    "recall on patches of them. The pointing game has no tolerance. MaxBoxAccV2 (IoU "
+    "0.3, 0.5, 0.7) uses thresholds chosen for each kind on other pictures, and compares "
+    "with the box of one cell: parts of a map that cover several cells are misses. "
+    "`centre` is a Gaussian at the center of every picture, `any pixel` the expectation "
+    "for a random pixel. " + _maps.EQUAL,
     limits=_maps.LIMITS,
 )

@@ -71,12 +71,14 @@ def pictures(settings, model, split):
         for name, layer in METHODS.items()
     }
     titles = [
-        test.names[label] + ("" if label == told else f",\ntaken for {test.names[told]}")
-        for label, told in zip(test.labels[chosen], best[chosen], strict=True)
+        test.names[label]
+        + ("" if label == predicted else f",\nclassified as {test.names[predicted]}")
+        for label, predicted in zip(test.labels[chosen], best[chosen], strict=True)
     ]
     caption = (
-        "Photos that training never saw, answered right and wrong, and what speaks for the answer: "
-        "cam at 2 x 2 positions, where it is exact; the others one stage below, at 4 x 4."
+        "Photos not used for training, classified correctly and incorrectly, and maps of the "
+        "predicted class: cam at 2 x 2 positions, where it is exact; the others one stage below, "
+        "at 4 x 4."
     )
     return {"maps.png": Picture(plots.comparison(photos, maps, titles=titles), caption)}
 
@@ -98,8 +100,8 @@ RECIPE = Recipe(
     license=_clothing.LICENSE,
     column="the classifier",
     task="image-classification",
-    protocol="`accuracy` is that of its classes, of the other columns that of a vote. "
+    protocol="`accuracy` is that of its classes; in the other columns that of nearest neighbors. "
     "`recall@1` and `map@r` are of the features before the last layer. " + _clothing.PROTOCOL,
-    limits="It tells ten kinds of clothes apart in photos of one piece each, and answers with one "
-    "of them whatever it is shown. Its exact map has 2 x 2 positions for 64 x 64 pixels.",
+    limits="It classifies photos of one piece of clothing into ten classes, and returns one of "
+    "them for any image. Its exact map has 2 x 2 positions for 64 x 64 pixels.",
 )

@@ -25,7 +25,7 @@ from zoo.runs import runs
 from zoo.training import experiments
 from zoo.training.experiments import Measured
 
-NEIGHBOURS = "Nearest neighbours among photos that training never saw; green is a hit."
+NEIGHBOURS = "Nearest neighbors among photos not used for training; green is a hit."
 
 
 def data(settings, folder):
@@ -98,7 +98,8 @@ RECIPE = Recipe(
     measure=measure,
     pictures=pictures,
     license=_clothing.LICENSE,
-    protocol="`accuracy` is that of a vote, or of the classifier's classes. " + _clothing.PROTOCOL,
-    limits="The embedding is meant for comparing photos of one piece of clothing each by their "
-    "distance. It says how alike two photos are, not whether they show the same piece.",
+    protocol="`accuracy` is that of nearest neighbors, or of the classifier's classes. "
+    + _clothing.PROTOCOL,
+    limits="The embedding compares photos of one piece of clothing each by their distance. It "
+    "measures how similar two photos are, not whether they show the same piece.",
 )

@@ -95,12 +95,13 @@ RECIPE = Recipe(
     license=_digits.LICENSE,
     column="cam",
     task="image-classification",
-    protocol="Measured on scenes of drawings that training never saw, a case for each digit in "
-    "each scene. `presence` is the mean area under precision and recall; MaxBoxAcc (IoU 0.5) and "
-    "MaxBoxAccV2 (0.3, 0.5, 0.7) take their thresholds from other scenes; the pointing game has no "
-    "tolerance; PxAP is about the ink. `centre` is a Gaussian in the middle of every scene, `any "
-    "pixel` what a pixel drawn at random would reach. Less is better of average drop and deletion, "
-    "more of average increase, insertion and ROAD; `shuffled weights` is the correlation with the "
-    "map after the weights were shuffled, near 0 for maps of what was learnt. " + _maps.EQUAL,
+    protocol="Evaluated on scenes of drawings that were not used for training, a case for each "
+    "digit in each scene. `presence` is the mean area under precision and recall; "
+    "MaxBoxAcc (IoU 0.5) and MaxBoxAccV2 (0.3, 0.5, 0.7) use thresholds chosen on other "
+    "scenes; the pointing game has no tolerance; PxAP is computed on the ink. `centre` "
+    "is a Gaussian at the center of every scene, `any pixel` the expectation for a "
+    "random pixel. Lower is better for average drop and deletion, higher for average "
+    "increase, insertion and ROAD; `shuffled weights` is the correlation with the map "
+    "after the weights were shuffled, near 0 for maps of what was learned. " + _maps.EQUAL,
     limits=_maps.LIMITS,
 )

@@ -138,12 +138,13 @@ RECIPE = Recipe(
     column="in one pass",
     task="object-detection",
     protocol=(
-        "Measured on scenes of digits that no training scene shows; the size of the boxes and the "
-        "threshold of precision and recall are chosen on validation scenes, the baseline's too."
+        "Evaluated on scenes of digits that are in no training scene; the size of the boxes and "
+        "the threshold of precision and recall are chosen on validation scenes, also those of the "
+        "baseline."
     ),
     limits=(
-        "It finds single digits, white on black and 24 to 34 pixels high, among the clutter it was "
-        "trained with. The SavedModel is the converted network: images of any size from 32 x 32, a "
-        "map of probabilities, the last of them for nothing."
+        "It finds single digits, white on black and 24 to 34 pixels high, among clutter like that "
+        "of training. The SavedModel is the converted network: images of any size from 32 x 32, "
+        'a map of probabilities, the last of them for "nothing".'
     ),
 )

@@ -153,9 +153,9 @@ RECIPE = Recipe(
     measure=measure,
     pictures=pictures,
     license=f"drawn: {_digits.LICENSE}; printed: by the DejaVu, Computer Modern and STIX fonts",
-    protocol="Measured by searching each drawn digit among the printed ones, drawings and font "
-    "never seen in training. `raw pixels` compares brightness in 8 x 8 cells, `ink` the distance "
-    "from the grey of the corners.",
+    protocol="Evaluated by searching each drawn digit among the printed ones; drawings and font "
+    "were not used for training. `raw pixels` compares brightness in 8 x 8 cells, `ink` "
+    "the distance from the gray of the corners.",
     limits="A drawing of 8 x 8 pixels, white on black, finds printed digits of 16 x 16 pixels in "
-    "any colours, or the other way round. The SavedModel has a signature for each kind of picture.",
+    "any colors, or the reverse. The SavedModel has a signature for each kind of picture.",
 )

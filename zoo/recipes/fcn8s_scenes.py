@@ -166,12 +166,13 @@ RECIPE = Recipe(
     column="FCN-8s",
     task="image-segmentation",
     protocol=(
-        "Measured on every pixel of scenes of digits that no training scene shows. Mean IU is over "
-        "the background and the ten digits; columns differ in their skips alone."
+        "Evaluated on every pixel of scenes of digits that are in no training scene. Mean IU is "
+        "over the background and the ten digits; columns differ only in their skips."
     ),
     limits=(
-        "It shows what skips bring, on digits about 48 pixels high. White ink on black is found by "
-        "any threshold: what is learnt is the class of each pixel. The SavedModel is FCN-8s: "
-        "images of any size, logits of the background and the digits 0 to 9 for every pixel."
+        "It shows the effect of skips, on digits about 48 pixels high. White ink on black can be "
+        "found by a threshold: what is learned is the class of each pixel. The SavedModel is "
+        "FCN-8s: images of any size, logits of the background and the digits 0 to 9 for every "
+        "pixel."
     ),
 )

@@ -29,7 +29,7 @@ from zoo.training.experiments import Measured, Picture, Split
 SIDES = (224, 224)
 IMAGENET, RANDOM = "resnet50_imagenet", "resnet50_random"
 WARNING = (
-    "Random weights: this network has not learnt anything, and its maps mean nothing. Only the "
+    "Random weights: this network has not learned anything, and its maps mean nothing. Only the "
     "identities hold."
 )
 
@@ -132,6 +132,6 @@ RECIPE = Recipe(
     task="image-classification",
     protocol="The identity of each method, relative to scores above 1: for `cam` the mean over "
     "positions of the map plus the bias is the score before softmax.",
-    limits="The classes are ImageNet's. A map says what moved the score of a class, not whether "
-    "the class is right, and it has 7 x 7 positions for 224 x 224 pixels.",
+    limits="The classes are those of ImageNet. A map shows what influenced the score of a class, "
+    "not whether the class is correct, and it has 7 x 7 positions for 224 x 224 pixels.",
 )

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import import_module
 
 import keras
 import numpy as np
@@ -137,6 +138,8 @@ def test_names_are_listed_without_keras():
     )
     listed = result.stdout.split()
     assert listed == sorted(encoders.names())
+    files = set(encoders._families().values())
+    assert all(hasattr(import_module(f"zoo.encoders.{file}"), "FAMILY") for file in files)
     assert {*SMALL, "vgg16", "resnet34", "keras.applications.MobileNetV2"} <= set(listed)
 
 

@@ -35,7 +35,7 @@ def test_without_the_published_weights_everything_says_so(photos, tmp_path):
         text=True,
     )
     assert run.returncode == 0, run.stderr
-    assert "Random weights: this network has not learnt anything" in run.stderr
+    assert "Random weights: this network has not learned anything" in run.stderr
     report = read_json(tmp_path / "run" / "metrics.json")
     assert report["notes"][0].startswith("Random weights")
     assert report["results"]["maps"] == 2048
