@@ -1,7 +1,7 @@
 """The commands of `keras-metric`, one file each; the file's name is the command (`_` for `-`).
 
 The docstring of a command is its help. `arguments(parser)` adds its options, `run(options)` does
-the work and returns an `Answer`. Only `run` imports what costs time. `MUST_EXIST` names options
+the work and returns an `Answer`. Only `run` imports slow modules. `MUST_EXIST` names options
 that are paths: a missing one ends the command before Keras is imported.
 """
 
@@ -69,7 +69,7 @@ def run(options: Namespace) -> int:
 
 
 def _check_paths(options: Namespace, paths: Mapping[str, str]) -> None:
-    """Raise FileNotFoundError for an option that names nothing; `paths` says what was expected."""
+    """Raise FileNotFoundError for a path that does not exist; `paths` says what was expected."""
     for name, expected in paths.items():
         given = getattr(options, name)
         elsewhere = given is None or given.startswith("hf://") or is_backbone(given)
@@ -90,7 +90,7 @@ def _print(text: str, code: int) -> int:
 
 
 def add_data(parser: ArgumentParser) -> None:
-    """The option that says where the real data sets lie."""
+    """The option for the folder of the real data sets."""
     parser.add_argument(
         "--data",
         metavar="DIR",
@@ -99,7 +99,7 @@ def add_data(parser: ArgumentParser) -> None:
 
 
 def table(report: dict[str, Any]) -> str:
-    """The results of a report beside its baselines, in columns."""
+    """The results of a report and its baselines, in columns."""
     from zoo.reports.cards import results_table
 
     rows = [row.strip("|").split("|") for row in results_table(report) if "---" not in row]

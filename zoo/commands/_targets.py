@@ -1,4 +1,4 @@
-"""What `--target` names, as an object of `keras_metric.cam.targets`."""
+"""Parse `--target` into an object of `keras_metric.cam.targets`."""
 
 import hashlib
 from pathlib import Path
@@ -20,7 +20,7 @@ FORMS = (
 
 
 def parsed(text: str, sides: tuple[int, int] | None) -> "targets.Target":
-    """The target that a text names.
+    """The target that a text describes.
 
     Args:
         text: one of `FORMS`.

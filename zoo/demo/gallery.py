@@ -1,4 +1,4 @@
-"""What a page searches in and offers to try, and that of an index of picture files."""
+"""The searched pictures and the samples of a page, and those of an index of picture files."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ Titled = tuple[str, Picture]
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """What is searched, and what is offered to try.
+    """The searched pictures, and the samples.
 
-    - `searcher`: the network beside its index; `source` and `chosen` say in words what is in it
-      and where its threshold comes from.
-    - `record`: the picture of a record, by its id; raises `Refusal` where it is gone.
-    - `samples`, `scenes`: pictures to look up and to look in, each with a word on it.
+    - `searcher`: the network with its index; `source` and `chosen` describe its content and where
+      the threshold comes from.
+    - `record`: the picture of a record, by its id; raises `Refusal` if it does not exist.
+    - `samples`, `scenes`: pictures to search for and to search in, each with a caption.
     """
 
     searcher: Searcher
@@ -37,10 +37,10 @@ class Gallery:
 
 
 def of_index(network: Network, place: Path, threshold: float | None) -> Gallery:
-    """The gallery of an index that was saved; its samples are some of its own records.
+    """The gallery of a saved index; the samples are some of its records.
 
     Raises:
-        FileNotFoundError: no index there.
+        FileNotFoundError: there is no index.
         ValueError: an index of other weights, a damaged one, or an empty one.
     """
     searcher = Searcher(network, Index.load(place), threshold, place)

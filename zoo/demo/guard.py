@@ -1,4 +1,4 @@
-"""Lets in requests of the page itself, and of programs on this machine; nobody else's pages.
+"""Accept requests of the page itself and of programs on this machine, not of other web pages.
 
 Pages of other sites can send requests to a loopback address, and by a name that they let point
 there (DNS rebinding) read the answers. So the name must be one of this machine, the browser must
@@ -28,7 +28,7 @@ SENT = {
 
 
 class Guard:
-    """Refuses what comes from elsewhere, before anything else looks at it."""
+    """Refuses requests from other pages before they are processed."""
 
     def __init__(self, app: ASGIApp):
         self._app = app
@@ -53,7 +53,7 @@ class Guard:
 
 
 def refusal(method: str, path: str, headers: Headers) -> str | None:
-    """Why a request is not let in, or None. Any page may link to the page itself."""
+    """Why a request is refused, or None. Any page may link to the page itself."""
     host, origin = headers.get("host", ""), headers.get("origin")
     if _name(f"//{host}") not in HOSTS:
         expected, received = f"a name of this machine: {', '.join(HOSTS)}", host or "none"

@@ -1,4 +1,4 @@
-"""One picture of the page: as it is shown, and as the network takes it."""
+"""A picture of the page: as shown, and as input of the network."""
 
 import io
 from dataclasses import dataclass
@@ -38,10 +38,10 @@ class Picture:
 
 
 def uploaded(content: bytes, shape: Shape) -> Picture:
-    """The picture in the bytes that somebody has sent.
+    """The picture in the bytes of an upload.
 
     Its pixels are counted in the header, before anything is decoded. Of an animation the first
-    frame counts.
+    frame is read.
 
     Raises:
         Refusal: not a JPEG, PNG, WebP, BMP or GIF file, one that breaks off, or of more than

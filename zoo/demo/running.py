@@ -1,4 +1,4 @@
-"""The page in service: on loopback, until SIGTERM or Ctrl-C."""
+"""Serve the page on loopback until SIGTERM or Ctrl-C."""
 
 import os
 import socket
@@ -15,13 +15,13 @@ DRAIN_SECONDS = 10
 
 
 def serve(app, port: int, *, browser: bool, ready: Callable[[str], None]) -> None:
-    """Answer requests until SIGTERM or SIGINT, and finish those that are there.
+    """Serve requests until SIGTERM or SIGINT, then complete the pending ones.
 
     Args:
         app: the application, of `zoo.demo.web`.
         port: 0 for any free one.
         browser: open the page in the browser of this machine, if there is a screen.
-        ready: called with the address once requests are answered.
+        ready: called with the address when the server is ready.
 
     Raises:
         OSError: the port is taken.

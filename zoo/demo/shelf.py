@@ -13,7 +13,7 @@ class Shelf:
     """`shelf["sample-0"]`, `shelf["scene-1"]`, `shelf["record-17"]`, `shelf["upload-3"]`.
 
     Args:
-        fixed: the pictures that are there from the start, by name.
+        fixed: the pictures that exist from the start, by name.
         record: the picture of a record of the index, by its id.
     """
 
@@ -23,7 +23,7 @@ class Shelf:
         self._count = 0
 
     def add(self, picture: Picture) -> str:
-        """Keep an upload; returns its name. The oldest of more than `KEPT` goes."""
+        """Store an upload; returns its name. Of more than `KEPT` the oldest is removed."""
         name = f"upload-{self._count}"
         self._count += 1
         self._uploads[name] = picture
@@ -32,7 +32,7 @@ class Shelf:
         return name
 
     def __getitem__(self, name: str) -> Picture:
-        """A picture by name; raises `Refusal` where there is none."""
+        """A picture by name; raises `Refusal` if there is none."""
         if name in self._uploads:
             return self._uploads[name]
         if name in self._fixed:

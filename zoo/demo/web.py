@@ -1,14 +1,14 @@
-"""The page over HTTP: its files, its pictures, and questions and answers as JSON.
+"""The page over HTTP: its files, its pictures, and its JSON interface.
 
-GET  /                                         the page; /page.css and /page.js beside it
-GET  /api/about                                what there is, and what to try
-POST /api/pictures                             a file; the answer names it: {"picture": "upload-0"}
+GET  /                                         the page; also /page.css and /page.js
+GET  /api/about                                facts and samples
+POST /api/pictures                             a file; returns its name: {"picture": "upload-0"}
 GET  /api/pictures/NAME                        a picture, as PNG
-GET  /api/search?picture=NAME&k=8              the nearest, and the verdict
-GET  /api/explain?picture=NAME&other=NAME      why the two are alike
+GET  /api/search?picture=NAME&k=8              the nearest, and the label
+GET  /api/explain?picture=NAME&other=NAME      why the two are similar
 GET  /api/locate?picture=NAME&scene=NAME       where the one is in the other
 
-A refusal is {"error": "what is wrong. Expected: ... Received: ..."}.
+An error is {"error": "what is wrong. Expected: ... Received: ..."}.
 """
 
 import json
@@ -33,7 +33,7 @@ MOST_NEIGHBOURS, MOST_BOXES = 50, 50
 
 
 def application(desk: Desk, *, name: str) -> Starlette:
-    """The web application of a desk; `name` is what the page calls the model."""
+    """The web application of a desk; `name` is the name of the model on the page."""
 
     def about(request: Request) -> Response:
         limits = {"bytes": MOST_BYTES, "pixels": MOST_PIXELS}
@@ -75,7 +75,7 @@ def application(desk: Desk, *, name: str) -> Starlette:
 
 
 def refused(request: Request, refusal: Exception) -> Response:
-    """The answer to a request that is refused."""
+    """The response to a refused request."""
     return _json({"error": str(refusal)}, status=getattr(refusal, "http", 500))
 
 
