@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+HUB := .venv-keras-hub
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PYTHONPATH :=
 
@@ -20,8 +21,9 @@ test-tensorflow: $(VENV)/.test
 test-jax test-torch: test-%: $(VENV)/.test
 	KERAS_BACKEND=$* $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow and not tensorflow"
 
-test-slow: $(VENV)/.test  ## the tests that take minutes
+test-slow: $(VENV)/.test $(HUB)/.test  ## the tests that take minutes; those of KerasHub apart
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -m slow
+	KERAS_BACKEND=tensorflow $(HUB)/bin/python -m pytest -q -m slow tests/zoo/encoders/test_hub_presets.py
 
 docs: $(VENV)/.docs  ## the site, in site/index.html; a warning is an error
 	NO_COLOR=1 $(BIN)/python docs/build.py
@@ -49,6 +51,13 @@ $(VENV)/.test: requirements/test.txt requirements/torch.txt $(VENV)/.demo
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements/torch.txt
 	@touch $@
 
+$(HUB)/.test: requirements/keras-hub.txt
+	@echo "Setting up $(HUB): KerasHub and its own TensorFlow (some 700 MB to fetch, once) ..."
+	@$(HUB)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(HUB)
+	$(HUB)/bin/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $<
+	$(HUB)/bin/python -m pip install -q --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
 $(VENV)/.docs: requirements/docs.txt $(VENV)/.demo
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
@@ -57,4 +66,4 @@ requirements:  ## pin anew, with hashes and without addresses; needs uv
 	$(PYTHON) requirements/pin.py
 
 clean:
-	rm -rf $(VENV) out build dist site
+	rm -rf $(VENV) $(HUB) out build dist site

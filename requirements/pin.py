@@ -15,6 +15,7 @@ DEMO = ["cpu", "plots", "eval"]
 OVERRIDES = "tensorflow ; python_version < '3'\nbackports-strenum < 1.3\n"
 TEST = [*DEMO, "jax", "search", "milvus", "ray", "legacy", "litert", "onnx", "hub", "pretrained"]
 TEST += ["serve", "test"]
+KERAS_HUB = ["plots", "keras-hub", "test"]  # goes with one minor version of `tensorflow`
 
 
 def pin(extras: list[str], target: Path, override: Path, agree: Path | None = None) -> None:
@@ -31,6 +32,9 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         override = Path(folder) / "override.txt"
         override.write_text(OVERRIDES, encoding="utf-8")
+        other = Path(folder) / "other.txt"
+        other.write_text("", encoding="utf-8")
         pin(DEMO, HERE / "demo.txt", override)
         pin(TEST, HERE / "test.txt", override)
+        pin(KERAS_HUB, HERE / "keras-hub.txt", other, agree=HERE / "test.txt")
         pin(["docs"], HERE / "docs.txt", override, agree=HERE / "test.txt")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["build", "imagenet_classes", "names"]
 
 _PREFIX = "keras.applications."
+_HUB = "keras_hub/"
 
 
 def names() -> tuple[str, ...]:
@@ -48,6 +49,7 @@ def build(
     - `normalize`: embeddings of unit length (`UnitLength`).
     - `pooling`: "average" over positions, or "flatten", with the family's hidden Dense layers if it
       has any; None is the family's default. A `None` in `input_shape` needs "average".
+      "class_token" is for presets of KerasHub, `keras_hub/PRESET` (see `zoo.encoders.hub_presets`).
     - `activation` of the last Dense layer; None is linear (logits), "softmax" gives probabilities.
     - `dropout`: rate before the last Dense layer, and in the hidden ones.
     - `width`: multiplies every number of channels. `weight_decay`: factor l of l |kernel|^2, added
@@ -66,7 +68,8 @@ def build(
 
     options = Options(width, weight_decay, dropout, squeeze_excite, weights)
     full = _known(name)
-    family = import_module(f"zoo.encoders.{_families()[full]}").FAMILY
+    file = "hub_presets" if full.startswith(_HUB) else _families()[full]
+    family = import_module(f"zoo.encoders.{file}").FAMILY
     return assemble(
         full,
         family,
@@ -97,6 +100,8 @@ def _families() -> dict[str, str]:
 
 
 def _known(name: str) -> str:
+    if name.startswith(_HUB):
+        return name
     known = names()
     if name in known:
         return name

@@ -1,5 +1,6 @@
 """Scaling, features, pooling, last layer: the frame around every family."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,8 +32,10 @@ def assemble(
     file = None if published or options.weights is None else Path(options.weights)
     options = options if published else replace(options, weights=None)
     images = keras.Input(input_shape, name="images")
-    x = family.features(images, name, options)
-    x = _pool(x, family, options, pooling)
+    if pooling == "class_token":
+        x = family.class_token(images, name, options)
+    else:
+        x = _pool(family.features(images, name, options), family, options, pooling)
     if options.dropout:
         x = layers.Dropout(options.dropout, name="dropout")(x)
     if classes is not None:
@@ -42,12 +45,18 @@ def assemble(
         x = layers.Dense(embedding, chosen, name="embedding", **options.kernel())(x)
     if normalize:
         x = UnitLength(name="unit_length")(x)
-    model = keras.Model(images, x, name=name.rpartition(".")[-1].lower())
+    model = keras.Model(images, x, name=_plain(name))
     if published and family.load is not None:
         family.load(model, name)
     if file is not None:
         load_file(model, file)
     return model
+
+
+def _plain(name: str) -> str:
+    """The name of an encoder as that of a Keras model."""
+    last = name.rpartition("/")[-1] if "/" in name else name.rpartition(".")[-1]
+    return re.sub(r"\W", "_", last).lower()
 
 
 def _pool(x, family: Family, options: Options, pooling: str):
@@ -69,9 +78,11 @@ def _check(name: str, family: Family, input_shape: tuple, options: Options, pool
             "channels). "
             f"Received: {input_shape}."
         )
-    if pooling not in ("average", "flatten"):
+    ways = ["average", "flatten", *(["class_token"] if family.class_token else [])]
+    if pooling not in ways:
         raise ValueError(
-            f"Unknown pooling. Expected: 'average', 'flatten' or None. Received: {pooling!r}."
+            f"Unknown pooling of {name}. Expected: {', '.join(ways)} or None. "
+            f"Received: {pooling!r}."
         )
     known = [side for side in input_shape[:2] if side is not None]
     if any(side < family.smallest for side in known):

@@ -40,6 +40,7 @@ class Family:
     - `activation`: of the embedding, unless `build` is given one.
     - `accepts`: the options besides dropout that the family supports.
     - `load(model, name)`: loads the published weights into the built model, unless `features` does.
+    - `class_token(images, name, options) -> (B, D)`: what `pooling="class_token"` takes.
     """
 
     features: Callable
@@ -49,6 +50,7 @@ class Family:
     activation: str | None = None
     accepts: frozenset[str] = field(default=frozenset({"width", "weight_decay"}))
     load: Callable | None = None
+    class_token: Callable | None = None
 
 
 def unit_range(images):

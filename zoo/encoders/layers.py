@@ -128,3 +128,35 @@ class ImageNetScaling(layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "mode": self.mode}
+
+
+@keras.saving.register_keras_serializable("keras_metric")
+class PatchMap(layers.Layer):
+    """`(B, N, K) -> (B, h, w, K)`: tokens of patches, row by row, as a map over the image.
+
+    `sides` are h and w; the first `before` tokens, of no patch, are left out: N is before + h w.
+    """
+
+    def __init__(self, sides: tuple[int, int], before: int = 0, **options):
+        super().__init__(**options)
+        self.sides, self.before = tuple(sides), before
+
+    def call(self, inputs):
+        return ops.reshape(inputs[:, self.before :], (-1, *self.sides, inputs.shape[-1]))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], *self.sides, input_shape[-1])
+
+    def get_config(self):
+        return {**super().get_config(), "sides": self.sides, "before": self.before}
+
+
+@keras.saving.register_keras_serializable("keras_metric")
+class FirstToken(layers.Layer):
+    """`(B, N, K) -> (B, K)`: the first token."""
+
+    def call(self, inputs):
+        return inputs[:, 0]
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[-1])

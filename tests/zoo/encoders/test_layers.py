@@ -8,8 +8,10 @@ import pytest
 from keras import layers
 
 from zoo.encoders.layers import (
+    FirstToken,
     FusedBatchNormalization,
     ImageNetScaling,
+    PatchMap,
     SignedPower,
     UnitLength,
 )
@@ -139,3 +141,16 @@ def test_moments_of_large_maps_do_not_overflow_under_half_precision(dtype):
                        for layer in (own, kerass))  # fmt: skip
     np.testing.assert_allclose(found, expected, rtol=2e-3)
     np.testing.assert_allclose(own.moving_variance, kerass.moving_variance, rtol=1e-5)
+
+
+def test_tokens_of_patches_are_a_map_row_by_row(rng):
+    tokens = rng.normal(size=(2, 7, 3)).astype("float32")
+    layer = PatchMap.from_config(PatchMap((2, 3), before=1).get_config())
+    found = keras.ops.convert_to_numpy(layer(tokens))
+    assert layer.compute_output_shape(tokens.shape) == found.shape == (2, 2, 3, 3)
+    for row in range(2):
+        for column in range(3):
+            np.testing.assert_array_equal(found[:, row, column], tokens[:, 1 + 3 * row + column])
+    first = FirstToken()
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(first(tokens)), tokens[:, 0])
+    assert first.compute_output_shape(tokens.shape) == (2, 3)
