@@ -6,7 +6,7 @@ Each folder is a run as `keras-metric train` leaves it. `docs/cards` then holds 
 results as JSON, and its pictures (of several seeds, those of the first) as WebP of at most 1,200
 pixels across. The docstring of the recipe then ends with what it cost and gave. A folder named
 NAME-something, NAME being its recipe, keeps that name: so runs of
-one recipe with other values have cards of their own.
+one recipe with other values have cards of their own. `docs/results.csv` is written anew.
 """
 
 import ast
@@ -102,3 +102,6 @@ def _shrink(source: Path, target: Path) -> None:
 if __name__ == "__main__":
     for folder in sys.argv[1:] or sys.exit(__doc__):
         print(collect(Path(folder)))
+    import results  # beside this file
+
+    results.FILE.write_text(results.table(), encoding="utf-8")

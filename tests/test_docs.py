@@ -1,5 +1,6 @@
 """The docs: their navigation is whole, cards come from runs, and the README quotes the cards."""
 
+import csv
 import importlib.util
 import json
 import re
@@ -119,6 +120,20 @@ def test_a_run_is_collected_with_its_card_results_and_pictures(tmp_path):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"Expected: a folder with metrics.json. Received"):
         script("collect").collect(tmp_path, tmp_path)
+
+
+def test_the_table_of_results_is_that_of_the_cards():
+    results = script("results")
+    assert results.FILE.read_text(encoding="utf-8") == results.table()
+    rows = list(csv.DictReader(results.table().splitlines()))
+    kinds = {"recipe": {card.stem for card in CARDS}}
+    kinds["trained model"] = {model.name for model in zoo.trained()}
+    for kind, names in kinds.items():
+        assert {row["name"] for row in rows if row["kind"] == kind} == names
+    for model in zoo.trained():
+        mine = [r for r in rows if (r["kind"], r["name"]) == ("trained model", model.name)]
+        assert {row["measure"]: float(row["mean"]) for row in mine} == model.results
+        assert {row["license"] for row in mine} == {model.license}
 
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.stem)

@@ -83,7 +83,9 @@ def test_what_workers_import_loads_no_keras(module):
     assert not extra.intersection({"keras", "tensorflow", "jax", "torch"})
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["--help"], ["train", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["list", "--trained"], ["--help"], ["train", "--help"]]
+)
 def test_listing_and_help_load_no_keras(arguments):
     code = f"""
 from zoo.cli import main

@@ -33,9 +33,15 @@ def test_both_packages_and_nothing_else(wheel):
         str(path.relative_to(ROOT))
         for package in ("keras_metric", "zoo")
         for path in (ROOT / package).rglob("*")
-        if path.suffix in {".py", ".html", ".css", ".js", ".tsv"} or path.name == "py.typed"
+        if path.suffix in {".py", ".html", ".css", ".js", ".tsv", ".keras", ".json", ".md"}
+        or path.name == "py.typed"
     }
     assert files == here
+
+
+def test_trained_models_are_small(wheel):
+    sizes = [e.compress_size for e in wheel.infolist() if e.filename.startswith("zoo/pretrained/m")]
+    assert 1_000_000 < sum(sizes) < 15_000_000
 
 
 def test_required_are_keras_and_numpy(wheel):

@@ -2,10 +2,12 @@
 
     import zoo
     zoo.names("*omniglot*")                  the recipes
+    zoo.trained("*omniglot*")                the trained models in this package
     zoo.train("digits-triplet", out="out")   a model, its metrics, pictures and card
     zoo.evaluate("out")                      evaluate the saved model again
     zoo.export("out")                        a SavedModel for TensorFlow Serving
-    zoo.load("out")                          the Keras model; also of hf://OWNER/NAME
+    zoo.load("out")                          the Keras model; also of hf://OWNER/NAME, and
+                                             "omniglot-infonce" or another trained model
     zoo.preprocessing("out")                 how a picture becomes the input of the model
     zoo.load_index("out")                    its index, with the model as the encoder
     zoo.save("out", "preset")                model, labels, threshold, card, SavedModel: a folder
@@ -17,6 +19,7 @@ Importing the zoo and listing its recipes loads neither Keras nor a backend.
 from importlib import import_module
 
 from keras_metric.saved_classes import register
+from zoo.pretrained import trained
 from zoo.recipe import Recipe, get, names
 
 _LAZY = {
@@ -32,7 +35,7 @@ _LAZY = {
     "train": "zoo.training.training",
 }
 
-__all__ = ["Recipe", "get", "names", *_LAZY]
+__all__ = ["Recipe", "get", "names", "trained", *_LAZY]
 
 
 register(  # a .keras file may name layers of the zoo
@@ -42,6 +45,9 @@ register(  # a .keras file may name layers of the zoo
         "zoo.training.each_member": "zoo.encoders.ensemble",
     },
 )
+
+
+register("keras_hub")  # and layers of KerasHub: `zoo.encoders.hub_presets`
 
 
 def __getattr__(name: str):

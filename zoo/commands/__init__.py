@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from zoo.pretrained import is_backbone
+from zoo.pretrained import is_named
 
 ORDER = ("list", "train", "evaluate", "export", "doctor")
 WITHOUT_KERAS = ("list", "publish", "serve")
@@ -72,7 +72,7 @@ def _check_paths(options: Namespace, paths: Mapping[str, str]) -> None:
     """Raise FileNotFoundError for a path that does not exist; `paths` says what was expected."""
     for name, expected in paths.items():
         given = getattr(options, name)
-        elsewhere = given is None or given.startswith("hf://") or is_backbone(given)
+        elsewhere = given is None or given.startswith("hf://") or is_named(given)
         if not elsewhere and not Path(given).exists():
             raise FileNotFoundError(
                 f"There is nothing at {given}. Expected: {expected}. Received: no such file or "

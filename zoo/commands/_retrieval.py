@@ -14,7 +14,8 @@ def add_network(parser: ArgumentParser) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL",
-        help="a .keras file, a run, a SavedModel, or a backbone such as efficientnet_lite0",
+        help="a .keras file, a run, a SavedModel, or a name: a trained model "
+        "(`keras-metric list --trained`) or a backbone such as efficientnet_lite0",
     )
     parser.add_argument("--size", metavar="HxW", help="for a model that takes images of any size")
     parser.add_argument("--branch", metavar="NAME", help="which network, of a model with two")

@@ -18,6 +18,7 @@ examples:
   keras-metric cam classifier.keras photo.jpg -o grid.png --method cam,layercam,scorecam --top 3
   keras-metric cam classifier.keras photos/ --method gradcam -o maps/ --report maps.html
   keras-metric cam classifier.keras photos/ --report maps.html --signed --alpha 0.7
+  keras-metric cam bccd-cam blood.jpg -o cells.png --top 3
   keras-metric cam classifier.h5 photo.jpg -o why.png --method hirescam --target difference:3,1
   keras-metric cam segmenter.keras photo.jpg -o why.png --method hirescam --target box:8,4,40,30,2
 
@@ -36,7 +37,7 @@ from zoo.commands._targets import FORMS, fingerprint, parsed
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a .keras or .h5 file, or folder of a run")
+    parser.add_argument("model", metavar="MODEL", help="a .keras or .h5 file, a run, or a name")
     parser.add_argument("path", metavar="IMAGE", help="an image, or a folder of images")
     parser.add_argument("-o", "--out", metavar="PATH", help="the PNG to write, or a folder")
     parser.add_argument("--report", metavar="HTML", help="one HTML file with all pictures in it")

@@ -3,14 +3,16 @@
 Prints how each layer was rewritten, how exact the result is and which layers prevent exactness, and
 each cell's receptive field.
 
-The source can be a .keras or .h5 file of Keras 3, an .h5 file of Keras 2, and with
-keras-metric[legacy] a .keras file or SavedModel of Keras 2. It is never modified.
+The source can be a .keras or .h5 file of Keras 3, an .h5 file of Keras 2, with
+keras-metric[legacy] a .keras file or SavedModel of Keras 2, the folder of a run, or the name of a
+trained model (`keras-metric list --trained`) or backbone. It is never modified.
 
 examples:
   keras-metric convert classifier.keras -o fcn.keras
   keras-metric convert classifier.keras -o fcn.keras --densify 4
   keras-metric convert old.h5 -o fcn.keras --map --saved-model served/fcn
   keras-metric convert signals.keras -o fcn.keras --size 128
+  keras-metric convert digits-fcn -o fcn.keras
 """
 
 from argparse import ArgumentParser, Namespace
@@ -18,6 +20,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from zoo.commands import Answer
+from zoo.commands._models import opened
 from zoo.commands._pictures import sides
 
 _IN_OPTIONS = (  # what the Python functions call their arguments, and the command its options
@@ -38,7 +41,9 @@ _IN_OPTIONS = (  # what the Python functions call their arguments, and the comma
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("path", metavar="MODEL", help="a .keras or .h5 file; it is only read")
+    parser.add_argument(
+        "path", metavar="MODEL", help="a .keras or .h5 file, a run, or a trained model by name"
+    )
     parser.add_argument(
         "-o", "--out", required=True, metavar="FILE", help="the .keras file to write"
     )
@@ -76,7 +81,7 @@ def run(options: Namespace) -> Answer:
         )
     size = sides(options.size, "--size", "sides in pixels, such as 28x28, or 64 for a signal")
     try:
-        source = convert.load(options.path, safe_mode=not options.trust)
+        source = opened(options.path, trust=options.trust)
         fcn = convert.to_fully_convolutional(
             source,
             pooling="map" if options.map else "window",

@@ -1,6 +1,8 @@
 """evaluate a finished run again, or run an evaluation protocol on a model
 
-Without --protocol, RUN is evaluated as its recipe defines, and its card is rewritten.
+Without --protocol, MODEL is evaluated as its recipe defines: the folder of a run, whose card is
+rewritten, or the name of a trained model (`keras-metric list --trained`), whose results are
+compared with those on its card.
 
 --protocol omniglot-oneshot is one-shot classification: one drawing of each of 20 characters by one
 drawer, the same characters by another, each query classified by the nearest drawing. MODEL is an
@@ -13,6 +15,7 @@ meaningless: choose --alphabets that it was not trained on.
 
 examples:
   keras-metric evaluate out/digits-triplet
+  keras-metric evaluate digits-triplet
   keras-metric evaluate out/omniglot-triplet --protocol omniglot-oneshot --runs all_runs
   keras-metric evaluate --protocol omniglot-oneshot --runs all_runs.zip
   keras-metric evaluate out/omniglot-triplet --protocol omniglot-oneshot \\
@@ -29,10 +32,11 @@ PROTOCOLS = ("omniglot-oneshot",)
 DRAWN = {"alphabets": None, "draws": 20, "ways": 20, "seed": 0}
 
 MUST_EXIST = {"path": "the folder of a run, or a model"}
+PRECISION = 5e-5  # of the numbers on a card, relative above 1
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("path", metavar="RUN", nargs="?", help="folder of the run, or the model")
+    parser.add_argument("path", metavar="MODEL", nargs="?", help="a run, a model, or a name")
     parser.add_argument("--protocol", choices=PROTOCOLS, help="evaluation protocol")
     parser.add_argument("--runs", metavar="DIR", help="the published one-shot runs, or their zip")
     add_data(parser)
@@ -46,7 +50,7 @@ def run(options: Namespace) -> Answer:
     _check(options)
     if options.protocol is None:
         report = zoo.evaluate(options.path, data=options.data)
-        return Answer(report, table(report))
+        return Answer(report, "\n".join([table(report), *_compared(report)]))
     from zoo.evaluation import one_shot_trials
 
     measures = dict(one_shot_trials.BASELINES)
@@ -80,8 +84,9 @@ def _check(options: Namespace) -> None:
         unfit = [*(["--runs"] if options.runs is not None else []), *drawn]
         if unfit or options.path is None:
             raise ValueError(
-                "Nothing to measure. Expected: the folder of a run, or --protocol with --runs or "
-                f"--data. Received: {', '.join(unfit) or 'neither'} without --protocol."
+                "Nothing to measure. Expected: the folder of a run, the name of a trained model, "
+                "or --protocol with --runs or --data. Received: "
+                f"{', '.join(unfit) or 'none'} without --protocol."
             )
     elif (options.runs is None) == (options.data is None) or (options.runs is not None and drawn):
         given = [f"--{key}" for key in ("runs", "data") if getattr(options, key) is not None]
@@ -95,6 +100,19 @@ def _check(options: Namespace) -> None:
 def _given(options: Namespace, key: str) -> Any:
     value = getattr(options, key)
     return DRAWN[key] if value is None else value
+
+
+def _compared(report: dict[str, Any]) -> list[str]:
+    """A trained model's results beside its card, a line each that differs."""
+    if "card" not in report:
+        return []
+    found, card = report["results"], report["card"]
+    apart = [
+        f"{name}: {found[name]:.6g}, on the card {card[name]:.6g}"
+        for name in card
+        if abs(found[name] - card[name]) > PRECISION * max(1, abs(card[name]))
+    ]
+    return apart or [f"equal to the card: {len(card)} results, to 4 digits"]
 
 
 def _told(content: dict[str, Any]) -> str:

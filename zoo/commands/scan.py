@@ -5,6 +5,9 @@ is cut into tiles that overlap by a cell's receptive field: the result equals th
 image, and the cells at each seam are computed twice to check it. The picture shows a heat map of
 the best score of the requested classes, and boxes where it reaches the threshold.
 
+MODEL can also be the folder of a run, or the name of a trained model (`keras-metric list
+--trained`) or backbone, such as efficientnet_lite0_imagenet; a classifier is converted first.
+
 A .npy array (H, W, C) is read tile by tile and can be larger than memory. Pictures that the same
 command has written before are kept, so after an interruption it resumes.
 
@@ -13,6 +16,7 @@ examples:
   keras-metric scan fcn.keras photo.jpg -o scan.png --class 3 --threshold 0.9 --boxes
   keras-metric scan fcn.keras scene.png -o scan.png --without 10 --single
   keras-metric scan fcn.keras scenes/ -o scans/ --tile 1024
+  keras-metric scan digits-fcn scene.png -o scan.png --without 10 --single
 
 exit codes: 0 all images scanned, 3 some could not be read and were skipped (they are listed), 1
 no image could be read
@@ -23,12 +27,15 @@ from pathlib import Path
 
 from zoo.commands import Answer
 from zoo.commands._folder import Drawn, drawn, ingredients
+from zoo.commands._models import converted
 from zoo.commands._pictures import IMAGES, SKIPPED, height_and_width, sources, targets
 
 
 def arguments(parser: ArgumentParser) -> None:
     number = {"type": int, "action": "append", "default": [], "metavar": "N"}
-    parser.add_argument("model", metavar="MODEL", help="a network made by `keras-metric convert`")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a network made by `keras-metric convert`, or a name"
+    )
     parser.add_argument("path", metavar="IMAGE", help="an image, or a folder of images")
     parser.add_argument("-o", "--out", required=True, help="the PNG to write, or a folder")
     parser.add_argument(
@@ -75,17 +82,17 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> Answer:
-    from keras_metric import convert
     from zoo.files import write_json
     from zoo.inference.scanning import ScanPictures
 
     path, out = Path(options.path), Path(options.out)
+    window = height_and_width(options.window, "--window")
     images = sources(path, (*IMAGES, ".npy"))
     places = targets(path, images, out)
     beside = (".json",) if options.boxes else ()
     _check_boxes([place.with_suffix(suffix) for place in places for suffix in beside])
     pictures = ScanPictures(
-        convert.load(options.model),
+        converted(options.model, window),
         classes=tuple(options.classes),
         without=tuple(options.without),
         threshold=options.threshold,
@@ -93,7 +100,7 @@ def run(options: Namespace) -> Answer:
         single=options.single,
         tile=options.tile,
         memory=options.memory * 2**20,
-        window=height_and_width(options.window, "--window"),
+        window=window,
         side=options.side,
     )
 

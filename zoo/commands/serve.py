@@ -1,10 +1,12 @@
 """serve a SavedModel on this machine with the REST and gRPC interfaces of TensorFlow Serving
 
 For trying out a model: on loopback, without accounts, until Ctrl-C. New versions are loaded when
-they appear.
+they appear. A trained model or backbone given by name is exported first, to out/trained/NAME or
+out/NAME.
 
 examples:
   keras-metric serve out/digits-triplet/saved_model --name digits
+  keras-metric serve digits-triplet
   curl -d '{"instances": [...]}' http://localhost:8501/v1/models/digits:predict
 """
 
@@ -12,13 +14,18 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from zoo.commands import Answer
+from zoo.pretrained import is_named
 
-MUST_EXIST = {"path": "a folder of versions of a SavedModel"}
+MUST_EXIST = {"path": "a folder of versions of a SavedModel, or the name of a trained model"}
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("path", metavar="DIR", help="the folder of versions")
-    parser.add_argument("--name", help="name of the model in requests (default: the folder's name)")
+    parser.add_argument(
+        "path", metavar="MODEL", help="a folder of versions, or the name of a trained model"
+    )
+    parser.add_argument(
+        "--name", help="name of the model in requests (default: that of the folder or model)"
+    )
     parser.add_argument("--rest-port", type=int, default=8501, metavar="PORT", help="0: any free")
     parser.add_argument("--grpc-port", type=int, default=8500, metavar="PORT", help="0: any free")
 
@@ -27,7 +34,13 @@ def run(options: Namespace) -> Answer:
     from keras_metric.serve import serve
 
     ports = {"rest_port": options.rest_port, "grpc_port": options.grpc_port}
-    serve(options.path, name=options.name, ready=_say, **ports)
+    path, name = options.path, options.name
+    if is_named(path):
+        from zoo.runs.exporting import exported
+
+        name = name or path
+        path = exported(path).parent
+    serve(path, name=name, ready=_say, **ports)
     return Answer({"served": options.path}, "stopped")
 
 

@@ -59,6 +59,8 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> Answer:
+    from zoo.runs.exporting import exported
+
     settings = dict(_key_value(text) for text in options.settings)
     zoo.get(options.name).resolve_settings(settings)
     arguments = {"settings": settings, "data": options.data, "force": options.force}
@@ -75,7 +77,7 @@ def run(options: Namespace) -> Answer:
     if not spread.writes:
         return Answer(report, f"process {spread.process} is done; process 0 writes {folder}")
     lines = [table(report), f"\n{folder / 'README.md'}: the card, with pictures"]
-    saved = [str(_exported(path)) for path in runs] if options.export else []
+    saved = [str(exported(path)) for path in runs] if options.export else []
     lines += [f"{path}: the SavedModel" for path in saved]
     content = {**report, "folder": str(folder), "saved_models": saved}
     return Answer(content, "\n".join(lines))
@@ -91,19 +93,6 @@ def _distribution(options: Namespace):
         processes=options.processes,
         process=options.process,
     )
-
-
-def _exported(folder: Path) -> Path:
-    """The SavedModel of a run, written unless there is one that is newer than the model."""
-    from keras_metric.export import latest, versions
-    from zoo.runs.runs import Run
-
-    run = Run(folder)
-    if versions(run.saved_model):
-        newest = latest(run.saved_model)
-        if newest.stat().st_mtime >= run.model.stat().st_mtime:
-            return newest
-    return zoo.export(folder)
 
 
 def _key_value(text: str) -> tuple[str, str]:

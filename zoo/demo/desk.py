@@ -1,6 +1,5 @@
 """What the page asks of the model: neighbours, why two pictures are alike, where one is found."""
 
-import base64
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from keras_metric.cam import SimilarityCAM
 from keras_metric.location import Locator, find, heat, pyramid, resized
 from keras_metric.serve import Refusal
 from zoo.demo.gallery import Gallery
-from zoo.demo.picture import Picture, uploaded
+from zoo.demo.picture import Picture, as_url, uploaded
 from zoo.demo.shelf import Shelf, record_id
 
 DRAWN = 256  # pixels of the longer side of a map's picture, at least
@@ -28,6 +27,8 @@ class Desk:
 
     Every method raises `Refusal` for what cannot be answered.
     """
+
+    kind = "embedding"
 
     def __init__(self, gallery: Gallery):
         self._gallery, self._searcher = gallery, gallery.searcher
@@ -122,7 +123,7 @@ class Desk:
                 }
                 for one in found
             ],
-            "heat": _data(plots.overlay(where.shown, rising, alpha=0.65, cmap="inferno")),
+            "heat": as_url(plots.overlay(where.shown, rising, alpha=0.65, cmap="inferno")),
             "least": least,
             "most": most,
         }
@@ -182,13 +183,9 @@ def _over(picture: Picture, shares: np.ndarray, limit: float) -> str:
     wide = resized(shares[None, ..., None], size)[0, ..., 0]
     strength = STRONGEST * (np.abs(wide) / max(limit, 1e-12)).clip(0, 1)
     style = {"cmap": "coolwarm", "signed": True, "limit": 1.0}
-    return _data(plots.overlay(large, np.sign(wide), alpha=strength, **style))
+    return as_url(plots.overlay(large, np.sign(wide), alpha=strength, **style))
 
 
 def _text(label: Any) -> str | None:
     """Labels may be larger integers than a page can count."""
     return None if label is None else str(label)
-
-
-def _data(pixels: np.ndarray) -> str:
-    return "data:image/png;base64," + base64.b64encode(plots.png(pixels)).decode()

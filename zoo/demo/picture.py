@@ -1,12 +1,13 @@
 """A picture of the page: as shown, and as input of the network."""
 
+import base64
 import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from keras_metric import image_files
+from keras_metric import image_files, plots
 from keras_metric.serve import Refusal
 from zoo.datasets.reading.photos import decoded, reduced
 from zoo.inference.bulk.pipeline import Reader
@@ -80,6 +81,11 @@ def from_file(path: str, shape: Shape) -> Picture:
     if isinstance(fed, str):
         raise Refusal("NOT_FOUND", fed)
     return _of_its_own_size(own, fed)
+
+
+def as_url(pixels: np.ndarray) -> str:
+    """A picture as PNG inside an address."""
+    return "data:image/png;base64," + base64.b64encode(plots.png(pixels)).decode()
 
 
 def _of_its_own_size(own: np.ndarray, fed: np.ndarray) -> Picture:

@@ -1,5 +1,6 @@
 """The gallery of a run without an index: what its recipe learns from and watches."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,12 +36,25 @@ class Named(NamedTuple):
         return Named(self.images[rows], self.names[rows])
 
 
-def of_run(run: Run, network: Network, threshold: float | None, data: str | None) -> Gallery:
+def of_run(
+    run: Run,
+    network: Network,
+    threshold: float | None,
+    data: str | None,
+    named: str | Path | None = None,
+) -> Gallery:
     """Embed the training and validation pictures of a run's recipe, a few held back to be tried.
 
     Classes that the recipe made by turning others are left out. Without a calibration beside the
     model the threshold is the one up to which `STRANGERS` of the validation pictures find somebody
     when their own class is taken away.
+
+    Args:
+        run: what was trained.
+        network: its model.
+        threshold: replaces the calibrated one.
+        data: the folder of the real data sets.
+        named: what a trained model is called, whose calibration is not in the folder of the run.
 
     Raises:
         FileNotFoundError: not the folder of a finished run.
@@ -59,7 +73,7 @@ def of_run(run: Run, network: Network, threshold: float | None, data: str | None
     embeddings = _embedded(network, gallery.images)
     index = Index(distance=network.distance)
     index.add(embeddings, gallery.names.tolist(), model=network.fingerprint)
-    found, chosen = _threshold(run, network, embeddings, gallery.names, queries)
+    found, chosen = _threshold(named or run.folder, network, embeddings, gallery.names, queries)
     index.calibration = found
 
     def record(number: int) -> Picture:
@@ -109,9 +123,11 @@ def _embedded(network: Network, images: np.ndarray) -> np.ndarray:
     return np.concatenate([network(images[at : at + BATCH]) for at in shown(parts, "embedding")])
 
 
-def _threshold(run: Run, network: Network, *searches: np.ndarray) -> tuple[Calibration | None, str]:
+def _threshold(
+    model: str | Path, network: Network, *searches: np.ndarray
+) -> tuple[Calibration | None, str]:
     """The calibration beside the model, else that of the searches; and in words whence it is."""
-    found = calibration_of(run.folder, network.fingerprint, network.distance)
+    found = calibration_of(model, network.fingerprint, network.distance)
     if found is not None:
         return found, "beside the model"
     found = _calibrated(*searches, network)

@@ -7,6 +7,7 @@ GET  /api/pictures/NAME                        a picture, as PNG
 GET  /api/search?picture=NAME&k=8              the nearest, and the label
 GET  /api/explain?picture=NAME&other=NAME      why the two are similar
 GET  /api/locate?picture=NAME&scene=NAME       where the one is in the other
+GET  /api/classes?picture=NAME&top=5           of a classifier: its best classes, and where they are
 
 An error is {"error": "what is wrong. Expected: ... Received: ..."}.
 """
@@ -23,21 +24,22 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from keras_metric.serve import Refusal, body_of
+from zoo.demo.classes import ClassDesk
 from zoo.demo.desk import Desk
 from zoo.demo.guard import Guard
 from zoo.demo.picture import MOST_BYTES, MOST_PIXELS
 
 PAGE = Path(__file__).parent / "page"
 FILES = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
-MOST_NEIGHBOURS, MOST_BOXES = 50, 50
+MOST_NEIGHBOURS, MOST_BOXES, MOST_CLASSES = 50, 50, 20
 
 
-def application(desk: Desk, *, name: str) -> Starlette:
+def application(desk: Desk | ClassDesk, *, name: str) -> Starlette:
     """The web application of a desk; `name` is the name of the model on the page."""
 
     def about(request: Request) -> Response:
         limits = {"bytes": MOST_BYTES, "pixels": MOST_PIXELS}
-        return _json({"model": name, "limits": limits, **desk.about()})
+        return _json({"model": name, "kind": desk.kind, "limits": limits, **desk.about()})
 
     async def send(request: Request) -> Response:
         content = await body_of(request, MOST_BYTES)
@@ -58,15 +60,21 @@ def application(desk: Desk, *, name: str) -> Starlette:
         top = _count(request, "top", 5, MOST_BOXES)
         return _json(desk.locate(_word(request, "picture"), _word(request, "scene"), top))
 
+    def classes(request: Request) -> Response:
+        top = _count(request, "top", 5, MOST_CLASSES)
+        return _json(desk.classes(_word(request, "picture"), top))
+
     routes = [Route(path, _file(PAGE / file)) for path, file in FILES.items()]
     routes += [
         Route("/api/about", about),
         Route("/api/pictures", send, methods=["POST"]),
         Route("/api/pictures/{name}", picture),
-        Route("/api/search", search),
-        Route("/api/explain", explain),
-        Route("/api/locate", locate),
     ]
+    if desk.kind == "classifier":
+        routes += [Route("/api/classes", classes)]
+    else:
+        questions = {"search": search, "explain": explain, "locate": locate}
+        routes += [Route(f"/api/{word}", answer) for word, answer in questions.items()]
     return Starlette(
         routes=routes,
         middleware=[Middleware(Guard)],

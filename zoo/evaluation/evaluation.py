@@ -10,9 +10,10 @@ from typing import Any
 import keras
 
 from zoo.files import write_json, write_text
+from zoo.pretrained import is_trained
 from zoo.recipe import Recipe, get
 from zoo.reports import cards, pictures
-from zoo.runs.runs import Run, load
+from zoo.runs.runs import Run, load, place
 from zoo.training.experiments import Measured, Split
 
 
@@ -20,10 +21,13 @@ def evaluate(path: str | Path, *, data: str | Path | None = None) -> dict[str, A
     """Evaluate a finished run again, from its saved model and settings.
 
     Rewrites `metrics.json`, the card and the pictures, and returns the content of `metrics.json`.
+    Of a trained model, given by name, nothing is written, and `card` has the results on its card.
 
     Raises:
         FileNotFoundError: the folder contains no finished run.
     """
+    if is_trained(path):
+        return _evaluate_trained(str(path), data)
     run = Run(Path(path))
     before = run.report()
     if "runs" in before:
@@ -36,6 +40,14 @@ def evaluate(path: str | Path, *, data: str | Path | None = None) -> dict[str, A
     return measured(
         run, recipe, settings, load(run.folder), split, before["history"], before["training"]
     )
+
+
+def _evaluate_trained(name: str, data: str | Path | None) -> dict[str, Any]:
+    card = Run(place(name)).report()
+    recipe = get(card["recipe"])
+    settings = recipe.resolve_settings(card["settings"])
+    found = Measured(*recipe.measure(settings, load(name), recipe.data(settings, data)))
+    return {**card, **found._asdict(), **today(), "card": card["results"]}
 
 
 def measured(

@@ -1,8 +1,13 @@
-"""Pretrained networks by name, with weights from installed packages.
+"""Models by name, wherever a command or `zoo.load` takes a model: no training, no download.
 
-Wherever a command or `zoo.load` takes a model, `efficientnet_lite0` is that network with its
-ImageNet weights as features, and `efficientnet_lite0_imagenet` its classifier of 1,000 classes,
-without training or download.
+- `efficientnet_lite0` is that network with its ImageNet weights, from an installed package, as
+  features, and `efficientnet_lite0_imagenet` its classifier of 1,000 classes.
+- `omniglot-infonce` is the model that the recipe of that name has trained; its weights are part of
+  this package. `zoo.trained()` lists these models.
+
+An existing file or folder of that name has priority. What commands write beside a model (an index,
+a threshold, a SavedModel) is kept in `out/NAME` for a network and in `out/trained/NAME` for a
+trained model: `out/NAME` is the run that you train yourself.
 """
 
 from __future__ import annotations
@@ -10,10 +15,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoo.pretrained.catalog import TrainedModel, is_trained, trained
+
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["backbone", "backbones", "is_backbone"]
+__all__ = [
+    "TrainedModel",
+    "backbone",
+    "backbones",
+    "is_backbone",
+    "is_named",
+    "is_trained",
+    "trained",
+    "whole",
+    "written_to",
+]
 
 _SIDES = {  # pixels the weights were trained at
     "efficientnet_lite0": 224,
@@ -37,6 +54,18 @@ def is_backbone(model: str | Path) -> bool:
     return str(model) in backbones() and not Path(model).exists()
 
 
+def is_named(model: str | Path) -> bool:
+    """Whether `model` names a pretrained network or a trained model, and no file or folder."""
+    return is_backbone(model) or is_trained(model)
+
+
+def written_to(model: str | Path) -> Path:
+    """The folder of what belongs to a model given by name; of any other, `model` itself."""
+    if is_trained(model):
+        return Path("out") / "trained" / model
+    return Path("out") / model if is_backbone(model) else Path(model)
+
+
 def backbone(name: str) -> keras.Model:
     """The network `name`: features of unit length `(B, H, W, 3) -> (B, 1280)`, or a classifier.
 
@@ -52,3 +81,14 @@ def backbone(name: str) -> keras.Model:
         return build(name, (None, None, 3), classes=1000, weights="imagenet")
     shape = (_SIDES[name], _SIDES[name], 3)
     return build(name, shape, embedding=None, normalize=True, weights="imagenet")
+
+
+def whole(name: str, model: keras.Model) -> keras.Model:
+    """The model, on its backbone if the file of the trained model `name` is the head of one."""
+    found = trained(name) if is_trained(name) else []
+    if not found or found[0].backbone is None:
+        return model
+    import keras
+
+    features = backbone(found[0].backbone)
+    return keras.Model(features.input, model(features.output), name=name.replace("-", "_"))

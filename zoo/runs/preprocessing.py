@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 from keras_metric.preprocessing import Preprocessing, attached, in_file
 from zoo import pretrained
-from zoo.runs import hub
-from zoo.runs.runs import Run, load
+from zoo.runs.runs import Run, load, place
 
 if TYPE_CHECKING:
     import keras
@@ -22,7 +21,7 @@ def preprocessing(model: "keras.Model | str | Path") -> Preprocessing:
 
     Args:
         model: a `keras.Model`; the path of a run, preset, `.keras` file or exported SavedModel;
-            `hf://OWNER/NAME`; or the name of a backbone.
+            `hf://OWNER/NAME`; or the name of a trained model or backbone.
 
     Raises:
         FileNotFoundError: there is no such model.
@@ -31,7 +30,7 @@ def preprocessing(model: "keras.Model | str | Path") -> Preprocessing:
     if not isinstance(model, str | Path):
         return _of_model(model)
     if not pretrained.is_backbone(model):
-        path = hub.fetch(str(model), whole=False) if hub.is_name(model) else Path(model)
+        path = place(model, whole=False)
         if _is_exported(path):
             return _of_saved_model(path)
         file = Run(path).model if path.is_dir() else path

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoo.files import write_json, write_text
+from zoo.pretrained import is_trained
 from zoo.reports.metadata import plain_front_matter
-from zoo.runs import hub
 from zoo.runs.exporting import export
-from zoo.runs.runs import Run, load
+from zoo.runs.runs import Run, load, place
 
 if TYPE_CHECKING:
     import keras
@@ -47,8 +47,8 @@ def save(
     """Save a preset, atomically; its SavedModel is verified first.
 
     Args:
-        source: a model; or the folder of a run or preset, whose card, facts and pictures are
-            included.
+        source: a model; or the folder of a run or preset, or the name of a trained model, whose
+            card, facts and pictures are included.
         folder: the preset's, which must not exist.
         labels: names of the classes of a classifier, in order.
         threshold: distance up to which two images count as the same, chosen on your own data.
@@ -68,31 +68,34 @@ def save(
             f"{folder} is in use. Expected: a new folder for the preset. Received: one that exists."
         )
     with written_atomically(folder) as draft:
-        place = Run(draft)
+        made = Run(draft)
         if isinstance(source, str | Path):
-            load(source)
-            _copy(hub.fetch(str(source)) if hub.is_name(source) else Path(source), draft)
+            model = load(source)
+            _copy(place(source), draft)
+            if is_trained(source):
+                model.save(made.model)  # its file may be the head of a backbone
         else:
-            source.save(place.model)
-        kept = place.kept()
+            source.save(made.model)
+        kept = made.kept()
         given = {"labels": labels and list(labels), "threshold": threshold, "facts": facts}
         kept |= {name: value for name, value in given.items() if value is not None}
-        write_json(place.preset, kept)
-        if card is not None or not place.card.exists():
-            write_text(place.card, card or _card(folder.name, kept))
+        write_json(made.preset, kept)
+        if card is not None or not made.card.exists():
+            write_text(made.card, card or _card(folder.name, kept))
         export(draft)
     return folder
 
 
 def preset(path: str | Path) -> Preset:
-    """The preset (or run) in a folder, or on the hub (`hf://OWNER/NAME`).
+    """The preset (or run) in a folder, on the hub (`hf://OWNER/NAME`), or of a trained model.
 
     Raises:
         FileNotFoundError: there is no model.
         ValueError: one of its files cannot be read.
     """
-    run = Run(hub.fetch(str(path)) if hub.is_name(path) else Path(path))
-    return Preset(run.folder, load(run.folder), **run.kept())
+    run = Run(place(path))
+    model = load(path if is_trained(path) else run.folder)
+    return Preset(run.folder, model, **run.kept())
 
 
 def _copy(source: Path, draft: Path) -> None:

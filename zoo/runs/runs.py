@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from keras_metric.preprocessing import attach, in_file
 from zoo import pretrained
 from zoo.files import read_json, write_json
+from zoo.pretrained import catalog
 from zoo.recipe import names
 from zoo.runs import hub
 
@@ -33,8 +34,8 @@ class Run:
 
     @classmethod
     def of(cls, model: str | Path) -> "Run":
-        """The run whose folder `model` is; what belongs to a backbone is kept in `out/NAME`."""
-        return cls(Path("out") / model if pretrained.is_backbone(model) else Path(model))
+        """The run whose folder `model` is, or where what belongs to a model by name is kept."""
+        return cls(pretrained.written_to(model))
 
     @property
     def model(self) -> Path:
@@ -178,6 +179,13 @@ class Run:
         self.plan.unlink(missing_ok=True)
 
 
+def place(model: str | Path, *, whole: bool = True) -> Path:
+    """The folder or file of a model: of one on a hub, it is fetched; of a trained one, checked."""
+    if hub.is_name(model):
+        return hub.fetch(str(model), whole=whole)
+    return catalog.folder(str(model)) if catalog.is_trained(model) else Path(model)
+
+
 def load(path: str | Path) -> "keras.Model":
     """The model of a run's or preset's folder, of a file, of a hub, or by its name.
 
@@ -186,7 +194,7 @@ def load(path: str | Path) -> "keras.Model":
 
     Args:
         path: of the folder or file, `hf://OWNER/NAME` (see `zoo.runs.hub`), or the name of a
-            backbone (see `zoo.pretrained`).
+            trained model or a backbone (see `zoo.pretrained`).
 
     Raises:
         FileNotFoundError: there is no such model.
@@ -194,13 +202,12 @@ def load(path: str | Path) -> "keras.Model":
     """
     if pretrained.is_backbone(path):
         return pretrained.backbone(str(path))
-    path = hub.fetch(str(path), whole=False) if hub.is_name(path) else Path(path)
+    named, path = str(path), place(path, whole=False)
     file = Run(path).model if path.is_dir() else path
     if not file.is_file():
         raise FileNotFoundError(
             f"There is no model at {path}. Expected: a run's folder with model.keras, a .keras or "
-            f".h5 file, hf://OWNER/NAME, or one of {', '.join(pretrained.backbones())}. "
-            f"Received: {_inside(path)}."
+            f".h5 file, hf://OWNER/NAME, or one of {_named()}. Received: {_inside(path)}."
         )
     import keras
 
@@ -219,7 +226,6 @@ def load(path: str | Path) -> "keras.Model":
     preprocessing = in_file(file)
     try:
         model = keras.saving.load_model(file, compile=False)
-        return model if preprocessing is None else attach(model, preprocessing)
     except (TypeError, ValueError) as error:
         if "safe_mode" not in str(error):
             raise
@@ -228,6 +234,13 @@ def load(path: str | Path) -> "keras.Model":
             "without it: a layer of keras.layers, or a registered class of your own, does the "
             "same. Received: a file that keras.saving.load_model opens with safe_mode=False only."
         ) from error
+    model = pretrained.whole(named, model)
+    return model if preprocessing is None else attach(model, preprocessing)
+
+
+def _named() -> str:
+    names = (*pretrained.backbones(), *(one.name for one in pretrained.trained()))
+    return ", ".join(names)
 
 
 def _renamed(content: Any) -> Any:

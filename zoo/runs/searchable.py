@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.pretrained import is_backbone
+from zoo.pretrained import is_named
 from zoo.runs.runs import Run, load
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ def load_index(path: str | Path) -> "Index":
     """
     from keras_metric.retrieval import Index
 
-    return Index.load(Run(Path(path)).index, load(path))
+    return Index.load(Run.of(path).index, load(path))
 
 
 def index_place(model: str | Path, given: str | Path | None = None) -> Path:
-    """The folder of the index of a model: the one given, else that of the run or backbone."""
+    """The folder of the index of a model: the one given, else that of the run or name."""
     if given is not None:
         return Path(given)
-    if Run.of(model).model.is_file() or is_backbone(model):
+    if Run.of(model).model.is_file() or is_named(model):
         return Run.of(model).index
     raise ValueError(
         "No index was named. Expected: its folder, or as the model the folder of "
@@ -40,7 +40,7 @@ def calibration_place(model: str | Path, given: str | Path | None = None) -> Pat
     """The file of the threshold of a model: the one given, else beside the model."""
     if given is not None:
         return Path(given)
-    if Run.of(model).model.is_file() or is_backbone(model):
+    if Run.of(model).model.is_file() or is_named(model):
         return Run.of(model).calibration
     if Path(model).is_file():
         return Path(model).with_suffix(".calibration.json")
@@ -64,7 +64,7 @@ def calibration_of(model: str | Path, fingerprint: str, distance: str) -> "Calib
     return found if (found.fingerprint, found.distance) == (fingerprint, distance) else None
 
 
-def served_threshold(path: Path, model: "keras.Model") -> dict[str, Any]:
+def served_threshold(path: str | Path, model: "keras.Model") -> dict[str, Any]:
     """`threshold` and `distance` for an export of `model`, from its calibration, if it has one."""
     from keras_metric.retrieval import fingerprint, load_calibration
 

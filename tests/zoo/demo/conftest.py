@@ -55,6 +55,7 @@ def serving():
     """`gallery -> server`: its page answers on a port of this process until the tests end."""
     import uvicorn
 
+    from zoo.demo.classes import ClassDesk
     from zoo.demo.desk import Desk
     from zoo.demo.running import bound
     from zoo.demo.web import application
@@ -62,7 +63,8 @@ def serving():
     running = []
 
     def started(gallery):
-        app = application(Desk(gallery), name="digits")
+        desk = gallery if isinstance(gallery, ClassDesk) else Desk(gallery)
+        app = application(desk, name="digits")
         web, listening = uvicorn.Server(uvicorn.Config(app, log_level="error")), bound(0)
         thread = threading.Thread(target=web.run, kwargs={"sockets": [listening]})
         thread.start()

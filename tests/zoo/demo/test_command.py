@@ -24,9 +24,9 @@ def test_what_has_no_page_is_refused(run, indexed, classifier, tmp_path, capsys)
     (tmp_path / "bare").mkdir()
     shutil.copy(run.model, tmp_path / "bare" / "model.keras")
     index = str(indexed.index)
-    of_scenes = tmp_path / "digits-cam"
+    of_scenes = tmp_path / "digits-fcn"
     shutil.copytree(run.folder, of_scenes)
-    write_json(Run(of_scenes).metrics, {**run.report(), "recipe": "digits-cam", "settings": {}})
+    write_json(Run(of_scenes).metrics, {**run.report(), "recipe": "digits-fcn", "settings": {}})
     for command, words in (
         ([str(other), "--index", index], "another model"),
         ([str(run.folder), "--index", str(tmp_path / "none")], "Received"),
@@ -34,8 +34,8 @@ def test_what_has_no_page_is_refused(run, indexed, classifier, tmp_path, capsys)
         ([str(tmp_path / "nowhere")], "There is nothing at"),
         ([str(tmp_path / "bare")], "No index was given"),
         ([str(other)], "No index was given"),
-        ([str(classifier)], "gives no embeddings"),
-        ([str(of_scenes)], "The data of digits-cam cannot be searched. Expected: single pictures"),
+        ([str(classifier), "--layer", "none"], "is no layer to embed with"),
+        ([str(of_scenes)], "The data of digits-fcn cannot be searched. Expected: single pictures"),
     ):
         assert main(["demo", *command, "--port", "0", "--no-browser"]) == 1
         error = capsys.readouterr().err

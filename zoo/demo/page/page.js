@@ -62,6 +62,7 @@ async function upload(file) {
 
 /** Look a picture up: a name, or a file to send first. */
 function search(picture) {
+  if (about.kind === "classifier") return classify(picture);
   return shown(
     "search",
     async () => {
@@ -81,6 +82,47 @@ function search(picture) {
       if (scene !== null) await locate(scene);
     },
   );
+}
+
+/** Ask a classifier what a picture shows. */
+function classify(picture) {
+  return shown(
+    "search",
+    async () => {
+      const name = picture instanceof Blob ? await upload(picture) : picture;
+      return { name, found: await ask(`api/classes?${words({ picture: name, top: 5 })}`) };
+    },
+    ({ name, found }) => {
+      query = name;
+      $("query").src = address(name);
+      $("query").hidden = false;
+      $("verdict").textContent = found.classes[0].label;
+      $("verdict").className = "some";
+      $("neighbours").replaceChildren(...found.classes.map(kind));
+      point(found.classes[0]);
+    },
+  );
+}
+
+function kind(one) {
+  const button = element(
+    "button",
+    { type: "button", title: `${one.label}, score ${one.score.toFixed(4)}` },
+    element("img", { src: one.map, alt: "" }),
+    element("strong", { textContent: one.label }),
+    element("span", { className: "distance", textContent: one.score.toFixed(3) }),
+  );
+  button.dataset.picture = one.class;
+  button.addEventListener("click", () => point(one));
+  return element("li", {}, button);
+}
+
+/** Show where a classifier sees a class. */
+function point(one) {
+  mark("neighbours", String(one.class));
+  $("why-first").src = one.map;
+  $("why-first").hidden = false;
+  $("why-note").textContent = `${one.label}: score ${one.score.toFixed(3)}. Map: ${about.maps}.`;
 }
 
 function neighbour(one, most) {
@@ -209,12 +251,18 @@ $("heat").addEventListener("change", () => $("scene").classList.toggle("plain", 
 
 document.title = `${about.model} · keras-metric`;
 $("model").textContent = about.model;
-const facts = { searches: about.source, takes: about.input, distance: about.distance };
+document.body.dataset.kind = about.kind;
+const facts =
+  about.kind === "classifier"
+    ? { tells: about.source, takes: about.input }
+    : { searches: about.source, takes: about.input, distance: about.distance };
 for (const [name, value] of Object.entries(facts)) {
   $("facts").append(element("div", {}, element("dt", { textContent: name }), element("dd", { textContent: value })));
 }
-$("threshold").textContent =
-  about.threshold === null
+if (about.kind === "classifier") $("why-note").textContent = "Choose a class to see where it is.";
+else
+  $("threshold").textContent =
+    about.threshold === null
     ? `No threshold is set: ${about.chosen}.`
     : `Threshold ${about.threshold.toPrecision(4)}: ${about.chosen}.`;
 offer("samples", about.samples, search);

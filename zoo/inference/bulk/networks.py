@@ -105,7 +105,7 @@ def _keras(source: Source) -> Network:
         )
     networks = {branch.model.name: branch for branch in parts.branches}
     branch = networks[_branch(list(networks), source.branch)]
-    shape = _shape((None, *branch.shape), source.size)
+    shape = shape_of((None, *branch.shape), source.size)
     distance = getattr(parts.distance, "__name__", parts.distance)
     doubt = pixels.warning(branch.model, source.pixels)
     if doubt is not None:
@@ -191,7 +191,7 @@ def _exported(source: Source) -> Network:
         fed = images if plain else low + images.astype("float32") * ((high - low) / 255)
         return served(signature, images=fed)["embeddings"]
 
-    shape = _shape((None, *facts["image_shapes"][place]), source.size)
+    shape = shape_of((None, *facts["image_shapes"][place]), source.size)
     return Network(run, shape, facts["fingerprint"], facts["distance"])
 
 
@@ -206,7 +206,7 @@ def _branch(names: list[str], wanted: str | None) -> str:
     return wanted
 
 
-def _shape(shape: Any, size: tuple[int, int] | None) -> tuple[int, int, int]:
+def shape_of(shape: Any, size: tuple[int, int] | None) -> tuple[int, int, int]:
     """Height, width and channels of the images of a model that takes `shape`, (None, H, W, C)."""
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (1, 3):
         raise ValueError(
