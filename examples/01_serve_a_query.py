@@ -1,10 +1,10 @@
-"""Ask an exported model for the nearest neighbours of new digits, as a server would.
+"""Query an exported model for the nearest neighbors of new digits, as a server does.
 
     keras-metric train digits-triplet --export
     python examples/01_serve_a_query.py out/digits-triplet
 
-The SavedModel is loaded by TensorFlow's C library alone: neither Keras nor Python TensorFlow is
-imported here, and the answer is what TensorFlow Serving gives.
+The SavedModel is loaded by TensorFlow's C library: neither Keras nor Python TensorFlow is imported
+here, and the outputs are those of TensorFlow Serving.
 """
 
 import sys

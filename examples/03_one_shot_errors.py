@@ -1,10 +1,10 @@
-"""What a one-shot encoder is worth: its error by alphabet over seeds, how it learnt, why it errs.
+"""Evaluate a one-shot encoder: error by alphabet over seeds, training curves, maps of its errors.
 
     keras-metric train omniglot-infonce --seeds 3
     python examples/03_one_shot_errors.py out/omniglot-infonce
 
-Errors are those that the runs measured on alphabets that training never saw. The gallery shows
-wrong answers of the first run beside the maps of what made them near (SimilarityCAM).
+Errors are those of the runs on alphabets that were not used for training. The gallery shows errors
+of the first run with the maps of what made the drawings similar (SimilarityCAM).
 """
 
 import sys

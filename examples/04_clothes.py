@@ -1,11 +1,11 @@
-"""Photographs of clothes: what is near, as what they are known, and what speaks for it.
+"""Photographs of clothes: nearest neighbors, predicted class, and maps that explain it.
 
     keras-metric train clothing-classifier
     keras-metric train clothing-triplet
     python examples/04_clothes.py out/clothing-triplet out/clothing-classifier
 
-The embedding searches the photos it learnt from for those nearest to one photo of each class that
-it never saw; the classifier is made fully convolutional, checked, and explained by its maps.
+The embedding searches the training photos for those nearest to one new photo of each class; the
+classifier is made fully convolutional, verified, and explained by its maps.
 """
 
 import sys

@@ -4,7 +4,7 @@
     python examples/05_photographs.py out/photographs
 
 EfficientNet-Lite0 with its published weights, on the two photographs that come with scikit-learn.
-Its Dense layer is rewritten as a convolution, so that one pass answers for every window of 224 x
+Its Dense layer is rewritten as a convolution, so that one pass classifies every window of 224 x
 224 pixels, every 32 pixels; and its class activation maps are exact, because its last layers are
 global average pooling and a Dense layer: the mean of a map, with the bias, is the score of the
 class.

@@ -1,11 +1,11 @@
-"""How a picture becomes the input of a model: one object, which the model and its file carry.
+"""Preprocessing: how a picture becomes the input of a model; stored in the model and its file.
 
     preprocess = km.Preprocessing((224, 224), resize="letterbox", fill=255)
     images = preprocess.batch(["one.jpg", "two.png"])     (2, 224, 224, 3), as the model takes them
-    attach(model, preprocess)                             model.save("model.keras") now keeps it
+    attach(model, preprocess)                             model.save("model.keras") now stores it
     in_file("model.keras")                                read again, without loading the model
 
-It loads no Keras.
+This module does not import Keras.
 """
 
 import json
@@ -33,10 +33,10 @@ Picture = str | Path | bytes | BinaryIO | np.ndarray | Any
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a picture becomes what a model takes. It is called with a picture.
+    """The preprocessing of pictures for a model: call it with a picture.
 
-    The steps, in this order: decode; turn upright as the EXIF data says (`upright`); put
-    transparent parts on the gray value `fill`; convert to `color`; bring to `size` by `resize` and
+    The steps, in this order: decode; rotate upright by the EXIF data (`upright`); put transparent
+    parts on the gray value `fill`; convert to `color`; bring to `size` by `resize` and
     `interpolation`, rounded to whole gray values; scale 0..255 to `pixel_range`.
 
     Args:
@@ -46,7 +46,7 @@ class Preprocessing:
         fill: gray value 0..255 of margins and of transparent parts.
         interpolation: "bilinear" or "bicubic"; both average over all pixels when shrinking.
         color: "rgb" (3 channels) or "grayscale" (1 channel, ITU-R 601 luma).
-        upright: False leaves pictures as they are stored, whatever their EXIF data says.
+        upright: False ignores the EXIF orientation.
         pixel_range: the input values of black and white. Models of the zoo have scaling inside and
             take 0..255; use (0, 1) or (-1, 1) for a model trained on scaled pixels.
 
@@ -83,13 +83,13 @@ class Preprocessing:
 
     @property
     def shape(self) -> tuple[int, int, int] | tuple[None, None, int]:
-        """`(height, width, channels)` of a preprocessed picture; None where it keeps its size."""
+        """`(height, width, channels)` of a preprocessed picture; None for free sides."""
         return (*(self.size or (None, None)), self.channels)
 
     def __call__(self, picture: Picture) -> np.ndarray:
-        """`(H, W, C)` float32 in `pixel_range`: the picture as the model takes it.
+        """`(H, W, C)` float32 in `pixel_range`: the input of the model.
 
-        `picture` is a path, the bytes of a file, an open binary file, an image of Pillow, or uint8
+        `picture` is a path, the bytes of a file, an open binary file, a Pillow image, or uint8
         pixels (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), the fourth channel being opacity.
 
         Raises:
@@ -123,7 +123,7 @@ class Preprocessing:
         return np.asarray(image).reshape(image.height, image.width, -1)
 
     def batch(self, pictures: Iterable[Picture]) -> np.ndarray:
-        """`(B, H, W, C)` float32 in `pixel_range`; of one size, so `size` must be given.
+        """`(B, H, W, C)` float32 in `pixel_range`; `size` must be set.
 
         Raises:
             ValueError: no `size`; and what a call raises.
@@ -143,21 +143,21 @@ class Preprocessing:
         return pixels if (low, high) == (0, 255) else low + pixels * ((high - low) / 255)
 
     def with_changes(self, **changes: Any) -> "Preprocessing":
-        """A copy with other values for the arguments named; None leaves a value as it is."""
+        """A copy with other values of the given arguments; None keeps a value."""
         given = {name: value for name, value in changes.items() if value is not None}
         return replace(self, **given)
 
     def as_json(self) -> dict[str, Any]:
-        """The arguments by name, as `from_json` takes them."""
+        """The arguments by name, for `from_json`."""
         found = asdict(self)
         return {name: list(x) if isinstance(x, tuple) else x for name, x in found.items()}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Preprocessing":
-        """What `as_json` returned.
+        """The preprocessing from the result of `as_json`.
 
         Raises:
-            ValueError: not that, or written by a version that knows more arguments.
+            ValueError: another content, or one of a version with more arguments.
         """
         known = {field.name for field in fields(cls)}
         if not isinstance(content, Mapping) or not set(content) <= known:
@@ -201,11 +201,11 @@ class Preprocessing:
 
 
 def attach(model, preprocessing: Preprocessing):
-    """Let a Keras model carry its preprocessing; returns the model.
+    """Store a preprocessing in a Keras model; returns the model.
 
     `model.save("x.keras")` then writes it into the file (as the asset `preprocessing.json`), where
     `in_file` finds it; plain Keras ignores it. A model loaded by plain Keras, cloned or built from
-    layers of this one does not carry it: attach it again.
+    layers of this one does not have it: attach it again.
     """
     saved = getattr(model, "save_assets", None)
     before = saved.before if isinstance(saved, _Saved) else saved
@@ -214,16 +214,16 @@ def attach(model, preprocessing: Preprocessing):
 
 
 def attached(model) -> Preprocessing | None:
-    """The preprocessing that a Keras model carries; None where it carries none."""
+    """The preprocessing stored in a Keras model; None if there is none."""
     saved = getattr(model, "save_assets", None)
     return saved.preprocessing if isinstance(saved, _Saved) else None
 
 
 def of(model) -> Preprocessing:
-    """The preprocessing that a Keras model carries, else the default for its input.
+    """The preprocessing stored in a Keras model, else the default for its input.
 
     Raises:
-        ValueError: it carries none, and its input is not that of pictures.
+        ValueError: there is none, and the input of the model is not pictures.
     """
     found = attached(model)
     if found is not None:
@@ -235,11 +235,11 @@ def of(model) -> Preprocessing:
 
 
 def in_file(path: str | Path) -> Preprocessing | None:
-    """The preprocessing in a `.keras` file; None where it has none, or is another kind of file.
+    """The preprocessing in a `.keras` file; None if it has none, or for other kinds of files.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: what the file says is not a preprocessing.
+        ValueError: the stored content is not a preprocessing.
     """
     path = Path(path)
     if not path.is_file():
@@ -262,7 +262,7 @@ def in_file(path: str | Path) -> Preprocessing | None:
 
 
 def store(path: str | Path, preprocessing: Preprocessing) -> Path:
-    """Write a preprocessing into a `.keras` file that is there; one in it is replaced.
+    """Write a preprocessing into an existing `.keras` file; a previous one is replaced.
 
     Raises:
         FileNotFoundError: no such file.
@@ -289,7 +289,7 @@ def store(path: str | Path, preprocessing: Preprocessing) -> Path:
 
 
 class _Saved:
-    """What Keras calls to write the assets of a model: the preprocessing, and those it had."""
+    """Called by Keras to write the assets of a model: the preprocessing, and its other assets."""
 
     def __init__(self, preprocessing: Preprocessing, before: Callable | None):
         self.preprocessing, self.before = preprocessing, before
@@ -305,7 +305,7 @@ def _text(preprocessing: Preprocessing) -> str:
 
 
 def _as_image(pixels: np.ndarray):
-    """Pixels as an image of Pillow."""
+    """Pixels as a Pillow image."""
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or channels not in (1, 3, 4):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""How pictures become the input of a model, of whatever kind and from wherever."""
+"""The preprocessing of any kind of model, by object, path or name."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 def preprocessing(model: "keras.Model | str | Path") -> Preprocessing:
     """The `keras_metric.Preprocessing` of a model: how a picture becomes its input.
 
-    A model that carries none, such as a plain Keras model or a run of an earlier version, has the
-    default: pictures are stretched to its input size (bilinear), turned upright, put on black where
-    transparent, gray or RGB as its channels are, with values 0..255. Change it with
-    `zoo.preprocessing(model).with_changes(resize="letterbox")`.
+    A model without one, such as a plain Keras model or a run of an earlier version, has the
+    default: pictures are stretched to its input size (bilinear), rotated upright, put on black
+    where they are transparent, gray or RGB according to its channels, with values 0..255. Change it
+    with `zoo.preprocessing(model).with_changes(resize="letterbox")`.
 
     Args:
         model: a `keras.Model`; the path of a run, preset, `.keras` file or exported SavedModel;
