@@ -26,7 +26,7 @@ _FUNCTIONS_HELD = 16
 class Result(NamedTuple):
     """Maps `(B, M, ...)`, one array for each call of the layer; scores and classes `(B, M)`.
 
-    None stands for what was not asked for.
+    None for fields that were not requested.
     """
 
     raw: list | None = None

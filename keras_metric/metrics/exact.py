@@ -29,7 +29,7 @@ def between(
     """A function of rows of the queries: their distances (A, C) from all candidates.
 
     queries (Q, D), candidates (C, D): float32 or float64, which is the type of the distances.
-    Manhattan, and a distance of one's own, compute as they do, on candidates that differ.
+    Manhattan and custom distances are computed as usual, on the distinct candidates.
     """
     function = distances.get(distance)
     dtype = np.result_type(queries, candidates)

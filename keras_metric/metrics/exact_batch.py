@@ -21,8 +21,8 @@ WIDTH = 128  # coordinates summed at once: sums of differences of slices stay be
 def within(embeddings, distance: Callable):
     """(B, B): the distances of the rows (B, D) from each other; NaN where a row is not finite.
 
-    Manhattan, signal to noise, and a distance of one's own, compute as they do; rows that equal
-    another one then get its distances.
+    Manhattan, signal to noise and custom distances are computed as usual; rows equal to another
+    one get its distances.
     """
     x = ops.cast(embeddings, "float32")
     finite = ops.all(ops.isfinite(x), axis=1)

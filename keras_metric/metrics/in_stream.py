@@ -78,7 +78,7 @@ class InStream(keras.metrics.Metric):
 
 
 def _refuse_class_numbers(y_true) -> None:
-    """Where y can be looked at; inside of `fit` the measure becomes NaN."""
+    """If the values of y are known; inside of `fit` the measure becomes NaN."""
     if isinstance(y_true, np.ndarray | list | tuple) and not np.isin(y_true, (0, 1)).all():
         raise ValueError(
             "y is not binary. Expected: 0 or 1, with distances (B,); or "

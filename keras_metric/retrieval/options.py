@@ -1,4 +1,4 @@
-"""What an index is asked to be, checked before anything is made."""
+"""The kind of an index and its options, checked first."""
 
 import difflib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The version in service: loaded, warmed up, replaced by another, closed when nobody uses it."""
+"""The version in service: load, warm up, replace, close when it is unused."""
 
 import os
 import threading

@@ -136,7 +136,7 @@ class JoinedBatches(Batches):
 class ShuffledBatches(Batches):
     """`(images (B, H, W, C), labels (B,))`; no picture comes twice in an epoch.
 
-    - `batches_per_epoch`: None for all that are full; more are not to be had.
+    - `batches_per_epoch`: None for all full batches, which is the maximum.
     - `augment`, `fixed`: as in `PKBatches`.
 
     Raises `ValueError` for more batches than there are pictures for.

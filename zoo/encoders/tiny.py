@@ -1,7 +1,8 @@
 """`tiny`: two convolutions for images of a few pixels, such as 8 x 8 digits.
 
 The image is doubled in size, then 5 x 5 and 3 x 3 convolutions of 32 and 64 channels follow, each
-with batch normalisation, ReLU and average pooling, which forgives shifts but keeps where ink is.
+with batch normalization, ReLU and average pooling, which tolerates shifts but keeps the position of
+the ink.
 """
 
 from keras import layers

@@ -33,7 +33,7 @@ class Answered:
 
 
 class Searcher:
-    """A network beside an index of its embeddings; paths of records are relative to `folder`.
+    """A network with an index of its embeddings; paths of records are relative to `folder`.
 
     Raises:
         ValueError: an index of another model, or a threshold below 0.
@@ -94,7 +94,7 @@ class Searcher:
 
 
 class PhotoSearch(Searcher):
-    """A model beside its index, and photographs in files.
+    """A model with its index, for photographs in files.
 
     Raises:
         FileNotFoundError: no such model or index.

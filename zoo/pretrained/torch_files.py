@@ -102,7 +102,7 @@ def read_tensors(path: str | Path, *, sha256: str | None = None) -> dict[str, np
 
     Args:
         path: of the file.
-        sha256: what the file's checksum must be, looked at before anything else.
+        sha256: the expected checksum of the file, compared first.
 
     Raises:
         FileNotFoundError: no such file.

@@ -42,7 +42,7 @@ def unseen_alphabets(settings: Settings, folder) -> Split:
 
 
 def every_drawer(settings: Settings, folder) -> Split:
-    """All drawings and their mirror images are learnt, in frames; whole ones are asked about."""
+    """Training on all drawings and their mirror images, in frames; evaluation on whole drawings."""
     seen, unseen = two_backgrounds({**settings, "side": SIDE}, folder)
     learnt = rotations_as_classes(_in_frames(seen, settings), mirrored=True)
     return Split(learnt, _in_frames(unseen, settings), unseen)
@@ -100,7 +100,7 @@ def experiment(settings: Settings, model: keras.Model, split: Split) -> Experime
 
 
 def measure(settings: Settings, encoder: keras.Model, split: Split):
-    """20-way questions; raw pixels are asked in the size of omniglot-triplet."""
+    """20-way one-shot runs; raw pixels are compared in the size of omniglot-triplet."""
     small = omniglot.prepare(split.test, 28)
     return protocols.one_shot(encoder, split.test, ways=20, runs=100, seed=0, shown=small)
 

@@ -99,7 +99,7 @@ def pictures(settings, model, split):
 
 
 def _photos(folder) -> list[Path]:
-    """Every picture below the folder given, else scikit-learn's two."""
+    """All pictures of the given folder, else the two of scikit-learn."""
     given = folder if folder is not None else os.environ.get("KERAS_METRIC_DATA")
     if given is None:
         datasets = need("sklearn.datasets", extra="eval", purpose="The photographs")

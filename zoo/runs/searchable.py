@@ -1,4 +1,4 @@
-"""What lies beside a model so that it can be searched with: its index and its threshold."""
+"""The index and the threshold saved next to a model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,7 @@ def index_place(model: str | Path, given: str | Path | None = None) -> Path:
 
 
 def calibration_place(model: str | Path, given: str | Path | None = None) -> Path:
-    """The file of the threshold of a model: the one given, else beside the model."""
+    """The file of the threshold of a model: the one given, else next to the model."""
     if given is not None:
         return Path(given)
     if Run.of(model).model.is_file() or is_named(model):
@@ -51,7 +51,7 @@ def calibration_place(model: str | Path, given: str | Path | None = None) -> Pat
 
 
 def calibration_of(model: str | Path, fingerprint: str, distance: str) -> "Calibration | None":
-    """The calibration beside a model, if there is one of these weights and this distance."""
+    """The calibration next to a model, if there is one of these weights and this distance."""
     from keras_metric.retrieval import load_calibration
 
     try:

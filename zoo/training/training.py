@@ -180,7 +180,7 @@ def _check_place(folder: Path) -> None:
 def _check(settings: dict[str, Any], defaults: Mapping[str, Any]) -> None:
     """Numbers from 1 on; from 0 those with a fraction, the seed, and what is 0 by itself.
 
-    A recipe of 0 epochs trains nothing, whatever is asked.
+    A recipe of 0 epochs trains nothing.
     """
     for key, value in settings.items():
         if isinstance(value, bool) or not isinstance(value, int | float):

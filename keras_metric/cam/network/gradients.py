@@ -27,7 +27,7 @@ class Backward(NamedTuple):
 def compiled(function: Callable, model: keras.Model) -> Callable:
     """`function(*tensors)` as one graph a shape, to be called on arrays or tensors.
 
-    The model's weights are read anew on every call.
+    The model's weights are read on every call.
 
     TensorFlow: the concrete functions of a `tf.function`, called past its dispatch. JAX: `jax.jit`,
     the variables an argument. torch: run as it is.

@@ -135,7 +135,7 @@ def record(model: keras.Model, inputs, patches: Sequence[Patch] = ()) -> tuple[A
 
 
 def replacing(layer, function: Callable, which: tuple[int, ...] | None = None) -> list[Patch]:
-    """Patches that hand each chosen output of a layer through `function(output, number)`.
+    """Patches that replace each chosen output of a layer by `function(output, number)`.
 
     `which` counts the layer's calls within one pass; None means all. `number` counts the chosen.
     """

@@ -50,7 +50,7 @@ def search(model, inputs, answer: Callable, patches: list[Patch]) -> Search:
 
 
 def find_layer(found: Search, layer=None) -> MappedLayer:
-    """The layer asked for (by name or itself), else the one found automatically.
+    """The requested layer (by name or itself), else the one found automatically.
 
     Raises:
         ValueError: no such layer, an ambiguous name, or no layer with positions.
@@ -78,7 +78,7 @@ def image_itself(found: Search, layer=None) -> MappedLayer:
     """No layer, but all images, with their axes as the last layer with positions shows them.
 
     Raises:
-        ValueError: a layer was asked for.
+        ValueError: a layer was given.
     """
     if layer is not None:
         raise ValueError(

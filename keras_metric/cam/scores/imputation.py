@@ -6,7 +6,7 @@ WEIGHTS = {(0, 1): 1 / 6, (1, 0): 1 / 6, (1, 1): 1 / 12, (1, -1): 1 / 12}
 
 
 def imputed(images: np.ndarray, removed: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Each removed pixel becomes the weighted mean of its neighbours (1/6 beside, 1/12 across).
+    """Each removed pixel becomes the weighted mean of its neighbors (1/6 adjacent, 1/12 diagonal).
 
     That is a symmetric positive definite system, solved by conjugate gradients for all images and
     channels at once; `noise` is added to what was filled in.

@@ -12,7 +12,7 @@ BEST = -1
 
 
 def wanted(classes, batch: int, count: int, scores: Callable) -> tuple[np.ndarray, bool]:
-    """Class numbers `(B, M)`, and whether the caller asked for a class axis.
+    """Class numbers `(B, M)`, and whether a class axis was requested.
 
     Args:
         classes: None (each image's best class), an int (for every image), B ints (one an image),

@@ -1,4 +1,4 @@
-"""Scores before softmax: the last activation is looked through, the model stays as it is."""
+"""Scores before softmax: the last activation is skipped without changing the model."""
 
 from collections.abc import Iterator
 

@@ -138,7 +138,7 @@ def _axes(walk: Walk, places: Geometry, output: int) -> list[Axis]:
 
 
 def _sides(walk: Walk, axes: list[Axis], tile, memory: float) -> tuple[int, ...]:
-    """Of a tile: as asked for, or as large as the memory allows."""
+    """Sides of a tile: as requested, or as large as the memory allows."""
     size = tuple(axis.size for axis in axes)
     if tile is None:
         if walk.bytes() <= memory:

@@ -1,4 +1,4 @@
-"""Questions put to one layer by running it: does it treat positions alike, is it affine?
+"""Properties of a layer, measured by running it: does it treat all positions equally, is it affine?
 
 What a layer of unknown type does is measured on small random arrays, never guessed from its name.
 Every probe runs the original layer in inference mode and leaves it unchanged.

@@ -71,7 +71,7 @@ def move_joint(site):
 
 
 def _push(site, index: np.ndarray) -> list[np.ndarray] | None:
-    """What the layer does to an index, or None if it is no rearrangement of each sample."""
+    """What the layer does to an index, or None if it does not rearrange each sample."""
     size = int(index.max()) + 1
     pair = np.stack([index, index + size]).astype("int32")
     moved = run_once(site.step, lambda _: pair)

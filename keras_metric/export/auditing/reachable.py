@@ -1,4 +1,4 @@
-"""The nodes that run when a signature is asked, functions inside functions included."""
+"""The nodes that run for a signature, including functions inside functions."""
 
 from collections.abc import Iterator
 

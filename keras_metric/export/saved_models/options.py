@@ -1,4 +1,4 @@
-"""What the caller asked of an export, checked before work begins, in a form that JSON can hold."""
+"""The options of an export, checked before work begins; they can be written as JSON."""
 
 import json
 import math

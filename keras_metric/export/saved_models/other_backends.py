@@ -1,8 +1,8 @@
 """Export of a model trained on JAX or torch, as TensorFlow's own operations.
 
-What JAX exports by itself is XLA code, and a TensorFlow server refuses XLA unless it is told
-otherwise. So the model is saved, loaded by Keras on the TensorFlow backend in a process of its own,
-exported there, and its answers are compared with those of this backend.
+JAX's own export consists of XLA code, which a TensorFlow server refuses by default. So the model is
+saved, loaded by Keras on the TensorFlow backend in a process of its own, exported there, and its
+answers are compared with those of this backend.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""Image files become images inside the graph, and one bad file spoils nobody else's answer."""
+"""Decoding of image files in the graph; a damaged file does not affect the others of the batch."""
 
 import functools
 from collections.abc import Callable

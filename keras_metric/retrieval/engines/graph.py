@@ -19,7 +19,7 @@ class Graph:
     """Approximate search in a graph with `m` links a vector; a search keeps `ef_search` in view.
 
     A vector that was removed stays a step of the walk, and is never found; when half are so, the
-    graph is built anew. `ef_construction` is how many are kept in view while linking.
+    graph is rebuilt. `ef_construction` is the number of candidates while linking.
     """
 
     exact = False

@@ -18,7 +18,7 @@ FEW = 0.1  # below this share of allowed ids all lists are looked at
 
 
 class Inverted:
-    """Approximate search in `nlist` lists, of which `nprobe` are looked at.
+    """Approximate search in `nlist` lists, of which `nprobe` are searched.
 
     `prepare` learns the centers from all vectors that are there before the first search, and again
     when there are four times as many. A search itself changes nothing.
@@ -66,7 +66,7 @@ class Inverted:
         return apart, ids
 
     def empty(self) -> "Inverted":
-        """One with as many lists, of which as many are looked at, and nothing in them."""
+        """An empty one with the same `nlist` and `nprobe`."""
         if self.lists is None:
             return Inverted(self.width, self.by_product, self.nlist, self.nprobe)
         return Inverted(self.width, self.by_product, self.lists.nlist, self._probes)

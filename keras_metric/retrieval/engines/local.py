@@ -14,7 +14,7 @@ KINDS = {"exact": Exact, "ivf": Inverted, "hnsw": Graph}
 
 
 class Local:
-    """A table of records beside the vectors of one of the kinds."""
+    """A table of records with their vectors in an index of one of the kinds."""
 
     def __init__(self, width: int, by_product: bool, kind: str, options: dict[str, int]):
         self.table, self.vectors = Table(), KINDS[kind](width, by_product, **options)
@@ -77,7 +77,7 @@ class Local:
         return self.vectors.of(ids)
 
     def without(self, ids: np.ndarray):
-        """The vectors but for some, made anew in the same way."""
+        """An index of the same kind without some of the vectors."""
         kept, twin = np.setdiff1d(self.table.ids, ids), self.vectors.empty()
         twin.add(kept, np.ascontiguousarray(self.of(kept)))
         twin.prepare()

@@ -1,7 +1,7 @@
 """Folders that are saved atomically, even if the process is killed.
 
     folder/
-      index.json        names the generation in force, its facts, and the SHA-256 of its files
+      index.json        names the current generation, its facts, and the SHA-256 of its files
       generation-3/     the files, written once and never changed
 
 A save writes the next generation next to the present one, syncs it to the disk, and then replaces
@@ -23,7 +23,7 @@ PREFIX = "generation-"
 
 
 def save(folder: str | Path, facts: dict[str, Any], write: Callable[[Path], None]) -> Path:
-    """Let `write(draft)` fill the next generation, and put it in force; returns `folder`.
+    """Write the next generation by `write(draft)` and make it the current one; returns `folder`.
 
     Raises:
         FileExistsError: `folder` is a file, holds something else, or is being saved to by another
@@ -53,7 +53,7 @@ def save(folder: str | Path, facts: dict[str, Any], write: Callable[[Path], None
 
 
 def facts(folder: str | Path) -> dict[str, Any]:
-    """What is said of the generation in force; its files are not read."""
+    """The facts of the current generation; its files are not read."""
     return _manifest(Path(folder))["facts"]
 
 

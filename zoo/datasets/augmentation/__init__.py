@@ -1,1 +1,1 @@
-"""Distorted copies, drawn anew for each batch."""
+"""Random distortions, different in each batch."""

@@ -1,4 +1,4 @@
-"""Parts of photographs in other light, drawn anew for a whole batch at once."""
+"""Random crops of photographs with changes of light and color, for a whole batch at once."""
 
 from dataclasses import dataclass
 

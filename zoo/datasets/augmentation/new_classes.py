@@ -1,8 +1,8 @@
-"""New classes from old ones: in a batch, all images of a class are distorted alike.
+"""New classes from existing ones: in a batch, all images of a class are distorted in the same way.
 
-A hand writes a character a little differently each time; that is `Warp`, drawn for each image. A
-distortion that all images of a class share makes another character of it, and a network that tells
-classes apart sees more of them than were drawn.
+The same character is written a little differently each time; this is `Warp`, drawn for each image.
+A distortion shared by all images of a class makes a new character, so that the network is trained
+on more classes than were drawn.
 """
 
 from collections.abc import Callable
@@ -75,7 +75,7 @@ LEAST = 0.35  # of the side, on either side of the cut
 
 @dataclass(frozen=True)
 class ClassHalves:
-    """Characters that nobody drew, each made of two: CutMix whose mixtures are classes.
+    """New characters composed of two: CutMix whose mixtures are classes of their own.
 
         image k of class p  ->  itself on one side of a line, image k of class q on the other
 

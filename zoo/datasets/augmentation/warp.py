@@ -1,4 +1,4 @@
-"""Distorted copies of small images, drawn anew for each batch and for the whole batch at once.
+"""Random distortions of small images, for a whole batch at once.
 
 `Warp` moves every pixel of the new image back to where it was in the old one, in units of pixels
 from the middle:

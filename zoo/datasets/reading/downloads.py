@@ -1,4 +1,4 @@
-"""Downloads that are either whole and verified, or not there."""
+"""Downloads, verified and written atomically."""
 
 import os
 import sys
@@ -24,8 +24,8 @@ def cache_folder() -> Path:
 def fetch(url: str, path: str | Path, *, sha256: str, size: int, timeout: float = 30.0) -> Path:
     """The file at `path`, downloaded from `url` unless it is there already.
 
-    The download of `size` bytes goes to a file beside `path`, is compared with its `sha256` and
-    then moved into place; whatever happens before that, nothing is left. Progress goes to standard
+    The download of `size` bytes is written to a temporary file, compared with its `sha256` and then
+    renamed; if it fails, nothing is left. Progress goes to standard
     error when that is a terminal. Raises `ValueError` for a wrong checksum and `ConnectionError`
     without network.
     """
@@ -44,7 +44,7 @@ def fetch_checked(
 ) -> Path:
     """As `fetch`, for a file of at most `most` bytes that `check` looks at and raises if it is bad.
 
-    For archives that their home packs anew for each download: their contents are fixed, not their
+    For archives that the server creates for each download: their contents are fixed, not their
     bytes.
     """
     path = Path(path)

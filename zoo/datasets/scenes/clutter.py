@@ -1,4 +1,4 @@
-"""What is in a scene and is no glyph: strokes, fragments of glyphs, noise."""
+"""The clutter of a scene: strokes, fragments of glyphs, noise."""
 
 import numpy as np
 

@@ -9,12 +9,12 @@ from zoo.datasets.scenes.scenes import Scene, Scenes
 
 
 class SceneBatches(DrawnBatches):
-    """`(images (B, H, W, 1) uint8, targets)`, drawn when asked for; see `Scenes`.
+    """`(images (B, H, W, 1) uint8, targets)`, generated on demand; see `Scenes`.
 
     Epoch after epoch goes on through the scenes and begins anew after the last one, so training
     on `count=10**9` never sees a scene twice.
 
-    - `targets`: what is learnt, a function of the batch's scenes: `label_maps` or `presence` below,
+    - `targets`: a function of the batch's scenes: `label_maps` or `presence` below,
       or one of yours, of arrays or a dictionary of them.
     - the others: as in `DrawnBatches`, whose seed is that of the scenes.
     """

@@ -14,7 +14,7 @@ class SceneWindows(DrawnBatches):
     Half of a batch have a glyph in their middle, moved by up to `near` pixels along each axis: the
     label is its class. The others miss every glyph's middle by more than `far` pixels along one
     axis, and half of those only just, by no more than 2.5 `far`: their label is the number of
-    classes, "nothing". What lies between is shown to nobody. Beyond the scene it is dark.
+    classes, "nothing". Windows in between are not used. Outside of the scene pixels are 0.
     """
 
     def __init__(

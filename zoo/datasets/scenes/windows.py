@@ -14,7 +14,7 @@ CROWD = 5  # stream of random numbers, beside those of keras_metric.batches.base
 
 
 class WindowBatches(PKBatches):
-    """P classes x K glyphs as a locator meets them, and windows that are nobody's.
+    """P classes x K glyphs as in scenes, and windows without a centered glyph.
 
         batch -> images (P·K + P·K / 2, S, S, 1) float32, labels int64
 
