@@ -1,4 +1,4 @@
-"""MODEL of the commands that convert: by name, of a run, of a hub, or any file of Keras."""
+"""MODEL of the commands that convert: a name, a run, a hub name, or any Keras file."""
 
 from pathlib import Path
 
