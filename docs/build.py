@@ -45,12 +45,12 @@ def assemble(pages: Path = PAGES) -> None:
 
 
 def build() -> int:
-    """Turn the pages into a site; 1 where anything is warned of, by docstrings' reader too."""
+    """Turn the pages into a site; 1 if there is a warning, also from the reader of docstrings."""
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
     done = subprocess.run(command, cwd=ROOT, stderr=subprocess.STDOUT, stdout=subprocess.PIPE)
-    told = done.stdout.decode("utf-8", "replace")
-    print(told, end="")
-    return int(done.returncode != 0 or "griffe:" in told)
+    output = done.stdout.decode("utf-8", "replace")
+    print(output, end="")
+    return int(done.returncode != 0 or "griffe:" in output)
 
 
 def rooms() -> list[str]:
