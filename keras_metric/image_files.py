@@ -25,6 +25,7 @@ __all__ = [
     "Unreadable",
     "below",
     "header_fault",
+    "letterboxed",
     "one_of",
     "read",
     "sized",
@@ -160,6 +161,8 @@ def upright(image, fill: int, grey: bool, turn: bool = True):
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I") or image.mode == "F":
         image = Image.fromarray(_as_bytes(np.asarray(image), image.mode))
+    if image.mode == "CMYK":
+        image = Image.fromarray(_without_ink(np.asarray(image)))
     if image.has_transparency_data:
         ground = Image.new("RGBA", image.size, (fill, fill, fill, 255))
         image = Image.alpha_composite(ground, image.convert("RGBA"))
@@ -173,6 +176,12 @@ def _refuse_what_no_graph_reads(image) -> None:
         raise ValueError("a run-length encoded BMP, not one of plain pixels")
     if image.format == "GIF" and image.tile and tuple(image.tile[0][1]) != (0, 0, *image.size):
         raise ValueError("a GIF whose first frame does not fill it")
+
+
+def _without_ink(pixels: np.ndarray) -> np.ndarray:
+    """Cyan, magenta, yellow and black (H, W, 4) as RGB, rounded as TensorFlow does."""
+    light = 255 - pixels.astype(np.uint16)
+    return (light[..., :3] * light[..., 3:] // 255).astype(np.uint8)
 
 
 def _as_bytes(pixels: np.ndarray, mode: str) -> np.ndarray:
@@ -199,13 +208,25 @@ def sized(
     method = Image.Resampling[interpolation.upper()]
     if resize == "stretch":
         return image.resize((width, height), method)
-    ratios = width / image.width, height / image.height
-    ratio = min(ratios) if resize == "letterbox" else max(ratios)
-    scaled = max(1, round(image.width * ratio)), max(1, round(image.height * ratio))
-    image = image.resize(scaled, method)
+    if resize == "crop":
+        return image.resize((width, height), method, _middle(*image.size, width / height))
+    tall, wide = letterboxed((image.height, image.width), sides)
     frame = Image.new(image.mode, (width, height), fill if image.mode == "L" else (fill,) * 3)
-    frame.paste(image, ((width - scaled[0]) // 2, (height - scaled[1]) // 2))
+    frame.paste(image.resize((wide, tall), method), ((width - wide) // 2, (height - tall) // 2))
     return frame
+
+
+def letterboxed(sides: tuple[int, int], frame: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of a picture of `sides` that just fits into `frame`, in its shape."""
+    ratio = min(frame[0] / sides[0], frame[1] / sides[1])
+    return max(1, round(sides[0] * ratio)), max(1, round(sides[1] * ratio))
+
+
+def _middle(width: int, height: int, aspect: float) -> tuple[float, float, float, float]:
+    """The largest box of an aspect (width over height) in the middle of an image."""
+    left = max(0.0, (width - height * aspect) / 2)
+    top = max(0.0, (height - width / aspect) / 2)
+    return left, top, width - left, height - top
 
 
 def one_of(what: str, given, known: tuple[str, ...]) -> None:

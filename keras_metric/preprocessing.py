@@ -23,7 +23,7 @@ import numpy as np
 
 from keras_metric import image_files
 
-__all__ = ["COLORS", "Preprocessing", "attach", "attached", "in_file", "of", "store"]
+__all__ = ["COLORS", "Preprocessing", "attach", "attached", "check_same", "in_file", "of", "store"]
 
 COLORS = {"rgb": 3, "grayscale": 1}
 MEMBER = "assets/preprocessing.json"  # of a .keras file
@@ -142,10 +142,43 @@ class Preprocessing:
         pixels = np.asarray(pixels, np.float32)
         return pixels if (low, high) == (0, 255) else low + pixels * ((high - low) / 255)
 
+    def place(self, sides: tuple[int, int]) -> tuple[float, float, float, float]:
+        """Where all of a picture of `sides` (height, width) lies in the preprocessed one.
+
+        `(left, top, right, bottom)` in pixels; of a crop it reaches beyond the frame.
+        """
+        height, width = self.size or sides
+        if self.resize == "stretch":
+            return 0.0, 0.0, float(width), float(height)
+        if self.resize == "letterbox":
+            tall, wide = image_files.letterboxed(sides, (height, width))
+            left, top = float((width - wide) // 2), float((height - tall) // 2)
+        else:
+            ratio = max(height / sides[0], width / sides[1])
+            tall, wide = sides[0] * ratio, sides[1] * ratio
+            left, top = (width - wide) / 2, (height - tall) / 2
+        return left, top, left + wide, top + tall
+
     def with_changes(self, **changes: Any) -> "Preprocessing":
         """A copy with other values of the given arguments; None keeps a value."""
         given = {name: value for name, value in changes.items() if value is not None}
         return replace(self, **given)
+
+    def fitted(self, shape: tuple[int | None, int | None, int]) -> "Preprocessing":
+        """The same for a model that takes `(height, width, channels)`; None is any size.
+
+        Raises:
+            ValueError: the model takes other images than this makes, or one of several sizes.
+        """
+        sides = zip(self.size or shape[:2], shape[:2], strict=True)
+        if shape[2] != self.channels or any(a != b and None not in (a, b) for a, b in sides):
+            raise ValueError(
+                f"The preprocessing does not fit the model. Expected: images of {shape}. Received: "
+                f"{self}."
+            )
+        if self.size is not None or None in shape[:2]:
+            return self
+        return replace(self, size=shape[:2])
 
     def as_json(self) -> dict[str, Any]:
         """The arguments by name, for `from_json`."""
@@ -177,7 +210,7 @@ class Preprocessing:
         colors = {count: name for name, count in COLORS.items()}
         if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in colors:
             raise ValueError(
-                "The model takes no pictures. Expected: one input (B, H, W, 1) or (B, H, W, 3). "
+                "The model does not take images. Expected: one input (B, H, W, 1) or (B, H, W, 3). "
                 f"Received: {shape}."
             )
         size = None if None in shape[1:3] else shape[1:3]
@@ -214,9 +247,12 @@ def attach(model, preprocessing: Preprocessing):
 
 
 def attached(model) -> Preprocessing | None:
-    """The preprocessing stored in a Keras model; None if there is none."""
+    """The preprocessing stored in a Keras model or its first encoder; None if there is none."""
     saved = getattr(model, "save_assets", None)
-    return saved.preprocessing if isinstance(saved, _Saved) else None
+    if isinstance(saved, _Saved):
+        return saved.preprocessing
+    branches = model.branches() if hasattr(model, "branches") else {}
+    return next(filter(None, map(attached, branches.values())), None)
 
 
 def of(model) -> Preprocessing:
@@ -232,6 +268,18 @@ def of(model) -> Preprocessing:
     if isinstance(shape, list) and shape and all(one == shape[0] for one in shape):
         shape = shape[0]  # the same encoder for each of several pictures
     return Preprocessing.of_shape(shape)
+
+
+def check_same(made: Preprocessing | None, given: Preprocessing | None, what: str) -> None:
+    """Raise `ValueError` if `what` was made with another preprocessing than the one `given`.
+
+    None is one that nobody recorded, which is not refused.
+    """
+    if made is not None and given is not None and made != given:
+        raise ValueError(
+            f"{what} was made of pictures that were preprocessed in another way. Expected: "
+            f"{made.difference(given)}, as it was made. Received: {given.difference(made)}."
+        )
 
 
 def in_file(path: str | Path) -> Preprocessing | None:

@@ -155,7 +155,7 @@ def test_it_says_what_it_does_and_what_differs():
 def test_the_default_is_that_of_the_input():
     assert of(encoder(channels=1)) == km.Preprocessing((8, 8), color="grayscale")
     assert of(encoder(side=None)) == km.Preprocessing()
-    with pytest.raises(ValueError, match="takes no pictures.*Expected.*Received: .*5"):
+    with pytest.raises(ValueError, match="does not take images.*Expected.*Received: .*5"):
         of(encoder(channels=5))
 
 

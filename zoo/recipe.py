@@ -37,6 +37,8 @@ class Recipe:
         measure: `(settings, model, split) -> Measured`, or a tuple of its first fields: the results
             by name, those of the baselines, further tables.
         license: of the data, as it appears on the model card.
+        preprocessing: `settings -> keras_metric.Preprocessing`, how pictures become its input, if
+            that is not the default for the input of the model; it is stored with the model.
         refine: `(settings, model, split) -> (model, Experiment)`, a second training, of a model
             made from the trained one, for the setting `refine_epochs`; this second model is saved.
         pictures: `(settings, model, split) -> {file name: Picture}`, for the card.
@@ -55,6 +57,7 @@ class Recipe:
     experiment: Callable
     measure: Callable
     license: str
+    preprocessing: Callable | None = None
     refine: Callable | None = None
     pictures: Callable | None = None
     served: Callable | None = None

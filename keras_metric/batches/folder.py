@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_metric import image_files
-
-CHANNELS = {"rgb": 3, "grayscale": 1}
+from keras_metric.preprocessing import Preprocessing
 
 
 class FolderImages:
@@ -17,13 +16,16 @@ class FolderImages:
 
     `source[rows]` reads the images of an array of row numbers, float32 `(len(rows), H, W, C)`
     from 0 to 255, resized without keeping the aspect ratio (bilinear) and rotated upright by their
-    EXIF data, as `keras-metric embed` reads them. Only paths are kept in memory. Files are sorted
-    by name within their class, so row numbers are the same everywhere.
+    EXIF data; or as `preprocessing` says, so that the model is trained on what it will get later.
+    Only paths are kept in memory. Files are sorted by name within their class, so row numbers are
+    the same everywhere.
 
     Args:
         folder: the folder with one sub-folder per class; hidden files and folders are skipped.
         image_size: (H, W) in pixels.
         color: "rgb" (C = 3) or "grayscale" (C = 1).
+        preprocessing: a `keras_metric.Preprocessing` with a size, instead of `image_size` and
+            `color`; values are then in its `pixel_range`.
         verify: decode every file once now, and skip those that cannot be read; by default a damaged
             file raises an error when its batch is drawn.
 
@@ -35,7 +37,8 @@ class FolderImages:
             name, and with `verify` damaged.
 
     Raises:
-        ValueError: no image was found, or the color is unknown; when rows are read, a damaged file.
+        ValueError: no image was found, the color is unknown, or there is no size; when rows are
+            read, a damaged file.
         ImportError: Pillow is missing.
     """
 
@@ -43,15 +46,24 @@ class FolderImages:
         self,
         folder: str | Path,
         *,
-        image_size: tuple[int, int],
+        image_size: tuple[int, int] | None = None,
         color: str = "rgb",
+        preprocessing: Preprocessing | None = None,
         verify: bool = False,
     ):
-        if color not in CHANNELS:
+        if (image_size is None) == (preprocessing is None):
             raise ValueError(
-                f"Unknown color. Expected: one of {', '.join(CHANNELS)}. Received: {color!r}."
+                "The size of the images is not clear. Expected: image_size, or a preprocessing. "
+                f"Received: {'neither' if image_size is None else 'both'}."
             )
-        self.folder, self.image_size, self.color = Path(folder), tuple(image_size), color
+        self.preprocessing = preprocessing or Preprocessing(tuple(image_size), color=color)
+        if self.preprocessing.size is None:
+            raise ValueError(
+                "Images of their own sizes make no batch. Expected: a preprocessing with a size. "
+                f"Received: {preprocessing}."
+            )
+        self.folder = Path(folder)
+        self.image_size, self.color = self.preprocessing.size, self.preprocessing.color
         members, self.skipped = {}, []
         for entry in sorted(self.folder.glob("*/")):
             if not entry.name.startswith("."):
@@ -75,14 +87,10 @@ class FolderImages:
     def __getitem__(self, rows) -> np.ndarray:
         rows = np.asarray(rows)
         if rows.ndim == 0:
-            return self._read(self.paths[rows])
+            return self.preprocessing(self.paths[rows])
         if not rows.size:
-            return np.empty((0, *self.image_size, CHANNELS[self.color]), np.float32)
-        return np.stack([self._read(self.paths[row]) for row in rows])
-
-    def _read(self, path: Path) -> np.ndarray:
-        grey = self.color == "grayscale"
-        return image_files.read(path, self.image_size, grey=grey).astype(np.float32)
+            return np.empty((0, *self.preprocessing.shape), np.float32)
+        return np.stack([self.preprocessing(self.paths[row]) for row in rows])
 
 
 def _members(folder: Path, verify: bool) -> tuple[list[Path], list[tuple[Path, str]]]:

@@ -34,6 +34,7 @@ from keras_metric.convert.rules import head, views
 from keras_metric.convert.rules.table import find
 from keras_metric.convert.rules.views import align_cells
 from keras_metric.convert.verify.equality import runs_larger, same_at_original_size
+from keras_metric.preprocessing import attach, attached
 
 
 def to_fully_convolutional(
@@ -108,7 +109,8 @@ def to_fully_convolutional(
     )
     notes = same_at_original_size(model, fcn, record, limit=tolerance) + runs_larger(fcn, record)
     fcn.conversion = replace(record, notes=record.notes + notes)
-    return fcn
+    made = attached(model)
+    return fcn if made is None else attach(fcn, replace(made, size=None))
 
 
 def rewrite(

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_metric.preprocessing import Preprocessing, attached, check_same
 from keras_metric.retrieval.calibration import Calibration
 from keras_metric.retrieval.collection import FAISS, Collection
 from keras_metric.retrieval.encoding import refuse_another
@@ -31,6 +32,9 @@ class Index(Collection):
     Threads may share an index: searches run concurrently; `add`, `remove` and the training of the
     lists of "ivf" run exclusively.
 
+    `preprocessing` says how the pictures in it became inputs (a `keras_metric.Preprocessing`, or
+    None); set it, and it is saved with the index and compared with that of the encoder.
+
     Args:
         encoder: the network that embeds images, or None for an index of embeddings. Of a
             `SiameseNet` with two encoders the first embeds queries, the second records.
@@ -52,6 +56,7 @@ class Index(Collection):
         ConnectionError: no Milvus at that address.
     """
 
+    preprocessing: Preprocessing | None = None  # of the pictures in it, where somebody said so
     _calibration: Calibration | None = None
     _recall: tuple[int, Recall] | None = None  # with the number of vectors it was measured on
 
@@ -130,17 +135,22 @@ class Index(Collection):
 
         Raises:
             FileNotFoundError: there is no index.
-            ValueError: a file is damaged, or `encoder` is not the model that made the index.
+            ValueError: a file is damaged, or `encoder` is not the model that made the index, or
+                its preprocessing differs.
         """
 
         def read(place: Path, facts: dict[str, Any]) -> "Index":
             gone = _records_gone(folder, facts)
             if is_file(facts["engine"]) and not Path(facts["engine"]).exists():
                 raise gone  # before an empty one is made there
+            made = facts.get("preprocessing")
+            made = made and Preprocessing.from_json(made)
+            check_same(made, attached(encoder), f"The index {folder}")
             asked = {key: facts[key] for key in ("distance", "kind", "options", "engine")}
             index = cls(encoder, **asked, collection=facts["collection"], token=token)
             refuse_another(facts["fingerprint"], index.fingerprint, "The encoder")
             index.fingerprint = facts["fingerprint"] or index.fingerprint
+            index.preprocessing = made
             if facts["calibration"] is not None:
                 index.calibration = Calibration.from_json(facts["calibration"])
             if facts["recall"] is not None:
@@ -171,6 +181,7 @@ class Index(Collection):
             "recall": recall and recall._asdict(),
             "recall_of": recall and self._recall[0],
             "calibration": self.calibration and self.calibration.as_json(),
+            "preprocessing": self.preprocessing and self.preprocessing.as_json(),
         }
 
     def close(self) -> None:

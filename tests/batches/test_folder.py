@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from keras_metric import Preprocessing
 from keras_metric.batches import FolderImages, PKBatches
 
 Image = pytest.importorskip("PIL.Image")
@@ -35,6 +36,23 @@ def test_lists_classes_and_reads_rows(folder):
 
 def test_grayscale_has_one_channel(folder):
     assert FolderImages(folder, image_size=(3, 5), color="grayscale")[[0]].shape == (1, 3, 5, 1)
+
+
+def test_pictures_are_read_as_a_preprocessing_says(folder):
+    chosen = Preprocessing((4, 4), resize="letterbox", fill=255, pixel_range=(0, 1))
+    source = FolderImages(folder, preprocessing=chosen)
+    np.testing.assert_array_equal(source[[2]][0], chosen(source.paths[2]))
+    np.testing.assert_array_equal(source[0][:, 0, 0] == 1, [True, False, False, True])
+    assert source[np.array([], int)].shape == (0, 4, 4, 3)
+
+
+def test_the_size_is_given_once(folder):
+    with pytest.raises(ValueError, match="not clear.*Expected: .*Received: neither"):
+        FolderImages(folder)
+    with pytest.raises(ValueError, match="not clear.*Expected: .*Received: both"):
+        FolderImages(folder, image_size=(2, 2), preprocessing=Preprocessing((2, 2)))
+    with pytest.raises(ValueError, match="their own sizes.*Expected: .*a size.*Received: any size"):
+        FolderImages(folder, preprocessing=Preprocessing())
 
 
 def test_batches_from_a_folder(folder):

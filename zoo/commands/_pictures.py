@@ -1,10 +1,27 @@
 """Which pictures a command reads, their size, and where it writes its results."""
 
+from argparse import ArgumentParser
 from pathlib import Path
 
+from keras_metric.image_files import RESIZES
 from keras_metric.image_files import SUFFIXES as IMAGES
 
 SKIPPED = 3
+
+
+def add_resizing(parser: ArgumentParser) -> None:
+    """How pictures are brought to the size of the model, where it is not as the model says."""
+    parser.add_argument(
+        "--resize",
+        choices=RESIZES,
+        help="how pictures get the size of the model (default: as the model says, else stretch)",
+    )
+    parser.add_argument(
+        "--fill",
+        type=int,
+        metavar="N",
+        help="gray value of margins and transparent parts (default: as the model says, else 0)",
+    )
 
 
 def sources(path: Path, suffixes: tuple[str, ...] = IMAGES) -> list[Path]:

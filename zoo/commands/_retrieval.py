@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from zoo.commands._pictures import height_and_width
+from zoo.commands._pictures import add_resizing, height_and_width
 
 TOLD = 20
 
@@ -17,14 +17,20 @@ def add_network(parser: ArgumentParser) -> None:
         help="a .keras file, a run, a SavedModel, or a name: a trained model "
         "(`keras-metric list --trained`) or a backbone such as efficientnet_lite0",
     )
+    add_network_options(parser)
+
+
+def add_network_options(parser: ArgumentParser) -> None:
+    """How pictures become inputs, and which output is the embedding."""
     parser.add_argument("--size", metavar="HxW", help="for a model that takes images of any size")
     parser.add_argument("--branch", metavar="NAME", help="which network, of a model with two")
     parser.add_argument(
         "--pixels",
-        default="0..255",
         metavar="RANGE",
-        help="0..1 or -1..1 for a model trained on pixels scaled outside of it (default: 0..255)",
+        help="0..1 or -1..1 for a model trained on pixels scaled outside of it (default: the "
+        "model's own, else 0..255)",
     )
+    add_resizing(parser)
     parser.add_argument(
         "--layer", metavar="NAME", help="of a classifier: the layer whose output is the embedding"
     )
@@ -36,6 +42,8 @@ def network_options(options: Namespace) -> dict[str, Any]:
         "size": height_and_width(options.size, "--size"),
         "branch": options.branch,
         "pixels": options.pixels,
+        "resize": options.resize,
+        "fill": options.fill,
         "layer": options.layer,
     }
 

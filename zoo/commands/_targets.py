@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from keras_metric import Preprocessing
     from keras_metric.cam import targets
 
 FORMS = (
@@ -19,12 +20,12 @@ FORMS = (
 )
 
 
-def parsed(text: str, sides: tuple[int, int] | None) -> "targets.Target":
+def parsed(text: str, preprocess: "Preprocessing") -> "targets.Target":
     """The target that a text describes.
 
     Args:
         text: one of `FORMS`.
-        sides: height and width that pictures are brought to, and masks with them; None for free.
+        preprocess: how pictures are brought to their size, and masks with them.
 
     Raises:
         ValueError: of no such form, or a file that cannot be read.
@@ -48,7 +49,7 @@ def parsed(text: str, sides: tuple[int, int] | None) -> "targets.Target":
             return _box(rest)
         if kind == "mask":
             name, number = rest.rsplit(",", 1)
-            return targets.Mask(_mask(Path(name), sides), int(number))
+            return targets.Mask(_mask(Path(name), preprocess), int(number))
         if kind == "vector":
             return targets.Vector(_vector(Path(rest)))
     except ValueError as error:
@@ -74,10 +75,8 @@ def fingerprint(text: str | None) -> str | None:
     return hashlib.sha256(file.read_bytes()).hexdigest() if file and file.is_file() else None
 
 
-def _mask(file: Path, sides):
-    from keras_metric import image_files
-
-    return image_files.read(file, sides, resize="stretch", grey=True)[..., 0] / 255
+def _mask(file: Path, preprocess: "Preprocessing"):
+    return preprocess.with_changes(color="grayscale", fill=0).read(file)[..., 0] / 255
 
 
 def _vector(file: Path):

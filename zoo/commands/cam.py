@@ -32,7 +32,7 @@ from pathlib import Path
 
 from zoo.commands import Answer
 from zoo.commands._folder import Drawn, drawn, ingredients
-from zoo.commands._pictures import SKIPPED, sources, targets
+from zoo.commands._pictures import SKIPPED, add_resizing, sources, targets
 from zoo.commands._targets import FORMS, fingerprint, parsed
 
 
@@ -64,6 +64,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--signed", action="store_true", help="also show evidence against the class"
     )
+    add_resizing(parser)
 
 
 def run(options: Namespace) -> Answer:
@@ -77,11 +78,13 @@ def run(options: Namespace) -> Answer:
     model = zoo.load(options.model)
     options.target_file = fingerprint(options.target)
     output = options.output
+    preprocess = zoo.preprocessing(model).with_changes(resize=options.resize, fill=options.fill)
     maps = MapPictures(
         model,
         options.method.split(","),
+        preprocessing=preprocess,
         layer=options.layer,
-        classes=_explained_of(options, model),
+        classes=_explained_of(options, preprocess),
         output=int(output) if output and output.isdecimal() else output,
         labels=known_labels(options.model, model),
         signed=options.signed,
@@ -106,11 +109,10 @@ def run(options: Namespace) -> Answer:
     return _answer(options, maps.layer, found, skipped)
 
 
-def _explained_of(options: Namespace, model):
+def _explained_of(options: Namespace, preprocess):
     if options.target is None:
         return f"top{options.top}" if options.top is not None else options.number
-    sides = tuple(model.input_shape[1:3])
-    return parsed(options.target, None if None in sides else sides)
+    return parsed(options.target, preprocess)
 
 
 def _explained(maps, pixels):

@@ -72,23 +72,22 @@ def _of_classifier(options: Namespace):
     """The desk of a classifier; None for a model to search with."""
     import zoo
     from keras_metric.export import take_apart
-    from zoo.commands._pictures import height_and_width
     from zoo.demo.classes import ClassDesk
     from zoo.inference.bulk import networks
     from zoo.runs.exporting import served_options
 
     if options.index is not None or options.layer is not None:
         return None
-    if networks.locate(options.model).exported:
+    source = networks.locate(options.model, **network_options(options))
+    if source.exported:
         return None
     model = zoo.load(options.model)
     served = served_options(options.model, model)
     labels = served.get("labels")
     if labels is None and take_apart(model).kind != "classifier":
         return None
-    size = height_and_width(options.size, "--size")
     shape = served.get("image_shape", model.input_shape[1:])
-    return ClassDesk(model, networks.shape_of((None, *shape), size), labels)
+    return ClassDesk(model, source.preprocessing(zoo.preprocessing(model), shape), labels)
 
 
 def _gallery(options: Namespace):

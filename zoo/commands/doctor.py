@@ -1,7 +1,11 @@
-"""show what is installed, which devices are used, and how to install what is missing
+"""show what is installed and how to install what is missing, or what a model takes and gives
+
+With MODEL it shows what the model takes and gives, and how a picture becomes its input: size,
+stretched, letterboxed or cropped, fill, interpolation, color and range of pixels.
 
 examples:
   keras-metric doctor
+  keras-metric doctor out/clothing-triplet
   KERAS_BACKEND=jax keras-metric doctor --json
 """
 
@@ -33,10 +37,22 @@ EXTRAS = {
 
 
 def arguments(parser: ArgumentParser) -> None:
-    """Takes no options of its own."""
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        help="a run, a .keras file, a SavedModel, hf://OWNER/NAME or a backbone's name",
+    )
 
 
 def run(options: Namespace) -> Answer:
+    if options.model is not None:
+        from zoo.inference.describing import described
+
+        content = described(options.model)
+        width = max(map(len, content))
+        lines = [f"{name:{width}}  {value}" for name, value in content.items()]
+        return Answer(content, "\n".join(lines))
     found = examine()
     return Answer(found, told(found), int(not found["usable"]))
 

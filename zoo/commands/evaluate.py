@@ -1,8 +1,15 @@
-"""evaluate a finished run again, or run an evaluation protocol on a model
+"""evaluate a finished run again, or a model on photographs or with a protocol
 
 Without --protocol, MODEL is evaluated as its recipe defines: the folder of a run, whose card is
 rewritten, or the name of a trained model (`keras-metric list --trained`), whose results are
 compared with those on its card.
+
+--photos FOLDER measures a model, or a pretrained network by its name, without any training.
+FOLDER has `train` and `validation`, each with one sub-folder per class. Every photograph of
+`validation` is searched among the others (recall@1, MAP@R) and classified by a vote of its 20
+nearest in `train` (accuracy); the second column is the same with linear discriminant analysis of
+the embeddings, fitted to `train`. --layer pool takes the features of a pretrained network as they
+are, not scaled to unit length.
 
 --protocol omniglot-oneshot is one-shot classification: one drawing of each of 20 characters by one
 drawer, the same characters by another, each query classified by the nearest drawing. MODEL is an
@@ -16,6 +23,9 @@ meaningless: choose --alphabets that it was not trained on.
 examples:
   keras-metric evaluate out/digits-triplet
   keras-metric evaluate digits-triplet
+  keras-metric evaluate efficientnet_lite0 --photos clothing
+  keras-metric evaluate efficientnet_lite0 --photos clothing --layer pool
+  keras-metric evaluate efficientnet_lite0 --photos clothing --resize letterbox --fill 255
   keras-metric evaluate out/omniglot-triplet --protocol omniglot-oneshot --runs all_runs
   keras-metric evaluate --protocol omniglot-oneshot --runs all_runs.zip
   keras-metric evaluate out/omniglot-triplet --protocol omniglot-oneshot \\
@@ -27,16 +37,22 @@ from typing import Any
 
 import zoo
 from zoo.commands import Answer, add_data, columns, table
+from zoo.commands._pictures import SKIPPED
+from zoo.commands._retrieval import add_network_options, network_options
 
 PROTOCOLS = ("omniglot-oneshot",)
 DRAWN = {"alphabets": None, "draws": 20, "ways": 20, "seed": 0}
 
-MUST_EXIST = {"path": "the folder of a run, or a model"}
+MUST_EXIST = {"path": "the folder of a run, or a model", "photos": "a folder of photographs"}
 PRECISION = 5e-5  # of the numbers on a card, relative above 1
 
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("path", metavar="MODEL", nargs="?", help="a run, a model, or a name")
+    parser.add_argument(
+        "--photos", metavar="FOLDER", help="photographs in FOLDER/train and FOLDER/validation"
+    )
+    add_network_options(parser)
     parser.add_argument("--protocol", choices=PROTOCOLS, help="evaluation protocol")
     parser.add_argument("--runs", metavar="DIR", help="the published one-shot runs, or their zip")
     add_data(parser)
@@ -48,6 +64,8 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> Answer:
     _check(options)
+    if options.photos is not None:
+        return _on_photographs(options)
     if options.protocol is None:
         report = zoo.evaluate(options.path, data=options.data)
         return Answer(report, "\n".join([table(report), *_compared(report)]))
@@ -60,6 +78,25 @@ def run(options: Namespace) -> Answer:
     found = one_shot_trials.examine(runs, measures)
     content = {"protocol": options.protocol, "model": options.path, "source": source, **found}
     return Answer(content, _told(content))
+
+
+def _on_photographs(options: Namespace) -> Answer:
+    from zoo.evaluation.photo_folders import measure
+
+    found = measure(options.path, options.photos, **network_options(options))
+    lines = [
+        f"{found['train']:,} photographs known, {found['validation']:,} asked",
+        f"preprocessed: {found['preprocessing']}",
+        table(_columns(found["results"])),
+    ]
+    lines += [f"skipped {one['image']}: {one['reason']}" for one in found["skipped"]]
+    return Answer(found, "\n".join(lines), SKIPPED if found["skipped"] else 0)
+
+
+def _columns(results: dict[str, dict[str, float]]) -> dict[str, Any]:
+    """Results by column as the first column and its baselines."""
+    (column, first), *others = results.items()
+    return {"column": column, "results": first, "baselines": dict(others)}
 
 
 def _runs(options: Namespace):
@@ -80,6 +117,22 @@ def _runs(options: Namespace):
 def _check(options: Namespace) -> None:
     """Refuse what does not go together."""
     drawn = [f"--{key}" for key in DRAWN if getattr(options, key) is not None]
+    of_network = [
+        f"--{key}" for key, value in network_options(options).items() if value is not None
+    ]
+    others = [f"--{key}" for key in ("protocol", "runs", "data") if getattr(options, key)]
+    if options.photos is not None:
+        if options.path is None or others or drawn:
+            raise ValueError(
+                "The photographs do not say what to measure. Expected: a model and --photos. "
+                f"Received: --photos with {', '.join([*others, *drawn]) or 'no model'}."
+            )
+        return
+    if of_network:
+        raise ValueError(
+            "A run is measured as its recipe says. Expected: --size, --branch, --pixels, --layer, "
+            f"--resize and --fill with --photos. Received: {', '.join(of_network)} without it."
+        )
     if options.protocol is None:
         unfit = [*(["--runs"] if options.runs is not None else []), *drawn]
         if unfit or options.path is None:

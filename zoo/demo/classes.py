@@ -6,11 +6,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_metric import plots
+from keras_metric import Preprocessing, plots
 from keras_metric.cam import CAM
 from keras_metric.location import resized
 from keras_metric.serve import Refusal
-from zoo.demo.picture import Shape, as_url, uploaded
+from zoo.demo.picture import Place, as_url, spread, uploaded
 from zoo.demo.shelf import Shelf
 
 DRAWN = 320  # pixels of the longer side of a map's picture, at least
@@ -22,7 +22,7 @@ class ClassDesk:
 
     Args:
         model: a classifier of one image.
-        shape: height, width and channels of its images.
+        preprocessing: how pictures become its images.
         labels: the names of its classes, or None.
 
     Every method raises `Refusal` for what cannot be answered.
@@ -33,8 +33,8 @@ class ClassDesk:
 
     kind = "classifier"
 
-    def __init__(self, model: keras.Model, shape: Shape, labels: list[str] | None):
-        self._shape, self._labels = shape, labels
+    def __init__(self, model: keras.Model, preprocessing: Preprocessing, labels: list[str] | None):
+        self._preprocessing, self._labels = preprocessing, labels
         self._maps = _maps(model)
         self._count = model.output_shape[-1]
         self._shelf = Shelf({}, _no_record)
@@ -42,10 +42,9 @@ class ClassDesk:
 
     def about(self) -> dict[str, Any]:
         """What the page is about."""
-        height, width, channels = self._shape
         return {
             "source": f"{self._count:,} classes",
-            "input": f"{height} x {width} {'grey' if channels == 1 else 'RGB'}",
+            "input": str(self._preprocessing),
             "maps": self._maps.method.name,
             "samples": [],
             "scenes": [],
@@ -54,7 +53,7 @@ class ClassDesk:
     def take(self, content: bytes) -> dict[str, str]:
         """Keep a picture that was sent, under a name."""
         with self._reading:
-            return {"picture": self._shelf.add(uploaded(content, self._shape))}
+            return {"picture": self._shelf.add(uploaded(content, self._preprocessing))}
 
     def png(self, name: str) -> bytes:
         """A picture as it is shown."""
@@ -64,7 +63,8 @@ class ClassDesk:
     def classes(self, name: str, top: int) -> dict[str, Any]:
         """The `top` best classes, best first, each with a map over the picture."""
         picture = self._picture(name)
-        images = picture.fed[None].astype("float32")
+        images = self._preprocessing.scaled(picture.fed[None])
+        place = self._preprocessing.place(picture.shown.shape[:2])
         with self._thinking:
             found = self._maps.explain(images, f"top{min(top, self._count)}")
         rows = zip(found.classes[0], found.scores[0], found.maps[0], strict=True)
@@ -74,7 +74,7 @@ class ClassDesk:
                     "class": int(number),
                     "label": self._label(int(number)),
                     "score": float(score),
-                    "map": _over(picture.shown, shares),
+                    "map": _over(picture.shown, shares, place),
                 }
                 for number, score, shares in rows
             ]
@@ -106,10 +106,9 @@ def _no_record(number: int):
     )
 
 
-def _over(shown: np.ndarray, shares: np.ndarray) -> str:
+def _over(shown: np.ndarray, shares: np.ndarray, place: Place) -> str:
     """A map of the picture as fed, over the picture as shown; small ones are drawn larger."""
     times = max(1, DRAWN // max(shown.shape[:2]))
     size = tuple(times * side for side in shown.shape[:2])
     large = np.round(resized(shown[None], size)[0]).astype(np.uint8)
-    wide = resized(np.asarray(shares)[None, ..., None], size)[0, ..., 0]
-    return as_url(plots.overlay(large, wide))
+    return as_url(plots.overlay(large, spread(np.asarray(shares), place, size)))

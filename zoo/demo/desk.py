@@ -13,7 +13,7 @@ from keras_metric.cam import SimilarityCAM
 from keras_metric.location import Locator, find, heat, pyramid, resized
 from keras_metric.serve import Refusal
 from zoo.demo.gallery import Gallery
-from zoo.demo.picture import Picture, as_url, uploaded
+from zoo.demo.picture import Picture, Place, as_url, spread, uploaded
 from zoo.demo.shelf import Shelf, record_id
 
 DRAWN = 256  # pixels of the longer side of a map's picture, at least
@@ -49,10 +49,9 @@ class Desk:
 
     def about(self) -> dict[str, Any]:
         """What the page is about, and what it offers to try."""
-        height, width, channels = self._network.shape
         return {
             "source": self._gallery.source,
-            "input": f"{height} x {width} {'grey' if channels == 1 else 'RGB'}",
+            "input": str(self._network.preprocessing),
             "distance": self._searcher.index.distance,
             "threshold": self._searcher.threshold,
             "chosen": self._gallery.chosen,
@@ -63,7 +62,7 @@ class Desk:
     def take(self, content: bytes) -> dict[str, str]:
         """Keep a picture that was sent, under a name."""
         with self._reading:
-            return {"picture": self._shelf.add(uploaded(content, self._network.shape))}
+            return {"picture": self._shelf.add(uploaded(content, self._network.preprocessing))}
 
     def png(self, name: str) -> bytes:
         """A picture as it is shown."""
@@ -92,14 +91,15 @@ class Desk:
         """Maps of what makes two pictures alike, over both of them, in one scale of colors."""
         pair = self._picture(name), self._picture(other)
         with self._thinking, _told():
-            found = self._similarity(*(one.fed[None].astype("float32") for one in pair))
+            found = self._similarity(*(self._scaled(one.fed[None]) for one in pair))
         maps = found.first[0], found.second[0]
         limit = max(float(np.abs(one).max()) for one in maps)
+        drawn = [self._drawn(*both, limit) for both in zip(pair, maps, strict=True)]
         return {
             "similarity": float(found.similarity[0]),
             "sum": float(maps[0].sum()),
             "exact": found.exact,
-            "maps": [_over(*drawn, limit) for drawn in zip(pair, maps, strict=True)],
+            "maps": drawn,
         }
 
     def locate(self, name: str, scene: str, top: int) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class Desk:
         with self._thinking, _told():
             looked_for = _to_scale(exemplar, where)
             self._check_effort(looked_for, where.shown)
-            levels = self._locator.levels(looked_for, where.shown)
+            levels = self._locator.levels(self._scaled(looked_for), self._scaled(where.shown))
         found = find(levels, threshold=None, overlap=OVERLAP, top=top)
         scores = heat(levels, where.shown.shape[:2])
         least, most = float(np.nanmin(scores)), float(np.nanmax(scores))
@@ -131,6 +131,13 @@ class Desk:
     def _picture(self, name: str) -> Picture:
         with self._reading:
             return self._shelf[name]
+
+    def _scaled(self, pixels: np.ndarray) -> np.ndarray:
+        return self._network.preprocessing.scaled(pixels)
+
+    def _drawn(self, picture: Picture, shares: np.ndarray, limit: float) -> str:
+        place = self._network.preprocessing.place(picture.shown.shape[:2])
+        return _over(picture, shares, place, limit)
 
     @cached_property
     def _similarity(self) -> SimilarityCAM:
@@ -172,7 +179,7 @@ def _to_scale(exemplar: Picture, scene: Picture) -> np.ndarray:
     return resized(exemplar.shown[None], size)[0]
 
 
-def _over(picture: Picture, shares: np.ndarray, limit: float) -> str:
+def _over(picture: Picture, shares: np.ndarray, place: Place, limit: float) -> str:
     """A map of the picture as fed, over the picture as shown; small ones are drawn larger.
 
     Red makes alike and blue sets apart, up to `limit` the stronger the less of the picture is left.
@@ -180,7 +187,7 @@ def _over(picture: Picture, shares: np.ndarray, limit: float) -> str:
     times = max(1, DRAWN // max(picture.shown.shape[:2]))
     size = tuple(times * n for n in picture.shown.shape[:2])
     large = np.round(resized(picture.shown[None], size)[0]).astype(np.uint8)
-    wide = resized(shares[None, ..., None], size)[0, ..., 0]
+    wide = spread(shares, place, size)
     strength = STRONGEST * (np.abs(wide) / max(limit, 1e-12)).clip(0, 1)
     style = {"cmap": "coolwarm", "signed": True, "limit": 1.0}
     return as_url(plots.overlay(large, np.sign(wide), alpha=strength, **style))

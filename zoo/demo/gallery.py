@@ -54,7 +54,7 @@ def of_index(network: Network, place: Path, threshold: float | None) -> Gallery:
         file = _files(searcher, [number]).get(number)
         if file is None:
             raise no_record(number)
-        return from_file(file, network.shape)
+        return from_file(file, network.preprocessing)
 
     drawn = np.random.default_rng(0).permutation(index.ids)[: COLUMNS * ROWS]
     found = list(_readable(_files(searcher, drawn.tolist()).values(), network))
@@ -104,7 +104,7 @@ def _files(searcher: Searcher, ids: list[int]) -> dict[int, str]:
 def _readable(files, network: Network) -> Iterator[Titled]:
     for file in files:
         try:
-            yield Path(file).name, from_file(file, network.shape)
+            yield Path(file).name, from_file(file, network.preprocessing)
         except Refusal:
             continue
 

@@ -4,10 +4,12 @@ import base64
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from keras_metric import image_files, plots
+from keras_metric import Preprocessing, plots
+from keras_metric.location import resized
 from keras_metric.serve import Refusal
 from zoo.datasets.reading.photos import decoded, reduced
 from zoo.inference.bulk.pipeline import Reader
@@ -17,7 +19,7 @@ MOST_PIXELS = 2**25  # as in `keras_metric.export.saved_model`
 SIDE = 1024  # pixels of the longer side as shown, at most
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 
-Shape = tuple[int, int, int]
+Place = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +27,7 @@ class Picture:
     """Pixels uint8, in the channels of the network, upright as the EXIF data says.
 
     - `shown`: `(H, W, C)`, of its own size but for whole pixels joined, `factor` x `factor` to one.
-    - `fed`: `(h, w, C)`, stretched to the size that the network takes.
+    - `fed`: `(h, w, C)`, preprocessed to the size that the network takes.
     """
 
     shown: np.ndarray
@@ -38,7 +40,7 @@ class Picture:
         return cls(pixels, pixels)
 
 
-def uploaded(content: bytes, shape: Shape) -> Picture:
+def uploaded(content: bytes, preprocessing: Preprocessing) -> Picture:
     """The picture in the bytes of an upload.
 
     Its pixels are counted in the header, before anything is decoded. Of an animation the first
@@ -48,14 +50,9 @@ def uploaded(content: bytes, shape: Shape) -> Picture:
         Refusal: not a JPEG, PNG, WebP, BMP or GIF file, one that breaks off, or of more than
             `MOST_PIXELS`.
     """
-    height, width, channels = shape
     try:
-        own = decoded(
-            io.BytesIO(content), "that was sent", channels, most=MOST_PIXELS, formats=FORMATS
-        )
-        fed = image_files.read(
-            io.BytesIO(content), (height, width), resize="stretch", grey=channels == 1
-        )
+        own = _own(io.BytesIO(content), "that was sent", preprocessing)
+        fed = preprocessing.read(content)
     except ValueError as error:
         raise Refusal("INVALID_ARGUMENT", str(error)) from error
     except Exception as error:  # the decoders of hostile bytes raise what they like
@@ -67,25 +64,52 @@ def uploaded(content: bytes, shape: Shape) -> Picture:
     return _of_its_own_size(own, fed)
 
 
-def from_file(path: str, shape: Shape) -> Picture:
+def from_file(path: str, preprocessing: Preprocessing) -> Picture:
     """The picture of a file in the index.
 
     Raises:
         Refusal: it is gone, or cannot be read.
     """
     try:
-        own = decoded(Path(path), path, shape[2], most=MOST_PIXELS, formats=FORMATS)
+        own = _own(Path(path), path, preprocessing)
     except ValueError as error:
         raise Refusal("NOT_FOUND", str(error)) from error
-    fed = Reader(Path(), shape).read(path)
+    fed = Reader(Path(), preprocessing).read(path)
     if isinstance(fed, str):
         raise Refusal("NOT_FOUND", fed)
     return _of_its_own_size(own, fed)
 
 
+def spread(shares: np.ndarray, place: Place, size: tuple[int, int]) -> np.ndarray:
+    """A map of what was fed, over all of a picture of `size`, which lies at `place` in it."""
+    wide, parts, places = np.zeros(size, shares.dtype), [], []
+    for axis, (first, last) in enumerate((place[1::2], place[0::2])):
+        seen = max(0, round(first)), min(shares.shape[axis], round(last))
+        ratio = size[axis] / (last - first)
+        start = min(max(0, round((seen[0] - first) * ratio)), size[axis] - 1)
+        stop = min(max(start + 1, round((seen[1] - first) * ratio)), size[axis])
+        parts.append(slice(*seen))
+        places.append(slice(start, stop))
+    target = wide[tuple(places)]
+    target[:] = resized(shares[tuple(parts)][None, ..., None], target.shape)[0, ..., 0]
+    return wide
+
+
 def as_url(pixels: np.ndarray) -> str:
     """A picture as PNG inside an address."""
     return "data:image/png;base64," + base64.b64encode(plots.png(pixels)).decode()
+
+
+def _own(source: Path | BinaryIO, name: str, preprocessing: Preprocessing) -> np.ndarray:
+    return decoded(
+        source,
+        name,
+        preprocessing.channels,
+        most=MOST_PIXELS,
+        formats=FORMATS,
+        fill=preprocessing.fill,
+        turn=preprocessing.upright,
+    )
 
 
 def _of_its_own_size(own: np.ndarray, fed: np.ndarray) -> Picture:

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_metric.preprocessing import attached
 from zoo.files import write_json, write_text
 from zoo.pretrained import is_trained
 from zoo.recipe import Recipe, get
@@ -64,6 +65,7 @@ def measured(
     histories = {"The training.": history}
     if "first" in trained:
         histories["The training before it."] = trained["first"]
+    made = attached(model)
     report = {
         "recipe": recipe.name,
         "command": command(recipe, settings),
@@ -73,6 +75,7 @@ def measured(
         "data": {"train": repr(split.train), "test": repr(split.test), "license": recipe.license},
         "training": trained,
         "parameters": model.count_params(),
+        "preprocessing": made and str(made),
         **today(),
         "pictures": pictures.draw(run, recipe, settings, model, split, histories),
         "history": history,
@@ -106,6 +109,7 @@ def summarize(folder: Path, runs: list[Run]) -> dict[str, Any]:
             **{key: reports[0]["training"][key] for key in ("epochs", "date", "versions")},
         },
         "parameters": reports[0]["parameters"],
+        "preprocessing": reports[0].get("preprocessing"),
         **today(),
     }
     write_text(Run(folder).card, cards.card(recipe, report))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_metric.preprocessing import Preprocessing, check_same
 from keras_metric.retrieval import MANIFEST, Shard, read_manifest, read_shards
 from zoo.inference.bulk import networks
 from zoo.inference.bulk.listing import Listing
@@ -49,7 +50,9 @@ def collect(
     *,
     size: tuple[int, int] | None = None,
     branch: str | None = None,
-    pixels: str = "0..255",
+    pixels: str | None = None,
+    resize: str | None = None,
+    fill: int | None = None,
     layer: str | None = None,
 ) -> Collected:
     """Embed a folder or list of pictures, or read the shards that `keras-metric embed` made of one.
@@ -58,11 +61,16 @@ def collect(
         FileNotFoundError: no such model, folder or shards.
         ValueError: no picture that can be read, or shards of another model.
     """
-    source = networks.locate(model, size=size, branch=branch, pixels=pixels, layer=layer)
+    source = networks.locate(
+        model, size=size, branch=branch, pixels=pixels, resize=resize, fill=fill, layer=layer
+    )
     network = networks.load(source)
     place, others = Path(place), 0
     if (place / MANIFEST).is_file():
-        folder = Path(read_manifest(place)["folder"])
+        manifest = read_manifest(place)
+        folder, made = Path(manifest["folder"]), manifest.get("preprocessing")
+        made = made and Preprocessing.from_json(made)
+        check_same(made, network.preprocessing, f"The shards in {place}")
         parts = read_shards(place, model=network.fingerprint)
     else:
         listing = Listing.of(place)
@@ -84,7 +92,7 @@ def collect(
 
 
 def _made(network: Network, listing: Listing) -> Iterator[Shard]:
-    reader = Reader(listing.folder, network.shape)
+    reader = Reader(listing.folder, network.preprocessing)
 
     def bar(chunks):
         return shown(chunks, "embedding")

@@ -7,8 +7,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_metric import convert, plots
+from keras_metric import Preprocessing, convert, plots
 from keras_metric.convert import channels_first, suppress, training_size
+from keras_metric.preprocessing import attached
 from zoo.datasets.reading import photos
 from zoo.progress import shown
 
@@ -24,6 +25,9 @@ class ScanPictures:
     - `single`: non-maximum suppression across classes.
     - `tile`, `memory`, `window`: as in `km.convert.scan`.
     - `side`: maximum length in pixels of the longer side of the drawn picture.
+
+    Pictures keep their size; transparency, EXIF data and `pixel_range` are treated as the
+    preprocessing of the network says.
 
     Raises `ValueError` for a network that is not fully convolutional over pictures, a class that it
     does not have, and values out of range.
@@ -60,7 +64,8 @@ class ScanPictures:
 
     def read(self, file: Path) -> np.ndarray:
         """The pixels `(H, W, C)` of a file; `ValueError` for no image, or one below a window."""
-        pixels = photos.read(file, self._channels or 1)
+        made = self._preprocessing
+        pixels = photos.read(file, self._channels or 1, fill=made.fill, turn=made.upright)
         least = self.window or self._trained_on
         if pixels.shape[0] < least[0] or pixels.shape[1] < least[1]:
             raise ValueError(
@@ -73,7 +78,7 @@ class ScanPictures:
         """Scan, and what was found; `title` stands before the bar."""
         scanned = convert.scan(
             self.fcn,
-            self._as_read(pixels),
+            self._as_read(self._scaled(pixels)),
             tile=self.tile,
             memory=self.memory,
             window=self.window,
@@ -122,6 +127,15 @@ class ScanPictures:
         """Of an image as the network reads it; None for one that reads `(height, width)`."""
         shape = self.fcn.inputs[0].shape
         return None if len(shape) == 3 else shape[1 if self._first else -1]
+
+    @property
+    def _preprocessing(self) -> Preprocessing:
+        return attached(self.fcn) or Preprocessing()
+
+    def _scaled(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels in the range of the network; an array from the disk is what the network takes."""
+        plain = self._preprocessing.pixel_range == (0, 255) or isinstance(pixels, np.memmap)
+        return pixels if plain else self._preprocessing.scaled(pixels)
 
     def _as_read(self, pixels: np.ndarray) -> np.ndarray:
         if self._channels is None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_metric import image_files
 from keras_metric.arguments import number
+from keras_metric.preprocessing import check_same
 from keras_metric.retrieval import Calibration, Filter, Index, matched, refuse_another
 from zoo.inference.bulk import networks
 from zoo.inference.bulk.networks import Network
@@ -36,7 +37,7 @@ class Searcher:
     """A network with an index of its embeddings; paths of records are relative to `folder`.
 
     Raises:
-        ValueError: an index of another model, or a threshold below 0.
+        ValueError: an index of another model or preprocessing, or a threshold below 0.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Searcher:
         threshold: float | None = None,
         folder: Path | None = None,
     ):
+        check_same(index.preprocessing, network.preprocessing, f"The index {folder or ''}".strip())
         refuse_another(index.fingerprint, network.fingerprint, "The encoder")
         self.network, self.index, self.folder = network, index, folder
         if threshold is not None:
@@ -109,12 +111,16 @@ class PhotoSearch(Searcher):
         threshold: float | None = None,
         size: tuple[int, int] | None = None,
         branch: str | None = None,
-        pixels: str = "0..255",
+        pixels: str | None = None,
+        resize: str | None = None,
+        fill: int | None = None,
         layer: str | None = None,
     ):
         place = index_place(model, index)
         loaded = Index.load(place)
-        source = networks.locate(model, size=size, branch=branch, pixels=pixels, layer=layer)
+        source = networks.locate(
+            model, size=size, branch=branch, pixels=pixels, resize=resize, fill=fill, layer=layer
+        )
         network = networks.load(source)
         if threshold is None and loaded.calibration is None:
             loaded.calibration = calibration_of(model, network.fingerprint, loaded.distance)
@@ -124,7 +130,7 @@ class PhotoSearch(Searcher):
         self, photos: list[Path], k: int, matcher: str, filter: dict[str, Any] | None
     ) -> tuple[list[Answered], list[dict[str, str]]]:
         """The answers, and which photographs could not be read and why."""
-        reader = Reader(Path(), self.network.shape)
+        reader = Reader(Path(), self.network.preprocessing)
         read = [(photo, reader.read(str(photo.resolve()))) for photo in photos]
         skipped = [{"image": str(p), "reason": x} for p, x in read if isinstance(x, str)]
         good = [(photo, pixels) for photo, pixels in read if not isinstance(pixels, str)]

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_metric import Preprocessing
 from zoo import encoders
 from zoo.datasets import stratified_split
 from zoo.datasets.augmentation.crops import Crop
@@ -17,7 +18,6 @@ from zoo.training.experiments import Results, Split
 NET = "resnet18"
 HELD_OUT = 0.15  # of the training photos, the same ones whatever the seed
 VOTERS = 20
-RESIZE = "letterbox"  # keeps the shape of clothes
 LICENSE = "CC0 (Alexey Grigorev, Clothing dataset)"
 SETTINGS = {
     "seed": 0,
@@ -37,12 +37,15 @@ PROTOCOL = (
 augment = Crop()
 
 
+def preprocessing(settings: Settings) -> Preprocessing:
+    """Clothes keep their shape, on white."""
+    return Preprocessing((settings["side"],) * 2, resize="letterbox", fill=255)
+
+
 def data(settings: Settings, folder) -> Split:
     need("faiss", extra="search", purpose="The vote of the nearest photos")
-    known, asked = (
-        clothing.load(split, folder, size=settings["side"], resize=RESIZE)
-        for split in clothing.SPLITS
-    )
+    made = preprocessing(settings)
+    known, asked = (clothing.load(split, folder, size=made) for split in clothing.SPLITS)
     return Split(*stratified_split(known, HELD_OUT, seed=0), asked)
 
 

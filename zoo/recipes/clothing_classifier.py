@@ -97,6 +97,7 @@ RECIPE = Recipe(
     measure=measure,
     pictures=pictures,
     served=served,
+    preprocessing=_clothing.preprocessing,
     license=_clothing.LICENSE,
     column="the classifier",
     task="image-classification",

@@ -97,6 +97,7 @@ RECIPE = Recipe(
     experiment=experiment,
     measure=measure,
     pictures=pictures,
+    preprocessing=_clothing.preprocessing,
     license=_clothing.LICENSE,
     protocol="`accuracy` is that of nearest neighbors, or of the classifier's classes. "
     + _clothing.PROTOCOL,

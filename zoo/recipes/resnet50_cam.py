@@ -17,7 +17,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_metric import cam, image_files, plots
+from keras_metric import Preprocessing, cam, image_files, plots
 from zoo.datasets.images import Images
 from zoo.datasets.reading._extras import need
 from zoo.encoders.applications import is_offline
@@ -26,7 +26,7 @@ from zoo.recipe import Recipe
 from zoo.recipes import _maps
 from zoo.training.experiments import Measured, Picture, Split
 
-SIDES = (224, 224)
+PREPROCESSING = Preprocessing((224, 224), resize="crop")
 IMAGENET, RANDOM = "resnet50_imagenet", "resnet50_random"
 WARNING = (
     "Random weights: this network has not learned anything, and its maps mean nothing. Only the "
@@ -37,7 +37,7 @@ WARNING = (
 def data(settings, folder):
     files = _photos(folder)
     chosen = np.linspace(0, len(files) - 1, min(len(files), settings["photos"])).astype(int)
-    pixels = [image_files.read(files[i], SIDES, resize="crop") for i in chosen]
+    pixels = [PREPROCESSING.read(files[i]) for i in chosen]
     photos = Images(np.stack(pixels), np.zeros(len(pixels), int), ("photographs",))
     return Split(photos.where([]), photos.where([]), photos)
 
@@ -66,6 +66,10 @@ def build(settings, split):
     for layer in head:
         x = layer(x)
     return keras.Model(photos, x, name=name)
+
+
+def preprocessing(settings):
+    return PREPROCESSING
 
 
 def experiment(settings, model, split):
@@ -127,6 +131,7 @@ RECIPE = Recipe(
     experiment=experiment,
     measure=measure,
     pictures=pictures,
+    preprocessing=preprocessing,
     license="photographs: their own; weights: as Keras publishes them",
     column="cam",
     task="image-classification",

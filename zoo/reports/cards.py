@@ -36,6 +36,7 @@ def card(recipe: Recipe, report: dict[str, Any]) -> str:
         f"- {report['training']['epochs']} epochs, {_taken(report['training'])}"
         + (" for all runs together" if seeds else "")
         + f"; {report['parameters']:,} parameters; {report['training']['date']}",
+        *([f"- Images: {report['preprocessing']}"] if report.get("preprocessing") else []),
         "- Settings: " + ", ".join(f"{k} {v}" for k, v in report["settings"].items()),
         "- Versions: " + ", ".join(f"{k} {v}" for k, v in report["training"]["versions"].items()),
         "",

@@ -7,15 +7,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_metric import image_files, plots
+from keras_metric import Preprocessing, plots
 from keras_metric.cam import CAM, targets
+from keras_metric.preprocessing import of
 
 
 class MapPictures:
     """Called with the pixels of a picture, draws where the model sees its classes.
 
     Args:
-        model: takes one image `(H, W, 1)` or `(H, W, 3)` of values 0..255.
+        model: takes one image `(H, W, 1)` or `(H, W, 3)`.
+        preprocessing: how pictures become its input; by default its own (`zoo.preprocessing`).
         methods: names in `keras_metric.cam.METHODS`.
         layer: the layer to map, or its name.
         classes: None (the best), a number, "top3" and the like, or an object of
@@ -33,6 +35,7 @@ class MapPictures:
         model: keras.Model,
         methods: list[str],
         *,
+        preprocessing: Preprocessing | None = None,
         layer: str | None = None,
         classes: int | str | targets.Target | None = None,
         output: int | str | None = None,
@@ -47,8 +50,7 @@ class MapPictures:
                 "The model does not take a single image. Expected: one input (B, H, W, 1) or "
                 f"(B, H, W, 3). Received: {shape}."
             )
-        self.sides = None if None in shape[1:3] else shape[1:3]
-        self._grey = shape[3] == 1
+        self.preprocessing = (preprocessing or of(model)).fitted(shape[1:])
         options = {"relu": False, "normalize": "max"} if signed else {}
         self._maps = {name: CAM(model, name, layer, output=output, **options) for name in methods}
         self._classes, self._labels = classes, labels
@@ -65,7 +67,7 @@ class MapPictures:
 
         Raises `ValueError` for a file that is not an image, or breaks off.
         """
-        return image_files.read(file, self.sides, resize="stretch", grey=self._grey)
+        return self.preprocessing.read(file)
 
     def __call__(self, pixels: np.ndarray) -> tuple[Any, list[dict[str, Any]]]:
         """The picture (bytes `(H, W, 3)`, or a figure), and what each map explains, and its score.
@@ -74,7 +76,7 @@ class MapPictures:
         labels are known; `{"dimension": 27, ...}` of an embedding; `{"output": 0, ...}` where
         nothing tells the two apart; `{"target": "class 3 minus class 1", ...}` for a target.
         """
-        batch = pixels[None].astype("float32")
+        batch = self.preprocessing.scaled(pixels[None])
         first = next(iter(self._maps.values()))
         explained = first.explain(batch, self._classes)
         numbers, scores = np.ravel(explained.classes), np.ravel(explained.scores)

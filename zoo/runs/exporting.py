@@ -1,8 +1,10 @@
 """Export of a model of the zoo as a SavedModel, with its labels, threshold and facts."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from keras_metric.preprocessing import attach, attached
 from zoo.encoders import imagenet_classes
 from zoo.pretrained import is_backbone
 from zoo.recipe import get, names
@@ -73,7 +75,11 @@ def _as_served(path: str | Path, model) -> tuple[Any, dict[str, Any], dict[str, 
         options = {key: kept[key] for key in ("labels", "threshold") if kept[key] is not None}
         served = get(run.report()["recipe"]).served if run.finished else None
         if served is not None:
-            model, more = served(run.report()["settings"], model)
+            trained = model
+            model, more = served(run.report()["settings"], trained)
+            made = attached(trained)
+            if made is not None and attached(model) is None:
+                attach(model, replace(made, size=None))
             options = {**more, **options}
     if "threshold" not in options:
         options |= served_threshold(path, model)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from keras_metric.preprocessing import Preprocessing, store
 from zoo.files import write_json, write_text
 from zoo.pretrained import is_trained
 from zoo.reports.metadata import plain_front_matter
@@ -43,6 +44,7 @@ def save(
     threshold: float | None = None,
     facts: Mapping[str, Any] | None = None,
     card: str | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> Path:
     """Save a preset, atomically; its SavedModel is verified first.
 
@@ -54,6 +56,7 @@ def save(
         threshold: distance up to which two images count as the same, chosen on your own data.
         facts: other facts to store, such as license, training data, results; as JSON.
         card: the Markdown text of the card; by default created from the facts.
+        preprocessing: how pictures become its input; by default what the model carries.
 
     Raises:
         FileExistsError: the folder exists.
@@ -76,6 +79,8 @@ def save(
                 model.save(made.model)  # its file may be the head of a backbone
         else:
             source.save(made.model)
+        if preprocessing is not None:
+            store(made.model, preprocessing)
         kept = made.kept()
         given = {"labels": labels and list(labels), "threshold": threshold, "facts": facts}
         kept |= {name: value for name, value in given.items() if value is not None}

@@ -1,5 +1,6 @@
 """Train a recipe into a run: model, results, pictures and card; resumes after interruptions."""
 
+import contextlib
 import math
 import shutil
 import sys
@@ -9,10 +10,12 @@ from typing import Any
 
 import keras
 
+from keras_metric.preprocessing import attach
 from zoo.evaluation import evaluation
 from zoo.files import write
 from zoo.recipe import Recipe, get
 from zoo.reports import pictures
+from zoo.runs.preprocessing import preprocessing
 from zoo.runs.runs import Run, load
 from zoo.training.callbacks import Checkpoint, ShowProgress
 from zoo.training.distribution import ONE_DEVICE, Distribution
@@ -66,12 +69,22 @@ def train(
     distribution.leave(model)
     if not distribution.writes:
         return {"recipe": name, "training": trained}
+    carry_preprocessing(model, recipe, resolved)
     write(run.model, model.save)
     if distribution.way is not None:
         model, trained = load(run.model), {**trained, "distributed": str(distribution)}
     report = evaluation.measured(run, recipe, resolved, model, split, history, trained)
     shutil.rmtree(run.checkpoint, ignore_errors=True)
     return report
+
+
+def carry_preprocessing(model: keras.Model, recipe: Recipe, settings: dict[str, Any]) -> None:
+    """Let a model carry how pictures become its input; one that takes no pictures carries none."""
+    if recipe.preprocessing is not None:
+        attach(model, recipe.preprocessing(settings))
+        return
+    with contextlib.suppress(ValueError):
+        attach(model, preprocessing(model))
 
 
 def fitted(

@@ -21,6 +21,7 @@ import keras
 from keras_metric.convert.errors import ConversionError
 from keras_metric.convert.loading.dialect import Dialect
 from keras_metric.convert.loading.repairs import repaired
+from keras_metric.preprocessing import attach, in_file
 from keras_metric.saved_classes import import_named
 
 _RENEW = "the original model, saved again with model.save('model.keras')"
@@ -57,7 +58,8 @@ def load(
     if path.is_dir():
         return _directory(path, safe_mode, custom_objects)
     if zipfile.is_zipfile(path):
-        return _archive(path, safe_mode, custom_objects)
+        model, made = _archive(path, safe_mode, custom_objects), in_file(path)
+        return model if made is None else attach(model, made)
     if _is_hdf5(path):
         return _hdf5(path, safe_mode, custom_objects)
     what = _NOT_MODELS.get(path.suffix.lower(), "no format of Keras")

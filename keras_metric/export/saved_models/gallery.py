@@ -1,6 +1,6 @@
 """The records of an index inside a SavedModel: embeddings, ids, labels, and their distance."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_metric import distances
+from keras_metric.preprocessing import Preprocessing, check_same
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -26,6 +27,7 @@ class Gallery:
         names: the labels that occur, as text, each once.
         distance: its name in `keras_metric.distances`.
         threshold: the distance up to which two images count as the same, or None.
+        preprocessing: of the pictures in the index, where it says so.
     """
 
     embeddings: np.ndarray
@@ -34,9 +36,12 @@ class Gallery:
     names: tuple[str, ...]
     distance: str
     threshold: float | None
+    preprocessing: Preprocessing | None = None
 
     @classmethod
-    def of(cls, index: "Index", model: keras.Model) -> "Gallery":
+    def of(
+        cls, index: "Index", model: keras.Model, preprocessing: Preprocessing | None = None
+    ) -> "Gallery":
         """The records of an index of `model`.
 
         Raises:
@@ -55,11 +60,15 @@ class Gallery:
             raise ValueError(
                 "The gallery is empty. Expected: an index with records. Received: an empty one."
             )
+        made = index.preprocessing
+        if made is not None and preprocessing is not None:
+            served = replace(preprocessing, size=preprocessing.size or made.size)
+            check_same(made, served, "The gallery")
         refuse_another(index.fingerprint, fingerprint(model), "The model")
         ids, embeddings, labels = index.records()
         names, classes = _numbered(labels)
         threshold = index.calibration and index.calibration.threshold
-        return cls(embeddings, ids, classes, names, index.distance, threshold)
+        return cls(embeddings, ids, classes, names, index.distance, threshold, made)
 
     def facts(self) -> dict[str, Any]:
         """What the artefact says about it."""

@@ -22,6 +22,7 @@ from keras_metric.export.saved_models.model_parts import Branch, ModelParts, tak
 from keras_metric.export.saved_models.options import Options
 from keras_metric.export.saved_models.signatures import Endpoint, all_endpoints, specs_of
 from keras_metric.export.saved_models.versions import metadata_file
+from keras_metric.preprocessing import COLORS
 from keras_metric.version import VERSION
 
 WARMUP_FILE = "tf_serving_warmup_requests"
@@ -267,10 +268,19 @@ def _facts(parts: ModelParts, served: dict[str, Endpoint], options: Options) -> 
         "labels": parts.labels,
         "gallery": options.gallery and options.gallery.facts(),
         "pixel_range": options.pixel_range,
+        "preprocessing": _preprocessing(parts, options),
         "signatures": {name: sorted(endpoint.inputs) for name, endpoint in served.items()},
         "versions": {"keras_metric": VERSION, **_installed("keras", "tensorflow", "numpy")},
         "about": options.metadata or {},
     }
+
+
+def _preprocessing(parts: ModelParts, options: Options) -> dict | None:
+    """Of the first network, as JSON; None where it takes no pictures."""
+    shape = parts.branches[0].shape
+    if len(shape) != 3 or shape[-1] not in COLORS.values():
+        return None
+    return options.preprocessing_of(shape).as_json()
 
 
 def _installed(*names: str) -> dict[str, str]:

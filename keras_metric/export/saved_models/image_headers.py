@@ -235,6 +235,12 @@ def starts_with(data, at, prefix: bytes):
     return tf.equal(tf.strings.substr(data, tf.where(inside, at, 0), len(prefix)), prefix) & inside
 
 
+def as_text(octets):
+    """Whole numbers from 0 to 255 as the bytes of a string."""
+    every = tf.constant([bytes([value]) for value in range(256)])
+    return tf.strings.reduce_join(tf.gather(every, tf.cast(octets, tf.int32)))
+
+
 def numbers(data, at, count: int, width: int, *, big_endian: bool = False, signed=False):
     """`count` whole numbers of `width` bytes each, from byte `at` on."""
     octets = tf.io.decode_raw(tf.strings.substr(data, at, count * width), tf.uint8)

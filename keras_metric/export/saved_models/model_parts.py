@@ -15,6 +15,7 @@ from keras_metric.export.saved_models.linear_heads import (
     pooled_head,
 )
 from keras_metric.export.saved_models.options import Options
+from keras_metric.preprocessing import check_same
 
 OUTPUT_NAMES = {
     "embedding": "embeddings",
@@ -113,7 +114,7 @@ def take_apart(model: keras.Model, options: Options | None = None) -> ModelParts
     parts = _without_gallery(model, options)
     if options.gallery is None:
         return parts
-    _check_gallery(parts, options.gallery)
+    _check_gallery(parts, options.gallery, options)
     return _with_embedding_maps(parts)
 
 
@@ -153,7 +154,7 @@ def _classifier(branch: Branch, labels: tuple[str, ...] | None) -> ModelParts:
     return ModelParts("classifier", (branch,), labels=labels, one_unit=one_unit)
 
 
-def _check_gallery(parts: ModelParts, gallery: Gallery) -> None:
+def _check_gallery(parts: ModelParts, gallery: Gallery, options: Options) -> None:
     branch, width = parts.branches[0], gallery.embeddings.shape[1]
     if parts.kind != "embedding" or not branch.takes_one:
         received = f"of kind {parts.kind!r}" if branch.takes_one else "with several inputs"
@@ -167,6 +168,10 @@ def _check_gallery(parts: ModelParts, gallery: Gallery) -> None:
             f"The gallery does not fit model {branch.model.name!r}. Expected: embeddings of "
             f"{given} numbers. Received: of {width}."
         )
+    if gallery.preprocessing is not None:
+        served = options.preprocessing_of(branch.shape)
+        served = replace(served, size=served.size or gallery.preprocessing.size)
+        check_same(gallery.preprocessing, served, "The gallery")
 
 
 def _with_embedding_maps(parts: ModelParts) -> ModelParts:

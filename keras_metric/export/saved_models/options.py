@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 from keras_metric.export.saved_models.gallery import Gallery
+from keras_metric.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Options:
     distance: str | Callable = "euclidean"
     image_shape: tuple[int | None, int | None, int] | None = None
     top: int = 5
+    preprocessing: Preprocessing | None = None
     pixel_range: tuple[float, float] = (0.0, 255.0)
     max_pixels: int = 2**25
     gallery: Gallery | None = None
@@ -39,6 +41,11 @@ class Options:
         _check_pixel_range(options.pixel_range)
         return options
 
+    def preprocessing_of(self, shape: tuple[int | None, int | None, int]) -> Preprocessing:
+        """How image files become an input `(H, W, C)`; by default stretched."""
+        chosen = self.preprocessing or Preprocessing.of_shape((None, *shape))
+        return chosen.fitted(shape).with_changes(pixel_range=self.pixel_range)
+
     def as_json(self) -> str:
         """All but the gallery, which is a file of its own."""
         if callable(self.distance):
@@ -46,11 +53,16 @@ class Options:
                 "A distance of one's own cannot be exported from this backend. Expected: "
                 f"a name in keras_metric.distances. Received: {self.distance!r}."
             )
-        return json.dumps(asdict(replace(self, gallery=None)))
+        content = asdict(replace(self, gallery=None, preprocessing=None))
+        made = self.preprocessing and self.preprocessing.as_json()
+        return json.dumps({**content, "preprocessing": made})
 
     @classmethod
     def from_json(cls, text: str, gallery: Gallery | None = None) -> "Options":
-        return cls.checked(**{**json.loads(text), "gallery": gallery})
+        content = json.loads(text)
+        if content["preprocessing"] is not None:
+            content["preprocessing"] = Preprocessing.from_json(content["preprocessing"])
+        return cls.checked(**{**content, "gallery": gallery})
 
 
 def _check_labels(labels) -> None:

@@ -6,12 +6,14 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_metric.export.saved_models.bitmaps import decode_bmp
+from keras_metric.export.saved_models.gifs import decode_gif
 from keras_metric.export.saved_models.image_headers import (
     BMP,
     GIF,
     JPEG,
     PNG,
     WEBP,
+    as_text,
     by_format,
     extras,
     first_chunk,
@@ -21,41 +23,41 @@ from keras_metric.export.saved_models.image_headers import (
     refused,
     starts_with,
 )
+from keras_metric.preprocessing import Preprocessing
 
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's mode "L"
+_LUMA = (19595.0, 38470.0, 7471.0)  # ITU-R 601 in 65536ths, as Pillow's mode "L"
+_KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}
 _AT_ONCE = 8
+_REDUCTIONS = (1, 2, 4, 8)  # that libjpeg decodes to
 
 
 @functools.lru_cache(maxsize=8)
-def decoder(
-    shape: tuple[int, int, int],
-    dtype: str,
-    *,
-    pixel_range: tuple[float, float],
-    max_pixels: int,
-) -> Callable:
+def decoder(preprocessing: Preprocessing, dtype: str, *, max_pixels: int) -> Callable:
     """`(B,) strings -> (B, H, W, C) images, (B,) valid`.
 
-    JPEG, PNG, WebP, BMP and the first frame of GIF. An image is stretched to (H, W) by the
-    triangle filter that Pillow calls bilinear, rounded to whole grey values, and put on
-    `pixel_range`. It is turned upright as EXIF or XMP data say, and transparent parts show black.
-    What is no image, or one of more than `max_pixels`, gives a black image that is not valid.
+    JPEG, PNG, WebP, BMP and the first frame of GIF become the arrays that `preprocessing`, which
+    has a size, makes of them in Python. They differ where a value lies half-way between two gray
+    values, by one (bilinear) or two (bicubic). What is no image, or one of more than `max_pixels`,
+    gives a black image that is not valid.
 
     An operation of TensorFlow fails for the whole batch or not at all, so the files pass through a
     `tf.data` pipeline that leaves out what fails. The places that are left say what was valid.
     """
-    height, width, channels = shape
-    low, high = pixel_range
+    shape, (low, high) = preprocessing.shape, preprocessing.pixel_range
 
     def picture(data):
         small = tf.debugging.assert_less_equal(pixel_count(data), tf.constant(max_pixels, tf.int64))
         with tf.control_dependencies([small]):  # nothing is decoded before the check
             data = tf.identity(data)
         found = extras(data)
-        image = _upright(_on_black(_decoded(data, found.transparent)), orientation(found))
-        if channels == 1:
-            image = tf.round(tf.tensordot(image, tf.constant(_LUMA), 1))[..., None]
-        return tf.ensure_shape(_resized(image, height, width), shape)
+        image = _decoded(data, found.transparent, preprocessing)
+        image = _on_ground(image, preprocessing.fill)
+        if preprocessing.upright:
+            image = _upright(image, orientation(found))
+        if preprocessing.channels == 1:
+            luma = tf.tensordot(image, tf.constant(_LUMA), 1) + 32768
+            image = tf.floor(luma / 65536)[..., None]
+        return tf.ensure_shape(_sized(image, preprocessing), shape)
 
     def pictures(files):
         count = tf.shape(files)[0]
@@ -73,8 +75,8 @@ def decoder(
     return tf.function(pictures, [tf.TensorSpec([None], tf.string)], autograph=False)
 
 
-def _decoded(data, transparent):
-    """`(H, W, 3 or 4)` float32, 0 to 255, as Pillow decodes.
+def _decoded(data, transparent, preprocessing: Preprocessing):
+    """`(H, W, 3 or 4)` float32, 0 to 255, as Pillow decodes for pictures of such a size.
 
     Left alone, TensorFlow takes a fast JPEG transform, 9 grey values off, and refuses files that do
     not have the channels it is asked for.
@@ -92,10 +94,10 @@ def _decoded(data, transparent):
         )
 
     decoders = {
-        JPEG: lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),
+        JPEG: lambda: _decode_jpeg(data, preprocessing.size),
         PNG: png,
         WEBP: lambda: _decode_webp(data),
-        GIF: lambda: _decode_gif(data),
+        GIF: lambda: decode_gif(data, preprocessing.fill),
     }
     floats = {
         magic: lambda decode=decode: _pixels(tf.cast(decode(), tf.float32))
@@ -105,13 +107,16 @@ def _decoded(data, transparent):
     return by_format(data, floats, lambda: refused(tf.zeros([1, 1, 3]), "No image."))
 
 
-def _decode_gif(data):
-    """TensorFlow takes the size of the first frame for that of the picture: they must agree."""
-    image = tf.io.decode_image(data, channels=3, expand_animations=False)
-    size = numbers(data, 6, 2, 2)[::-1]
-    fills = tf.reduce_all(tf.equal(tf.shape(image, tf.int64)[:2], size))
-    with tf.control_dependencies([tf.debugging.Assert(fills, ["A frame in a part of its GIF."])]):
-        return tf.identity(image)
+def _decode_jpeg(data, size: tuple[int, int]):
+    """Decoded to an eighth, a fourth or a half where that leaves four times `size`."""
+    height, width = tf.unstack(tf.io.extract_jpeg_shape(data, output_type=tf.int32)[:2])
+    room = tf.minimum(height // (4 * size[0]), width // (4 * size[1]))
+
+    def decoded(ratio: int):
+        return tf.io.decode_jpeg(data, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
+
+    step = tf.reduce_sum(tf.cast(room >= _REDUCTIONS[1:], tf.int32))
+    return tf.switch_case(step, [lambda ratio=ratio: decoded(ratio) for ratio in _REDUCTIONS])
 
 
 def _decode_webp(data):
@@ -154,21 +159,21 @@ def _first_frame(data):
 def _little_endian(number):
     """The four bytes of a whole number, as text."""
     octets = tf.bitwise.bitwise_and(tf.bitwise.right_shift(number, [0, 8, 16, 24]), 255)
-    every = tf.constant([bytes([value]) for value in range(256)])
-    return tf.strings.reduce_join(tf.gather(every, octets))
+    return as_text(octets)
 
 
 def _pixels(image):
     return tf.ensure_shape(image, [None, None, None])
 
 
-def _on_black(image):
-    """`(H, W, 3)`: transparent parts show black, as where pictures are read for training."""
-    return tf.cond(
-        tf.equal(tf.shape(image)[2], 4),
-        lambda: tf.round(image[..., :3] * image[..., 3:] / 255),
-        lambda: image[..., :3],
-    )
+def _on_ground(image, fill: int):
+    """`(H, W, 3)`: transparent parts show the gray value `fill`."""
+
+    def blended():
+        opacity = image[..., 3:]
+        return tf.round((image[..., :3] * opacity + fill * (255 - opacity)) / 255)
+
+    return tf.cond(tf.equal(tf.shape(image)[2], 4), blended, lambda: image[..., :3])
 
 
 def _upright(image, turned):
@@ -190,18 +195,52 @@ def _upright(image, turned):
     return tf.switch_case(tf.cast(turned, tf.int32) - 1, ways)
 
 
-def _resized(image, height: int, width: int):
-    """One operation instead of the many of `tf.image.resize`: the pipeline is rebuilt per call."""
-    scale = tf.constant([height, width], tf.float32) / tf.cast(tf.shape(image)[:2], tf.float32)
-    stretched = tf.raw_ops.ScaleAndTranslate(
-        images=image[None],
-        size=[height, width],
-        scale=scale,
-        translation=[0.0, 0.0],
-        kernel_type="triangle",
-        antialias=True,
+def _sized(image, preprocessing: Preprocessing):
+    """`(h, w, C)` brought to the size of a preprocessing, in whole gray values."""
+    size, kernel = preprocessing.size, _KERNELS[preprocessing.interpolation]
+    if preprocessing.resize == "stretch":
+        return _part_resized(image, None, tf.constant(size), kernel)
+    target, sides = tf.constant(size, tf.float64), tf.cast(tf.shape(image)[:2], tf.float64)
+    if preprocessing.resize == "crop":
+        part = target / tf.reduce_max(target / sides)
+        return _part_resized(image, ((sides - part) / 2, part), tf.constant(size), kernel)
+    scaled = tf.round(sides * tf.reduce_min(target / sides))
+    scaled = tf.maximum(tf.cast(scaled, tf.int32), 1)
+    small = _part_resized(image, None, scaled, kernel)
+    before = (size - scaled) // 2
+    margins = tf.stack([before, size - scaled - before], axis=1)
+    margins = tf.concat([margins, tf.zeros([1, 2], tf.int32)], 0)
+    return tf.pad(small, margins, constant_values=preprocessing.fill)
+
+
+def _part_resized(image, part, size, kernel: str):
+    """A part (its first corner and its size, by default all) brought to `size`, as Pillow does it.
+
+    First the rows are resized, then the columns, with whole values between them. One operation each
+    instead of the many of `tf.image.resize`: the pipeline is rebuilt per call.
+    """
+    sides = tf.cast(tf.shape(image)[:2], tf.float64)
+    start, length = part or (tf.zeros([2], tf.float64), sides)
+    scale = tf.cast(size, tf.float64) / length
+    shift = tf.cast(-start * scale, tf.float32)
+    scale = tf.cast(scale, tf.float32)
+
+    def resized(image, height, width, scale, shift):
+        made = tf.raw_ops.ScaleAndTranslate(
+            images=image,
+            size=tf.stack([height, width]),
+            scale=scale,
+            translation=shift,
+            kernel_type=kernel,
+            antialias=True,
+        )
+        return tf.clip_by_value(tf.floor(made + 0.5), 0, 255)
+
+    rows = tf.shape(image)[0]
+    image = resized(
+        image[None], rows, size[1], tf.stack([1.0, scale[1]]), tf.stack([0.0, shift[1]])
     )
-    return tf.round(stretched[0])
+    return resized(image, size[0], size[1], tf.stack([scale[0], 1.0]), tf.stack([shift[0], 0.0]))[0]
 
 
 def _no_rewriting() -> tf.data.Options:

@@ -160,9 +160,8 @@ def _taking_files(endpoint: Endpoint, options: Options) -> Endpoint:
     """
     decoders = {
         name: decoder(
-            tuple(spec.shape[1:]),
+            options.preprocessing_of(tuple(spec.shape[1:])),
             spec.dtype.name,
-            pixel_range=options.pixel_range,
             max_pixels=options.max_pixels,
         )
         for name, spec in endpoint.inputs.items()

@@ -9,6 +9,7 @@ import keras
 from keras_metric.export.saved_models.gallery import Gallery
 from keras_metric.export.saved_models.options import Options
 from keras_metric.export.saved_models.versions import draft_in, free_version, publish
+from keras_metric.preprocessing import Preprocessing, attached
 
 if TYPE_CHECKING:
     from keras_metric.retrieval import Index
@@ -26,7 +27,8 @@ def saved_model(
     distance: str | Callable = "euclidean",
     image_shape: tuple[int | None, int | None, int] | None = None,
     top: int = 5,
-    pixel_range: tuple[float, float] = (0.0, 255.0),
+    preprocessing: Preprocessing | None = None,
+    pixel_range: tuple[float, float] | None = None,
     max_pixels: int = 2**25,
     gallery: "Index | None" = None,
 ) -> Path:
@@ -55,9 +57,9 @@ def saved_model(
     For each signature but `embed` and `dense` there is one that takes image files: `bytes` for
     `serving_default`, `NAME_bytes` for the others, where the model has one image size and 1 or 3
     channels, which come last. Files are decoded in the graph (JPEG, PNG, WebP, BMP, GIF; the first
-    frame of an animation), turned upright, stretched to the size and put on `pixel_range`;
-    transparent parts show black. The output `valid` is false where a file was no image, and the
-    other files of the batch are answered all the same.
+    frame of an animation) and preprocessed as `preprocessing` says, to the same arrays as in
+    Python. The output `valid` is false where a file was no image, and the other files of the batch
+    are answered all the same.
 
     The batch is of any size, none included. Layers run as at inference. Floating-point answers are
     float32. The draft is loaded through a TensorFlow session and compared with the Keras model on
@@ -76,7 +78,9 @@ def saved_model(
         image_shape: (H, W, C) where the model does not say, as with subclassed models, or to fix
             the size of a model that takes any.
         top: number of classes in `classify` and `explain`, and of neighbours.
-        pixel_range: what black and white are to the model, for image files.
+        preprocessing: how image files become inputs; by default the one that the model carries,
+            else the default of `keras_metric.Preprocessing` for its input.
+        pixel_range: what black and white are to the model, instead of that of `preprocessing`.
         max_pixels: images of more pixels are not decoded; they count as no image.
         gallery: an index of the model's embeddings, written into the SavedModel (4 D bytes a
             record) and compared one by one with each image. Its distance and threshold are those
@@ -88,6 +92,11 @@ def saved_model(
         ValueError, TypeError: the model or an option does not fit.
         RuntimeError: the SavedModel does not answer as the Keras model does.
     """
+    preprocessing = preprocessing or attached(model)
+    if pixel_range is None:
+        pixel_range = (preprocessing or Preprocessing()).pixel_range
+    elif preprocessing is not None:
+        preprocessing = preprocessing.with_changes(pixel_range=pixel_range)
     options = Options.checked(
         signatures=signatures,
         metadata=metadata,
@@ -96,9 +105,10 @@ def saved_model(
         distance=distance,
         image_shape=image_shape,
         top=top,
+        preprocessing=preprocessing,
         pixel_range=pixel_range,
         max_pixels=max_pixels,
-        gallery=None if gallery is None else Gallery.of(gallery, model),
+        gallery=None if gallery is None else Gallery.of(gallery, model, preprocessing),
     )
     free_version(path, version)
     if keras.backend.backend() == "tensorflow":

@@ -2,10 +2,13 @@
 
 import io
 
+import keras
 import numpy as np
 import pytest
 
-from keras_metric.export import Runtime, saved_model
+from keras_metric import Preprocessing
+from keras_metric.export import Runtime, read_metadata, saved_model
+from keras_metric.preprocessing import attach
 
 Image = pytest.importorskip("PIL.Image")
 pytestmark = pytest.mark.tensorflow
@@ -30,7 +33,8 @@ def decode():
     from keras_metric.export.saved_models.pictures import decoder
 
     def run(shape, files, *, dtype="float32", pixel_range=(0.0, 255.0), max_pixels=2**25):
-        decoded = decoder(shape, dtype, pixel_range=pixel_range, max_pixels=max_pixels)
+        chosen = Preprocessing.of_shape((None, *shape)).with_changes(pixel_range=pixel_range)
+        decoded = decoder(chosen, dtype, max_pixels=max_pixels)
         return [np.asarray(part) for part in decoded(np.array(files, object))]
 
     return run
@@ -158,3 +162,22 @@ def test_the_pixel_range_reaches_the_signature(encoder, tmp_path):
         answer = served("bytes", image_bytes=[encoded(pixels, "PNG")])
     wanted = np.asarray(encoder(pixels[None] / np.float32(255), training=False))
     np.testing.assert_allclose(answer["embeddings"], wanted, atol=1e-5)
+
+
+def test_a_model_that_carries_its_preprocessing_serves_it(encoder, tmp_path):
+    preprocess = Preprocessing((16, 12), resize="letterbox", fill=255, pixel_range=(0, 1))
+    carrying = attach(keras.models.clone_model(encoder), preprocess)
+    carrying.set_weights(encoder.get_weights())
+    folder = saved_model(carrying, tmp_path, signatures=["bytes"])
+    assert Preprocessing.from_json(read_metadata(folder)["preprocessing"]) == preprocess
+    pixels = np.random.default_rng(8).integers(0, 256, (9, 40, 3)).astype(np.uint8)
+    with Runtime(folder, xla=True) as served:
+        answer = served("bytes", image_bytes=[encoded(pixels, "PNG")])
+    wanted = np.asarray(encoder(preprocess(pixels)[None], training=False))
+    np.testing.assert_allclose(answer["embeddings"], wanted, atol=1e-2)
+
+
+def test_a_preprocessing_of_another_size_is_refused(encoder, tmp_path):
+    other = Preprocessing((8, 8))
+    with pytest.raises(ValueError, match=r"does not fit.*Expected: .*16, 12, 3.*Received: 8 x 8"):
+        saved_model(encoder, tmp_path, signatures=["bytes"], preprocessing=other)

@@ -155,7 +155,7 @@ def test_a_model_without_a_picture_is_refused(photo, tmp_path, capsys):
     model.save(tmp_path / "vector.keras")
     arguments = ["cam", str(tmp_path / "vector.keras"), str(photo), "-o", str(tmp_path / "m.png")]
     assert main(arguments) == 1
-    assert "The model does not take a single image" in capsys.readouterr().err
+    assert "The model does not take images" in capsys.readouterr().err
 
 
 def test_pictures_keep_their_size_where_the_model_takes_any(photo, tmp_path):

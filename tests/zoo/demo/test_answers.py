@@ -33,7 +33,10 @@ def pixels(data_or_bytes):
 def test_what_there_is_to_try(ask, server, gallery):
     about = get(ask, server, "/api/about")
     assert about["source"] == "896 pictures that digits-triplet learns from and watches"
-    assert (about["input"], about["distance"]) == ("8 x 8 grey", "euclidean")
+    assert (about["input"], about["distance"]) == (
+        "8 x 8, grayscale, stretch, bilinear, fill 0, pixels 0..255",
+        "euclidean",
+    )
     assert re.fullmatch(
         r"with their class taken away, 5% of validation pictures still find one; "
         r"of 896 test pictures of unknown classes \d+% do",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_metric import image_files
+from keras_metric import Preprocessing, image_files
 from keras_metric.cam import CAM
 from zoo import encoders
 from zoo.cli import main
@@ -27,7 +27,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def cells(serving, model):
-    return serving(ClassDesk(model, SHAPE, LABELS))
+    return serving(ClassDesk(model, Preprocessing.of_shape((None, *SHAPE)), LABELS))
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_what_cannot_be_answered_is_refused(cells, ask, sent):
 
 
 def test_a_model_without_exact_maps_is_explained_all_the_same(as_png, sent):
-    desk = ClassDesk(encoders.build("conv4", (32, 32, 3), classes=4), (32, 32, 3), None)
+    desk = ClassDesk(encoders.build("conv4", (32, 32, 3), classes=4), Preprocessing((32, 32)), None)
     assert desk.about()["maps"] == "hirescam"
     (best,) = desk.classes(desk.take(sent[1])["picture"], 1)["classes"]
     assert best["label"] == f"class {best['class']}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_metric import image_files
+from keras_metric import Preprocessing, image_files
 from keras_metric.image_files import HIDDEN, SUFFIXES
 from zoo.datasets.images import Images
 from zoo.datasets.reading.lists import read_list
@@ -73,7 +73,7 @@ def scan(path: str | Path, *, skip_missing: bool = False) -> Files:
 
 def load(
     path: str | Path | Files,
-    size: int | tuple[int, int],
+    size: int | tuple[int, int] | Preprocessing,
     *,
     resize: str = "stretch",
     fill: int = 0,
@@ -83,29 +83,26 @@ def load(
 ) -> Images:
     """The pictures of `scan(path)` in memory, RGB or grey, upright as their EXIF data says.
 
-    - `size`: side, or height and width.
-    - `resize`: "stretch" changes the shape, as embedding, serving and batches of a folder do;
-      "letterbox" keeps all of the picture and its shape, and pads with `fill`; "crop" keeps the
-      shape and fills the frame from the middle. Use the same for training and
-      inference.
+    - `size`: side, or height and width; or a `keras_metric.Preprocessing` with a size, which says
+      the rest too, such as `zoo.preprocessing(model)`. Values stay 0..255 whatever its
+      `pixel_range`.
+    - `resize`: "stretch" changes the shape; "letterbox" keeps all of the picture and its shape, and
+      pads with `fill`; "crop" keeps the shape and fills the frame from the middle. Use the same for
+      training and inference.
     - `largest`: GiB that the array may take; more is an error before anything is read.
     - `skip_missing`: skip files of a list that do not exist, like unreadable files.
 
     Files that cannot be decoded completely are skipped with a warning that names them. Raises
     what `scan` raises; `MemoryError` above `largest`; `ValueError` for a bad size.
     """
-    sides = (size, size) if isinstance(size, int) else tuple(size)
-    if len(sides) != 2 or min(sides) < 1:
-        raise ValueError(
-            f"The size is wrong. Expected: a side, or height and width. Received: {size!r}."
-        )
+    preprocess = _preprocessing(size, resize, fill, grey)
     files = path if isinstance(path, Files) else scan(path, skip_missing=skip_missing)
-    shape = (len(files), *sides, 1 if grey else 3)
+    shape = (len(files), *preprocess.shape)
     _check_memory(shape, largest)
     images, kept, broken = np.empty(shape, np.uint8), [], []
     for position, file in enumerate(files.paths):
         try:
-            images[len(kept)] = image_files.read(file, sides, resize=resize, fill=fill, grey=grey)
+            images[len(kept)] = preprocess.read(file)
         except image_files.Unreadable as error:
             broken.append((file, str(error)))
         else:
@@ -115,6 +112,17 @@ def load(
     if broken:
         _check_classes(files.paths[0].parent, files.names, {files.names[k] for k in labels})
     return Images(images[: len(kept)], labels, files.names)
+
+
+def _preprocessing(size, resize: str, fill: int, grey: bool) -> Preprocessing:
+    if isinstance(size, Preprocessing) and size.size is not None:
+        return size
+    sides = (size, size) if isinstance(size, int) else size
+    if not isinstance(sides, tuple | list) or len(sides) != 2 or min(sides) < 1:
+        raise ValueError(
+            f"The size is wrong. Expected: a side, or height and width. Received: {size!r}."
+        )
+    return Preprocessing(tuple(sides), resize, fill, color="grayscale" if grey else "rgb")
 
 
 def _unread(files: Files) -> list[tuple[Path, str]]:

@@ -13,7 +13,9 @@ from zoo.datasets.reading._extras import need
 MOST = 400_000_000  # pixels
 
 
-def read(file: str | Path, channels: int, *, most: int = MOST) -> np.ndarray:
+def read(
+    file: str | Path, channels: int, *, most: int = MOST, fill: int = 0, turn: bool = True
+) -> np.ndarray:
     """The pixels `(H, W, channels)` of an image file, uint8, upright as its EXIF data says.
 
     A `.npy` array of that form stays on the disk, mapped into memory, and may be larger than it;
@@ -31,7 +33,7 @@ def read(file: str | Path, channels: int, *, most: int = MOST) -> np.ndarray:
             f"The network takes neither gray nor RGB pictures. Expected: a .npy array (H, W, "
             f"{channels}) . Received: {file}."
         )
-    return decoded(file, file, channels, most=most)
+    return decoded(file, file, channels, most=most, fill=fill, turn=turn)
 
 
 def decoded(
@@ -41,17 +43,20 @@ def decoded(
     *,
     most: int,
     formats: Sequence[str] | None = None,
+    fill: int = 0,
+    turn: bool = True,
 ) -> np.ndarray:
     """The pixels `(H, W, channels)` of a file of `read`, or of an open one, which errors `name`.
 
-    `formats` are those that Pillow may try, all by default.
+    `formats` are those that Pillow may try, all by default; `fill` and `turn` are as in
+    `keras_metric.image_files.read`.
     """
     image_module = need("PIL.Image", extra="plots", purpose="Reading image files")
     try:
         with _own_limit(image_module), image_module.open(source, formats=formats) as image:
             size = image.width, image.height
             small = size[0] * size[1] <= most
-            picture = np.asarray(upright(image, 0, channels == 1)) if small else None
+            picture = np.asarray(upright(image, fill, channels == 1, turn)) if small else None
     except ERRORS as error:
         told = str(error).replace(repr(source), str(name))
         raise ValueError(

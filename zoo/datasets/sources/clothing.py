@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from keras_metric import image_files
+from keras_metric import Preprocessing
 from zoo.datasets.images import Images
 from zoo.datasets.reading.archives import files_below, read_members
 from zoo.datasets.reading.downloads import cache_folder, fetch_checked
@@ -53,12 +53,13 @@ def load(
     split: str = "train",
     data: str | Path | None = None,
     *,
-    size: int | tuple[int, int] = 64,
+    size: int | tuple[int, int] | Preprocessing = 64,
     resize: str = "stretch",
 ) -> Images:
     """The photos of one split, "train" or "validation", in the order of their classes and names.
 
-    `size` is the side, or height and width; `resize` as of `folders.load`, the margin white.
+    `size` is the side, or height and width; `resize` as of `folders.load`, the margin white. Or it
+    is a `keras_metric.Preprocessing` that says both, such as that of a model.
 
     The files are looked for in the folder `data`, else in the one that KERAS_METRIC_DATA names
     (each may be the folder of the data set itself or hold it as `clothing/` or
@@ -74,9 +75,11 @@ def load(
         raise ValueError(
             f"Unknown split. Expected: one of {', '.join(SPLITS)}. Received: {split!r}."
         )
-    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if isinstance(size, int):
+        size = (size, size)
+    made = size if isinstance(size, Preprocessing) else Preprocessing(size, resize, fill=255)
     photos = {name: file for name, file in _contents(data).items() if name.startswith(f"{split}/")}
-    images = [_pixels(name, content, sides, resize) for name, content in photos.items()]
+    images = [made.read(_Named(name, content)) for name, content in photos.items()]
     labels = [NAMES.index(PurePosixPath(name).parent.name) for name in photos]
     return Images(np.stack(images), np.array(labels), NAMES)
 
@@ -119,7 +122,3 @@ def _checked(files: dict[str, bytes], source: Path) -> dict[str, bytes]:
 def _digest(names: Iterable[str]) -> str:
     """The sha256 of names, a line each."""
     return hashlib.sha256("".join(f"{name}\n" for name in names).encode()).hexdigest()
-
-
-def _pixels(name: str, content: bytes, sides: tuple[int, ...], resize: str) -> np.ndarray:
-    return image_files.read(_Named(name, content), sides, resize=resize, fill=255)

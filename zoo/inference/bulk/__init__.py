@@ -29,7 +29,9 @@ def embed(
     workers: int | None = None,
     branch: str | None = None,
     size: tuple[int, int] | None = None,
-    pixels: str = "0..255",
+    pixels: str | None = None,
+    resize: str | None = None,
+    fill: int | None = None,
     layer: str | None = None,
     batch: int = 64,
     shard_size: int = 1024,
@@ -50,6 +52,7 @@ def embed(
         size: height and width, for a model that takes any.
         pixels: the range that the model was trained on, if pixels were scaled outside of it:
             "0..1", "-1..1" or "0..255".
+        resize, fill: as in `keras_metric.Preprocessing`, instead of the model's own.
         layer: of a classifier, the layer whose output is the embedding.
         folder: of images, or a list (CSV, TSV) of paths and labels.
         batch: images per call of the network.
@@ -70,7 +73,9 @@ def embed(
             f"Unknown engine. Expected: one of {', '.join(ENGINES)}. Received: {engine!r}."
         )
     listing, out = Listing.of(folder), Path(out)
-    source = networks.locate(model, branch=branch, size=size, pixels=pixels, layer=layer)
+    source = networks.locate(
+        model, branch=branch, size=size, pixels=pixels, resize=resize, fill=fill, layer=layer
+    )
     if engine == "ray":
         from zoo.inference.bulk import on_ray
 
@@ -109,6 +114,7 @@ def _plan(listing: Listing, network: Network, *, batch: int, shard_size: int) ->
         "listing": listing.digest,
         "images": len(listing.paths),
         "size": list(network.shape),
+        "preprocessing": network.preprocessing.as_json(),
         "batch": batch,
         "shard_size": shard_size,
     }

@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from keras_metric.preprocessing import Preprocessing, attached
 from zoo.inference.bulk import pixels
 from zoo.progress import warn
 
@@ -20,7 +21,8 @@ class Source:
     - `branch`: which network, where there are two.
     - `size`: height and width, for a model that takes any.
     - `threads`: of a SavedModel; the library's own choice when None.
-    - `pixels`: the range it was trained on, a key of `pixels.RANGES`.
+    - `pixels`: the range it was trained on, a key of `pixels.RANGES`; `resize`, `fill`: as of
+      `keras_metric.Preprocessing`. None leaves these to the preprocessing of the model.
     - `layer`: whose output is the embedding, where it is not the last one.
     """
 
@@ -28,28 +30,58 @@ class Source:
     branch: str | None = None
     size: tuple[int, int] | None = None
     threads: int | None = None
-    pixels: str = pixels.BYTES
+    pixels: str | None = None
     layer: str | None = None
+    resize: str | None = None
+    fill: int | None = None
 
     @property
     def exported(self) -> bool:
         """Whether this is a SavedModel."""
         return (self.path / "saved_model.pb").is_file()
 
+    def preprocessing(self, own: Preprocessing, shape: tuple) -> Preprocessing:
+        """That of the model with what is asked for here, for inputs of `shape` (H, W, C).
+
+        Raises:
+            ValueError: the model takes other images, or any size and none is given.
+        """
+        asked = own.with_changes(
+            resize=self.resize,
+            fill=self.fill,
+            pixel_range=self.pixels and pixels.known(self.pixels),
+        )
+        asked = replace(asked, size=self.size or own.size)
+        fixed = shape[:2]
+        sides = zip(fixed, asked.size or fixed, strict=True)
+        if any(side is None or given not in (None, side) for given, side in sides):
+            raise ValueError(
+                "The size of the images is not known. Expected: --size HxW for a model that takes "
+                "any size, and none other than its own for one that does not. Received: --size "
+                f"{'x'.join(map(str, self.size)) if self.size else 'left out'}, a model of {fixed}."
+            )
+        return asked.fitted(shape)
+
 
 @dataclass(frozen=True)
 class Network:
     """Images `(B, H, W, C)` uint8, 0 to 255 -> embeddings `(B, D)` float32.
 
-    - `shape`: H, W, C. `fingerprint`: of the weights. `distance`: between embeddings.
+    - `preprocessing`: how pictures become images; its `read` gives the bytes taken here.
+    - `fingerprint`: of the weights. `distance`: between embeddings.
     - `encoder`: the `keras.Model` of images as its own type, where it is one.
     """
 
     run: Callable[[np.ndarray], np.ndarray]
-    shape: tuple[int, int, int]
+    preprocessing: Preprocessing
     fingerprint: str
     distance: str
     encoder: Any = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        return self.preprocessing.shape
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         answer = np.asarray(self.run(images))
@@ -69,7 +101,7 @@ def locate(path: str | Path, **options: Any) -> Source:
     """
     from keras_metric.export import latest, versions
 
-    pixels.known(options.get("pixels", pixels.BYTES))
+    pixels.known(options.get("pixels") or pixels.BYTES)
     path = Path(path)
     kept_by_keras = path.is_file() or (path / "model.keras").is_file()
     if not kept_by_keras and ((path / "saved_model.pb").is_file() or versions(path)):
@@ -94,6 +126,7 @@ def _keras(source: Source) -> Network:
     from keras_metric.retrieval import fingerprint
 
     model = zoo.load(source.path)
+    own = attached(model)
     if source.layer is not None:
         model = _up_to(model, source.layer)
     parts = take_apart(model)
@@ -105,37 +138,44 @@ def _keras(source: Source) -> Network:
         )
     networks = {branch.model.name: branch for branch in parts.branches}
     branch = networks[_branch(list(networks), source.branch)]
-    shape = shape_of((None, *branch.shape), source.size)
+    usual = own or Preprocessing.of_shape((None, *branch.shape))
+    preprocessing = source.preprocessing(usual, branch.shape)
     distance = getattr(parts.distance, "__name__", parts.distance)
-    doubt = pixels.warning(branch.model, source.pixels)
-    if doubt is not None:
-        warn(f"{source.path}: {doubt}")
+    if own is None or source.pixels is not None:
+        doubt = pixels.warning(branch.model, source.pixels or pixels.BYTES)
+        if doubt is not None:
+            warn(f"{source.path}: {doubt}")
     return Network(
-        _of_bytes(branch.model, shape, branch.dtype, source.pixels).predict_on_batch,
-        shape,
-        _mark(fingerprint(model), source.pixels),
+        _of_bytes(branch.model, branch.dtype, preprocessing).predict_on_batch,
+        preprocessing,
+        _mark(fingerprint(model), usual, preprocessing),
         distance,
         branch.model,
     )
 
 
-def _of_bytes(model, shape: tuple[int, int, int], dtype: str, chosen: str):
+def _of_bytes(model, dtype: str, preprocessing: Preprocessing):
     """The model with the cast of its images inside: a batch moves as bytes, not as floats."""
     import keras
 
-    low, high = pixels.known(chosen)
-    images = keras.Input(shape, dtype="uint8")
+    low, high = preprocessing.pixel_range
+    images = keras.Input(preprocessing.shape, dtype="uint8")
     fed = keras.ops.cast(images, dtype)
-    if chosen != pixels.BYTES:
+    if (low, high) != (0, 255):
         fed = low + fed * ((high - low) / 255)
     return keras.Model(images, model(fed, training=False))
 
 
-def _mark(fingerprint: str, chosen: str) -> str:
-    """The fingerprint of the weights and of the pixels they get: of other pixels, another one."""
-    if chosen == pixels.BYTES:
+def _mark(fingerprint: str, usual: Preprocessing, asked: Preprocessing) -> str:
+    """The fingerprint of the weights, or another one if they get other pixels than usual."""
+    marks = []
+    if asked.pixel_range != usual.pixel_range:
+        marks.append("{:g}..{:g}".format(*asked.pixel_range))
+    others = ("resize", "fill")
+    marks += [f"{x}={getattr(asked, x)}" for x in others if getattr(asked, x) != getattr(usual, x)]
+    if not marks:
         return fingerprint
-    return hashlib.sha256(f"{fingerprint} {chosen}".encode()).hexdigest()
+    return hashlib.sha256(" ".join([fingerprint, *marks]).encode()).hexdigest()
 
 
 def _vectors(model) -> list[str]:
@@ -168,10 +208,10 @@ def _up_to(model, name: str):
 def _exported(source: Source) -> Network:
     from keras_metric.export import Runtime, read_metadata
 
-    if source.layer is not None or source.pixels != pixels.BYTES:
+    if any(x is not None for x in (source.layer, source.pixels, source.resize, source.fill)):
         raise ValueError(
-            "A SavedModel is as it was exported. Expected: --layer and --pixels for a .keras file "
-            f"or a run only. Received: {source.path}."
+            "A SavedModel is as it was exported. Expected: --layer, --pixels, --resize and --fill "
+            f"for a .keras file or a run only. Received: {source.path}."
         )
     facts = read_metadata(source.path)
     if facts["kind"] != "embedding" or "fingerprint" not in facts:
@@ -184,6 +224,10 @@ def _exported(source: Source) -> Network:
     place = facts["networks"].index(name)
     signature = "embed" if len(facts["networks"]) == 1 else f"embed_{name}"
     served = Runtime(source.path, threads=source.threads)
+    shape = tuple(facts["image_shapes"][place])
+    usual = facts.get("preprocessing")
+    usual = Preprocessing.from_json(usual) if usual else Preprocessing.of_shape((None, *shape))
+    usual = usual.with_changes(pixel_range=tuple(facts["pixel_range"]))
     low, high = facts["pixel_range"]
     plain = (low, high) == (0, 255)
 
@@ -191,8 +235,8 @@ def _exported(source: Source) -> Network:
         fed = images if plain else low + images.astype("float32") * ((high - low) / 255)
         return served(signature, images=fed)["embeddings"]
 
-    shape = shape_of((None, *facts["image_shapes"][place]), source.size)
-    return Network(run, shape, facts["fingerprint"], facts["distance"])
+    preprocessing = source.preprocessing(usual, shape)
+    return Network(run, preprocessing, facts["fingerprint"], facts["distance"])
 
 
 def _branch(names: list[str], wanted: str | None) -> str:
@@ -204,21 +248,3 @@ def _branch(names: list[str], wanted: str | None) -> str:
             f"Received: {wanted or 'none'}."
         )
     return wanted
-
-
-def shape_of(shape: Any, size: tuple[int, int] | None) -> tuple[int, int, int]:
-    """Height, width and channels of the images of a model that takes `shape`, (None, H, W, C)."""
-    if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (1, 3):
-        raise ValueError(
-            "The model does not take images. Expected: one input (B, H, W, 1) or (B, H, W, 3). "
-            f"Received: {shape}."
-        )
-    fixed = shape[1:3]
-    wanted = size or fixed
-    if None in wanted or any(a not in (None, b) for a, b in zip(fixed, wanted, strict=True)):
-        raise ValueError(
-            "The size of the images is not known. Expected: --size HxW for a model that takes "
-            f"any size, and none other than its own for one that does not. Received: --size "
-            f"{'x'.join(map(str, size)) if size else 'left out'}, a model of {fixed}."
-        )
-    return (*wanted, shape[3])

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_metric import image_files
+from keras_metric import Preprocessing
 from keras_metric.retrieval import Shard, shard_name, write_shard
 from zoo.inference.bulk.listing import Part
 from zoo.inference.bulk.networks import Network
@@ -25,29 +25,22 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads the images of a folder in the shape of a network; `threads` of them at a time.
-
-    Any picture becomes what the network takes: turned upright, on black where transparent, grey or
-    RGB, stretched to its size.
-    """
+    """Reads the images of a folder as a preprocessing says; `threads` of them at a time."""
 
     folder: Path
-    shape: tuple[int, int, int]
+    preprocessing: Preprocessing
     threads: int = 2
 
     def read(self, path: str) -> np.ndarray | str:
         """The pixels `(H, W, C)` uint8, or why there are none."""
-        height, width, channels = self.shape
         try:
-            return image_files.read(
-                self.folder / path, (height, width), resize="stretch", grey=channels == 1
-            )
+            return self.preprocessing.read(self.folder / path)
         except (ValueError, MemoryError) as error:
             return str(error) or type(error).__name__
 
     def batch(self, chunk: Chunk, size: int) -> tuple[np.ndarray, list[str | None]]:
         """`(size, H, W, C)`, and of each path why its place is black, None where it is not."""
-        images, reasons = np.zeros((size, *self.shape), np.uint8), []
+        images, reasons = np.zeros((size, *self.preprocessing.shape), np.uint8), []
         for place, path in enumerate(chunk.paths):
             picture = self.read(path)
             broken = isinstance(picture, str)
@@ -80,7 +73,7 @@ def write_parts(
     progress: Callable[[Sequence[Any]], Iterable[Any]] = iter,
 ) -> None:
     """Embed parts of the folder of `plan`, and write each shard as soon as it is whole."""
-    reader = Reader(Path(plan["folder"]), network.shape, threads)
+    reader = Reader(Path(plan["folder"]), network.preprocessing, threads)
     known = {"model": plan["model"], "distance": plan["distance"]}
     for number, shard in embedded(network, reader, parts, batch=plan["batch"], progress=progress):
         write_shard(out / shard_name(number), shard, **known)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from keras_metric.preprocessing import Preprocessing, check_same
 from keras_metric.retrieval import MANIFEST, shard_facts, shard_name
 from zoo.files import read_json, write_json
 
@@ -120,6 +121,9 @@ def _is_whole(file: Path, model: str) -> bool:
 def _check_same(out: Path, before: Any, plan: dict[str, Any]) -> None:
     before = before if isinstance(before, dict) else {}
     other = [key for key in SAME if before.get(key) != plan[key]]
+    if before.get("preprocessing") is not None and "preprocessing" in plan:
+        made, given = map(Preprocessing.from_json, (before["preprocessing"], plan["preprocessing"]))
+        check_same(made, given, f"The shards in {out}")
     if other:
         raise FileExistsError(
             f"{out} contains other shards. Expected: {_told(plan, other)}. Received: "

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from keras_metric import Preprocessing
 from zoo.datasets.reading.folders import Files, load, scan
 
 Image = pytest.importorskip("PIL.Image")
@@ -115,8 +116,11 @@ def test_what_is_learnt_is_what_embedding_and_serving_will_see(tmp_path):
     (tmp_path / "a").mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (9, 14, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a" / "a.png")
-    learnt = load(tmp_path, (6, 7)).images[0]
-    np.testing.assert_array_equal(learnt, Reader(tmp_path, (6, 7, 3)).read("a/a.png"))
+    for chosen in (Preprocessing((6, 7)), Preprocessing((6, 7), resize="letterbox", fill=9)):
+        learnt = load(tmp_path, chosen).images[0]
+        np.testing.assert_array_equal(learnt, Reader(tmp_path, chosen).read("a/a.png"))
+    stretched = load(tmp_path, (6, 7)).images[0]
+    np.testing.assert_array_equal(stretched, Preprocessing((6, 7)).read(tmp_path / "a" / "a.png"))
 
 
 def test_size_is_height_and_width(folder):
@@ -187,7 +191,7 @@ def test_what_a_list_names_and_is_not_there_can_be_left_out(folder):
 
 def test_an_unknown_resize_is_refused(folder):
     with pytest.raises(
-        ValueError, match="Expected: 'letterbox', 'crop' or 'stretch'. Received: 'pad'"
+        ValueError, match="Expected: one of stretch, letterbox, crop. Received: 'pad'"
     ):
         load(folder, 4, resize="pad")
 

@@ -1,0 +1,105 @@
+"""`keras-metric evaluate MODEL --photos`: the figures of plain loops, as it is and with LDA."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_metric import Preprocessing
+from keras_metric.preprocessing import attach
+from zoo.cli import main
+
+pytest.importorskip("faiss")
+discriminant = pytest.importorskip("sklearn.discriminant_analysis")
+
+OWN = Preprocessing((6, 6), resize="letterbox", fill=255)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Photographs of three colors with noise, wide ones and tall ones, and an untrained encoder."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    draw = np.random.default_rng(0)
+    for part, count in (("train", 12), ("validation", 7)):
+        for label, color in enumerate(([90, 60, 60], [60, 90, 60], [60, 60, 90])):
+            (folder / "photos" / part / f"kind-{label}").mkdir(parents=True)
+            for number in range(count):
+                sides = (4, 8) if number % 2 else (9, 5)
+                pixels = np.clip(color + 40 * draw.standard_normal((*sides, 3)), 0, 255)
+                picture = keras.utils.array_to_img(pixels, scale=False)
+                picture.save(folder / "photos" / part / f"kind-{label}" / f"{number}.png")
+    keras.utils.set_random_seed(0)
+    image = keras.Input((6, 6, 3))
+    x = layers.Conv2D(8, 3, activation="relu")(layers.Rescaling(1 / 255)(image))
+    model = keras.Model(image, layers.GlobalAveragePooling2D()(x))
+    attach(model, OWN).save(folder / "model.keras")
+    return folder
+
+
+def expected(model, place, preprocess) -> dict:
+    """Recall@1, MAP@R and the vote of 20, in loops."""
+    sets = []
+    for part in ("train", "validation"):
+        files = sorted((place / "photos" / part).rglob("*.png"))
+        labels = np.array([int(file.parent.name[-1]) for file in files])
+        sets.append((model.predict_on_batch(preprocess.batch(files)), labels))
+    lda = discriminant.LinearDiscriminantAnalysis(solver="eigen", shrinkage=0.2).fit(*sets[0])
+    projected = [(lda.transform(x), y) for x, y in sets]
+    projected = [(x / np.linalg.norm(x, axis=1, keepdims=True), y) for x, y in projected]
+    return {"this model": measured(*sets), "this model + LDA": measured(*projected)}
+
+
+def measured(known, asked) -> dict:
+    (vectors, labels), hits, precisions, right = asked, [], [], []
+    for row, vector in enumerate(vectors):
+        others = np.delete(np.arange(len(vectors)), row)
+        order = others[np.argsort(np.linalg.norm(vectors[others] - vector, axis=1))]
+        good = labels[order] == labels[row]
+        hits.append(good[0])
+        relevant = good.sum()
+        found = np.cumsum(good)[:relevant] / np.arange(1, relevant + 1)
+        precisions.append((found * good[:relevant]).sum() / relevant)
+        nearest = known[1][np.argsort(np.linalg.norm(known[0] - vector, axis=1))[:20]]
+        votes = np.bincount(nearest, minlength=3)
+        best = np.flatnonzero(votes == votes.max())
+        right.append(next(label for label in nearest if label in best) == labels[row])
+    values = {"recall@1": hits, "map@r": precisions, "accuracy": right}
+    return {name: float(np.mean(value)) for name, value in values.items()}
+
+
+@pytest.mark.parametrize("resize", [None, "stretch"])
+def test_the_results_are_those_of_loops(place, resize, capsys):
+    command = ["evaluate", str(place / "model.keras"), "--photos", str(place / "photos"), "--json"]
+    assert main([*command, *([] if resize is None else ["--resize", resize])]) == 0
+    found = json.loads(capsys.readouterr().out)
+    preprocess = OWN.with_changes(resize=resize)
+    assert (found["train"], found["validation"]) == (36, 21)
+    assert found["preprocessing"] == str(preprocess)
+    wanted = expected(keras.saving.load_model(place / "model.keras"), place, preprocess)
+    for column, values in wanted.items():
+        assert found["results"][column] == pytest.approx(values, abs=1e-5), column
+
+
+def test_people_read_a_table(place, capsys):
+    assert main(["evaluate", str(place / "model.keras"), "--photos", str(place / "photos")]) == 0
+    head, made, columns, *rows = capsys.readouterr().out.splitlines()
+    assert head == "36 photographs known, 21 asked"
+    assert made == f"preprocessed: {OWN}"
+    assert columns.split() == ["this", "model", "this", "model", "+", "LDA"]
+    assert [row.split()[0] for row in rows] == ["recall@1", "map@r", "accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--photos", "{photos}/train"], "Expected: the folders train and validation"),
+        (["--photos", "{photos}", "--ways", "3"], "Received: --photos with --ways."),
+        (["--resize", "crop"], "Received: --resize without it."),
+    ],
+)
+def test_what_does_not_go_together_is_refused(place, arguments, words, capsys):
+    given = [text.format(photos=place / "photos") for text in arguments]
+    assert main(["evaluate", str(place / "model.keras"), *given]) == 1
+    assert words in capsys.readouterr().err
