@@ -44,11 +44,11 @@ def overlay(
     picture, heat, share = rgb(image), np.asarray(heat, "float64"), np.asarray(alpha)
     fits = heat.shape == picture.shape[:2] and share.shape in ((), heat.shape)
     if not fits or not (share.min() >= 0 and share.max() <= 1):
-        told = alpha if share.shape == () else f"a map {share.shape}"
+        received = alpha if share.shape == () else f"a map {share.shape}"
         raise ValueError(
             "The map cannot be laid over the image. Expected: a map of the image's size, and alpha "
             "from 0 to 1, one for all or a map, too. "
-            f"Received: map {heat.shape}, image {picture.shape[:2]}, alpha={told}."
+            f"Received: map {heat.shape}, image {picture.shape[:2]}, alpha={received}."
         )
     share = share[..., None]
     shades = _color_map(cmap, _is_signed(heat, signed))(_shade(heat, signed, limit))
@@ -185,6 +185,6 @@ def _centre(cell: tuple[int, int], grid: tuple[int, ...], shape: tuple[int, ...]
 
 
 def _matplotlib(module: str):
-    """A module of matplotlib; `figure` has told what to install when there is none."""
+    """A module of matplotlib; `figure` has already checked that it is installed."""
     figure(1, 1)
     return import_module(f"matplotlib.{module}".rstrip("."))

@@ -180,22 +180,22 @@ class Collection:
 
     @contextmanager
     def _searching(self) -> Iterator[Local | Milvus | None]:
-        """The store, which nobody changes meanwhile and which has learned what a search needs."""
+        """The store, locked for reading and prepared for a search."""
         if self._store is not None and not self._store.ready:
             with self._lock.writing():
                 self._store.prepare()
         with self._lock.reading():
             yield self._store
 
-    def _told(self) -> dict[str, Any]:
+    def _common_facts(self) -> dict[str, Any]:
         """What the vectors of this collection have in common."""
-        told = {"distance": self.distance, "kind": self.kind, "options": self.options}
-        return {**told, "fingerprint": self.fingerprint, "width": self.width}
+        facts = {"distance": self.distance, "kind": self.kind, "options": self.options}
+        return {**facts, "fingerprint": self.fingerprint, "width": self.width}
 
     def _new_store(self, width: int) -> Local | Milvus:
         if self._remote is None:
             return Local(width, self._metric.by_product, self.kind, self.options)
-        self._remote.create({**self._told(), "width": width})
+        self._remote.create({**self._common_facts(), "width": width})
         return self._remote
 
     def _attach(self, remote: Milvus) -> None:

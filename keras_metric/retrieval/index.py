@@ -172,7 +172,7 @@ class Index(Collection):
     def _facts(self) -> dict[str, Any]:
         recall = self._own_recall()
         return {
-            **self._told(),
+            **self._common_facts(),
             "format": 1,
             "engine": self.engine,
             "collection": self._name,

@@ -40,12 +40,12 @@ def matched(
         raise ValueError(
             f"Unknown matcher. Expected: one of {', '.join(MATCHERS)}. Received: {matcher!r}."
         )
-    heard = np.isfinite(found.distances) & (found.labels != None)  # noqa: E711 (element by element)
+    near = np.isfinite(found.distances) & (found.labels != None)  # noqa: E711 (element by element)
     if calibration is not None:
-        heard &= calibration.decide(found.distances)
+        near &= calibration.decide(found.distances)
     answers = [
-        _answer(labels[told], distances[told], matcher)
-        for labels, distances, told in zip(found.labels, found.distances, heard, strict=True)
+        _answer(labels[kept], distances[kept], matcher)
+        for labels, distances, kept in zip(found.labels, found.distances, near, strict=True)
     ]
     labels = np.empty(len(answers), object)
     labels[:] = [label for label, _, _ in answers]

@@ -102,7 +102,7 @@ def run(options: Namespace) -> Answer:
     if options.report:
         names = [str(one.source.relative_to(root)) for one in found]
         pages = {
-            f"{name}: {_told(one.content['classes'])}": one.picture
+            f"{name}: {_described(one.content['classes'])}": one.picture
             for name, one in zip(names, found, strict=True)
         }
         _report(Path(options.report), pages)
@@ -130,7 +130,7 @@ def _report(path: Path, pages: dict[str, bytes]) -> None:
 def _answer(options: Namespace, layer: str, found: list[Drawn], skipped: list[dict]) -> Answer:
     lines = [
         f"{one.target or one.source}{' (kept: drawn before)' if one.kept else ''}: "
-        f"{_told(one.content['classes'])}"
+        f"{_described(one.content['classes'])}"
         for one in found
     ]
     lines += [f"skipped {one['image']}: {one['reason']}" for one in skipped]
@@ -147,10 +147,10 @@ def _answer(options: Namespace, layer: str, found: list[Drawn], skipped: list[di
     return Answer(content, "\n".join(lines), SKIPPED if skipped else 0)
 
 
-def _told(best: list[dict]) -> str:
-    from zoo.reports.drawing import told
+def _described(best: list[dict]) -> str:
+    from zoo.reports.drawing import described
 
-    return ", ".join(f"{told(one)}, score {one['score']:.3f}" for one in best)
+    return ", ".join(f"{described(one)}, score {one['score']:.3f}" for one in best)
 
 
 def _places(

@@ -77,7 +77,7 @@ def run(options: Namespace) -> Answer:
     runs, source = _runs(options)
     found = one_shot_trials.examine(runs, measures)
     content = {"protocol": options.protocol, "model": options.path, "source": source, **found}
-    return Answer(content, _told(content))
+    return Answer(content, _described(content))
 
 
 def _on_photographs(options: Namespace) -> Answer:
@@ -156,7 +156,7 @@ def _given(options: Namespace, key: str) -> Any:
 
 
 def _compared(report: dict[str, Any]) -> list[str]:
-    """A trained model's results beside its card, a line each that differs."""
+    """The results of a trained model that differ from its card, one per line."""
     if "card" not in report:
         return []
     found, card = report["results"], report["card"]
@@ -168,7 +168,7 @@ def _compared(report: dict[str, Any]) -> list[str]:
     return apart or [f"equal to the card: {len(card)} results, to 4 digits"]
 
 
-def _told(content: dict[str, Any]) -> str:
+def _described(content: dict[str, Any]) -> str:
     names = list(content["error %"])
     rows = [["error %", *names], _row("all", content["error %"])]
     rows += [_row(name, row) for name, row in content["by alphabet"].items()]

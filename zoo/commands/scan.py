@@ -108,7 +108,7 @@ def run(options: Namespace) -> Answer:
         seen = pictures(pixels, source.name)
         if options.boxes:
             write_json(target.with_suffix(".json"), seen.content())
-        return pictures.picture(pixels, seen), {"told": str(seen), **seen.content()}
+        return pictures.picture(pixels, seen), {"text": str(seen), **seen.content()}
 
     made_of = ingredients(pictures.fcn, options, ("model", "path", "out", "memory")) + " xyxy"
     pairs = zip(images, places, strict=True)
@@ -137,7 +137,7 @@ def _answer(found: list[Drawn], skipped: list[dict], beside: tuple[str, ...]) ->
         content = dict(one.content)
         files = [one.target, *(one.target.with_suffix(suffix) for suffix in beside)]
         kept = " (kept: scanned before)" if one.kept else ""
-        lines.append(f"{', '.join(map(str, files))}{kept}: {content.pop('told')}")
+        lines.append(f"{', '.join(map(str, files))}{kept}: {content.pop('text')}")
         scans.append({"image": str(one.source), "picture": str(one.target), **content})
     lines += [f"skipped {one['image']}: {one['reason']}" for one in skipped]
     return Answer({"scans": scans, "skipped": skipped}, "\n".join(lines), SKIPPED if skipped else 0)

@@ -1,4 +1,4 @@
-"""What the page asks of the model: neighbours, why two pictures are alike, where one is found."""
+"""The functions of the page: neighbors, why two pictures are similar, where one is found."""
 
 import threading
 from collections.abc import Iterator
@@ -23,9 +23,9 @@ FINEST = 2**22  # pixels of a scene, resized so that what is looked for fills a 
 
 
 class Desk:
-    """Answers one question at a time, in plain values that JSON can say; shows pictures meanwhile.
+    """Answers requests one at a time, as JSON values; pictures are returned concurrently.
 
-    Every method raises `Refusal` for what cannot be answered.
+    Every method raises `Refusal` for invalid requests.
     """
 
     kind = "embedding"
@@ -48,7 +48,7 @@ class Desk:
         self._reading, self._thinking = threading.Lock(), threading.Lock()
 
     def about(self) -> dict[str, Any]:
-        """What the page is about, and what it offers to try."""
+        """Facts about the model and the index, and the samples."""
         return {
             "source": self._gallery.source,
             "input": str(self._network.preprocessing),
@@ -60,20 +60,20 @@ class Desk:
         }
 
     def take(self, content: bytes) -> dict[str, str]:
-        """Keep a picture that was sent, under a name."""
+        """Store an uploaded picture; returns its name."""
         with self._reading:
             return {"picture": self._shelf.add(uploaded(content, self._network.preprocessing))}
 
     def png(self, name: str) -> bytes:
-        """A picture as it is shown."""
+        """A picture as PNG."""
         shown = self._picture(name).shown
         return plots.png(np.broadcast_to(shown, (*shown.shape[:2], 3)))
 
     def search(self, name: str, k: int) -> dict[str, Any]:
-        """The `k` nearest records, and what they say. A record does not find itself."""
+        """The `k` nearest records, and the label that follows. A record does not find itself."""
         fed, own = self._picture(name).fed, record_id(name)
         others = None if own is None else (lambda record: record["id"] != own)
-        with self._thinking, _told():
+        with self._thinking, _value_errors_refused():
             (found,) = self._searcher.answers([name], fed[None], k, filter=others)
         limit = self._searcher.threshold
         near = [
@@ -88,9 +88,9 @@ class Desk:
         return {"verdict": found.verdict, "label": _text(found.label), "neighbours": near}
 
     def explain(self, name: str, other: str) -> dict[str, Any]:
-        """Maps of what makes two pictures alike, over both of them, in one scale of colors."""
+        """Similarity maps over both pictures, in one color scale."""
         pair = self._picture(name), self._picture(other)
-        with self._thinking, _told():
+        with self._thinking, _value_errors_refused():
             found = self._similarity(*(self._scaled(one.fed[None]) for one in pair))
         maps = found.first[0], found.second[0]
         limit = max(float(np.abs(one).max()) for one in maps)
@@ -103,9 +103,9 @@ class Desk:
         }
 
     def locate(self, name: str, scene: str, top: int) -> dict[str, Any]:
-        """The places of a scene that look like a picture, and how alike every place is."""
+        """The boxes in a scene that look like a picture, and the map of scores."""
         exemplar, where = self._picture(name), self._picture(scene)
-        with self._thinking, _told():
+        with self._thinking, _value_errors_refused():
             looked_for = _to_scale(exemplar, where)
             self._check_effort(looked_for, where.shown)
             levels = self._locator.levels(self._scaled(looked_for), self._scaled(where.shown))
@@ -162,8 +162,8 @@ class Desk:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """What the library refuses is a refusal of the request."""
+def _value_errors_refused() -> Iterator[None]:
+    """Turn a ValueError of the library into a refused request."""
     try:
         yield
     except ValueError as error:

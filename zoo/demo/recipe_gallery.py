@@ -1,4 +1,4 @@
-"""The gallery of a run without an index: what its recipe learns from and watches."""
+"""The gallery of a run without an index: the training and validation pictures of its recipe."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,11 +43,11 @@ def of_run(
     data: str | None,
     named: str | Path | None = None,
 ) -> Gallery:
-    """Embed the training and validation pictures of a run's recipe, a few held back to be tried.
+    """Embed the training and validation pictures of a run's recipe; a few are held out as samples.
 
-    Classes that the recipe made by turning others are left out. Without a calibration beside the
-    model the threshold is the one up to which `STRANGERS` of the validation pictures find somebody
-    when their own class is taken away.
+    Classes that the recipe created by rotation are excluded. Without a calibration next to the
+    model the threshold is the one at which the share `STRANGERS` of the validation pictures still
+    has a match after their own class is removed.
 
     Args:
         run: what was trained.
@@ -58,7 +58,7 @@ def of_run(
 
     Raises:
         FileNotFoundError: not the folder of a finished run.
-        ValueError: a recipe whose data are no single pictures of the network's size.
+        ValueError: the recipe's data are not single pictures of the network's input size.
     """
     report = run.report()
     recipe = get(report["recipe"])
@@ -82,13 +82,13 @@ def of_run(
         return Picture.of(gallery.images[number])
 
     searcher = Searcher(network, index, threshold)
-    told = chosen if threshold is None else "given by --threshold"
+    origin = chosen if threshold is None else "given by --threshold"
     strangers = _strangers(split.test, gallery.names)
     samples = [(name, Picture.of(x)) for x, name in zip(*watched.at(held), strict=True)]
     return Gallery(
         searcher,
         f"{len(index):,} pictures that {recipe.name} learns from and watches",
-        told + _mistaken(searcher, strangers),
+        origin + _mistaken(searcher, strangers),
         record,
         [*samples, *_offered(strangers, SAMPLES - len(samples))],
         _scenes(split.test, rest, watched.names[held]),
@@ -126,7 +126,7 @@ def _embedded(network: Network, images: np.ndarray) -> np.ndarray:
 def _threshold(
     model: str | Path, network: Network, *searches: np.ndarray
 ) -> tuple[Calibration | None, str]:
-    """The calibration beside the model, else that of the searches; and in words whence it is."""
+    """The calibration next to the model, else that of the searches, and its origin in words."""
     found = calibration_of(model, network.fingerprint, network.distance)
     if found is not None:
         return found, "beside the model"
@@ -182,7 +182,7 @@ def _offered(strangers: Named | None, most: int) -> list[Titled]:
 
 
 def _mistaken(searcher: Searcher, strangers: Named | None) -> str:
-    """How many of those whose class is not there find somebody; not chosen by it, only told."""
+    """How many pictures of classes that are not searched still have a match."""
     if strangers is None or searcher.threshold is None:
         return ""
     parts = [strangers.images[at : at + BATCH] for at in range(0, len(strangers.images), BATCH)]
@@ -192,7 +192,7 @@ def _mistaken(searcher: Searcher, strangers: Named | None) -> str:
 
 
 def _scenes(test: Any, pictures: Named, wanted: np.ndarray) -> list[Titled]:
-    """Scenes of the recipe where it has some, else pictures side by side, of `wanted` classes."""
+    """Scenes of the recipe if it has any, else pictures side by side, of `wanted` classes."""
     scenes = getattr(test, "scenes", None)
     if scenes is not None:
         return [(f"scene {n}", Picture.of(scenes[n].image)) for n in range(min(3, len(scenes)))]

@@ -95,7 +95,7 @@ class MapPictures:
         grid = plots.comparison(
             np.broadcast_to(pixels, (len(numbers), *pixels.shape)),
             maps,
-            titles=[f"{told(one)}\n{one['score']:.2f}" for one in found],
+            titles=[f"{described(one)}\n{one['score']:.2f}" for one in found],
             **self._style,
         )
         return grid, found
@@ -108,7 +108,7 @@ class MapPictures:
         return {kind: number}
 
 
-def told(one: dict[str, Any]) -> str:
+def described(one: dict[str, Any]) -> str:
     """What a map explains, in words."""
     if "target" in one:
         return one["target"]

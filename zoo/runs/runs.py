@@ -72,7 +72,7 @@ class Run:
 
     @property
     def preset(self) -> Path:
-        """What `zoo.save` keeps beside a model: labels, threshold, facts."""
+        """What `zoo.save` stores with a model: labels, threshold, facts."""
         return self.folder / "preset.json"
 
     @property
@@ -105,7 +105,7 @@ class Run:
         return report
 
     def kept(self) -> dict[str, Any]:
-        """Labels, threshold and facts of the model here, as far as somebody gave them.
+        """Labels, threshold and facts of the model, as far as they are known.
 
         Raises:
             ValueError: `preset.json` is not that of a preset.
@@ -130,7 +130,7 @@ class Run:
         """True when this very run is here, finished or not; False when the place is free.
 
         Raises:
-            FileExistsError: another run, or somebody's files, live in the folder.
+            FileExistsError: the folder contains another run or other files.
         """
         plan = _plan(recipe, settings)
         if self.folder.is_file():
@@ -147,8 +147,8 @@ class Run:
         before = self.begun()
         if before != plan and (self.finished or self.checkpoint.exists()):
             raise FileExistsError(
-                f"{self.folder} contains another run. Expected: {_told(plan)}. Received: "
-                f"{_told(before)}. Choose another folder, or train with force to replace it."
+                f"{self.folder} contains another run. Expected: {_described(plan)}. Received: "
+                f"{_described(before)}. Choose another folder, or train with force to replace it."
             )
         return before == plan
 
@@ -246,7 +246,7 @@ def _named() -> str:
 def _renamed(content: Any) -> Any:
     """What a run of an older version has left, under the names of this one.
 
-    Settings are those of recipes of the zoo; a recipe of one's own may call its settings so.
+    Only settings of recipes of the zoo are renamed; other recipes may use the old names.
     """
     if not isinstance(content, dict):
         return content
@@ -267,7 +267,7 @@ def _visible(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def _told(plan: dict[str, Any]) -> str:
+def _described(plan: dict[str, Any]) -> str:
     settings = " ".join(f"{key}={value}" for key, value in plan["settings"].items())
     return f"{plan['recipe']} with {settings}"
 

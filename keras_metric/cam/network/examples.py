@@ -6,7 +6,7 @@ from keras import ops
 
 
 def check_model(model) -> None:
-    """Refuse what is no Keras model."""
+    """Raise an error unless it is a Keras model."""
     if not isinstance(model, keras.Layer):
         raise ValueError(
             f"There is no model to explain. Expected: a keras.Model. Received: {type(model)}."
@@ -22,9 +22,9 @@ def check_fits(model: keras.Model, inputs) -> None:
     declared = [x.shape for x in keras.tree.flatten(wanted if wanted is not None else [])]
     fits = len(given) == len(declared) and all(map(_fits, given, declared))
     if not given or any(not shape for shape in given) or (declared and not fits):
-        told = ", ".join(map(str, declared)) or "at least one image"
+        expected = ", ".join(map(str, declared)) or "at least one image"
         raise ValueError(
-            f"The images do not fit model {model.name!r}. Expected: {told}. "
+            f"The images do not fit model {model.name!r}. Expected: {expected}. "
             f"Received: {', '.join(str(tuple(shape)) for shape in given) or 'nothing'}."
         )
 

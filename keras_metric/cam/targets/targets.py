@@ -289,8 +289,8 @@ class Box(Target):
         return of_class(chosen, column)
 
     def __str__(self) -> str:
-        told = ", ".join(f"{x:g}" for x in np.ravel(self.box)[:4])
-        return f"class {self.number} in the box ({told}{', ...' if self.box.ndim > 1 else ''})"
+        corners = ", ".join(f"{x:g}" for x in np.ravel(self.box)[:4])
+        return f"class {self.number} in the box ({corners}{', ...' if self.box.ndim > 1 else ''})"
 
 
 class Function(Target):

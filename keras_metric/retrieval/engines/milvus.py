@@ -73,9 +73,9 @@ class Milvus:
         metric = "IP" if facts["distance"] == "cosine" else "L2"
         kind = TYPES[facts["kind"]]
         index.add_index("vector", index_type=kind, metric_type=metric, params=params)
-        told = {FACTS: json.dumps(self.facts)}
+        stored = {FACTS: json.dumps(self.facts)}
         self.client.create_collection(
-            self.name, schema=schema, index_params=index, properties=told, **STRONG
+            self.name, schema=schema, index_params=index, properties=stored, **STRONG
         )
 
     def __len__(self) -> int:
@@ -90,14 +90,14 @@ class Milvus:
         self.facts |= {"next": start + len(vectors), "names": list(names)}
         self.client.alter_collection_properties(self.name, {FACTS: json.dumps(self.facts)})
         records = [
-            _without_none({"label": label, "metadata": _without_none(told)})
-            for label, told in zip(labels, metadata, strict=True)
+            _without_none({"label": label, "metadata": _without_none(record)})
+            for label, record in zip(labels, metadata, strict=True)
         ]
         for first in range(0, len(ids), PAGE):
             rows = slice(first, first + PAGE)
             parts = zip(ids[rows].tolist(), vectors[rows], records[rows], strict=True)
             self.client.insert(
-                self.name, [{"id": i, "vector": v, "record": told} for i, v, told in parts]
+                self.name, [{"id": i, "vector": v, "record": record} for i, v, record in parts]
             )
         return ids
 
@@ -187,7 +187,7 @@ class Milvus:
         if not callable(filter):
             return "" if filter is None else expression(filter, self.facts["names"])
         everything = self._rows(["id", "record"])
-        chosen = [row["id"] for row in everything if filter(_told(row))]
+        chosen = [row["id"] for row in everything if filter(_as_record(row))]
         return f"id in {chosen}"
 
     def _rows(self, fields: list[str]) -> Iterator[dict]:
@@ -216,24 +216,24 @@ class Milvus:
             )
 
     def _read_facts(self) -> dict[str, Any]:
-        told = self.client.describe_collection(self.name).get("properties", {}).get(FACTS)
-        if told is None:
+        stored = self.client.describe_collection(self.name).get("properties", {}).get(FACTS)
+        if stored is None:
             raise ValueError(
                 f"The collection {self.name!r} at {self.address} was not made by an Index. "
                 "Expected: one that an Index made, or a free name. Received: a collection "
                 f"without {FACTS!r} among its properties."
             )
-        return json.loads(told)
+        return json.loads(stored)
 
 
-def _told(row: dict[str, Any]) -> dict[str, Any]:
+def _as_record(row: dict[str, Any]) -> dict[str, Any]:
     """A row as the record that a filter function takes."""
     record = row["record"] or {}
     return {"id": row["id"], "label": record.get("label"), **record.get("metadata", {})}
 
 
 def _refuse_no_utf8(labels: list, metadata: list[dict[str, Any]]) -> None:
-    texts = [*labels, *(part for told in metadata for pair in told.items() for part in pair)]
+    texts = [*labels, *(part for record in metadata for pair in record.items() for part in pair)]
     for text in texts:
         if (
             isinstance(text, str)

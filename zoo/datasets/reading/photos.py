@@ -58,10 +58,10 @@ def decoded(
             small = size[0] * size[1] <= most
             picture = np.asarray(upright(image, fill, channels == 1, turn)) if small else None
     except ERRORS as error:
-        told = str(error).replace(repr(source), str(name))
+        reason = str(error).replace(repr(source), str(name))
         raise ValueError(
             f"The picture {name} is damaged. Expected: an image that can be read to its end. "
-            f"Received: {type(error).__name__}: {told}."
+            f"Received: {type(error).__name__}: {reason}."
         ) from error
     if picture is None:
         raise ValueError(

@@ -77,13 +77,14 @@ class Scenes:
         if least < 0 or self.scale[0] <= 0 or any(low > high for low, high in ranges):
             raise ValueError(
                 "A value is out of range. Expected: least and most from 0 on, scale above 0. "
-                f"Received: {self._told()}."
+                f"Received: {self._options()}."
             )
         largest = self._side(self.scale[1])
         if min(self.sides) < largest or self.count < 1 or self.boxes not in ("ink", "frame"):
             raise ValueError(
                 f"The scenes cannot be built. Expected: sides of at least {largest}, the largest "
-                f"glyph; a count of at least 1; boxes 'ink' or 'frame'. Received: {self._told()}."
+                "glyph; a count of at least 1; boxes 'ink' or 'frame'. "
+                f"Received: {self._options()}."
             )
 
     @property
@@ -100,9 +101,9 @@ class Scenes:
         return self.count
 
     def __repr__(self) -> str:
-        return f"Scenes({self._told()}, of {self.bank!r})"
+        return f"Scenes({self._options()}, of {self.bank!r})"
 
-    def _told(self) -> str:
+    def _options(self) -> str:
         height, width = self.sides
         return (
             f"{self.count:,} of {height} x {width}, seed {self.seed}, glyphs {self.glyphs}, scale "

@@ -133,7 +133,7 @@ def _keras(source: Source) -> Network:
     if parts.kind != "embedding" and source.layer is None:
         raise ValueError(
             f"{source.path} gives no embeddings. Expected: a model whose answer is (B, D), not a "
-            f"softmax; of a classifier, --layer with {_told(_vectors(model)[-3:])}. "
+            f"softmax; of a classifier, --layer with {_listed(_vectors(model)[-3:])}. "
             f"Received: a model of the kind {parts.kind!r}."
         )
     networks = {branch.model.name: branch for branch in parts.branches}
@@ -189,7 +189,7 @@ def _vectors(model) -> list[str]:
     return [layer.name for layer in model.layers[:-1] if is_vector(layer)]
 
 
-def _told(names: list[str]) -> str:
+def _listed(names: list[str]) -> str:
     return " or ".join(names) or "the name of a layer whose output is (B, D); this model has none"
 
 
@@ -200,7 +200,7 @@ def _up_to(model, name: str):
     if name not in _vectors(model):
         raise ValueError(
             f"{name!r} is no layer to embed with. Expected: a layer whose output is (B, D): "
-            f"{_told(_vectors(model))}. Received: --layer {name}."
+            f"{_listed(_vectors(model))}. Received: --layer {name}."
         )
     return keras.Model(model.inputs[0], model.get_layer(name).output)
 

@@ -57,8 +57,8 @@ def trained_on(model: "keras.Model") -> Evidence:
     if deviations is None:
         return Evidence(None, f"no layer before {first!r} scales the pixels")
     nearest = min(deviations, key=lambda name: abs(np.log(deviations[name])))
-    told = ", ".join(f"{value:.2g} for {name}" for name, value in deviations.items())
-    reason = f"deviations before {norm.name!r} over those it remembers: {told}"
+    listed = ", ".join(f"{value:.2g} for {name}" for name, value in deviations.items())
+    reason = f"deviations before {norm.name!r} over those it remembers: {listed}"
     return Evidence(nearest, reason)
 
 

@@ -46,7 +46,7 @@ def begin(out: Path, plan: dict[str, Any], *, force: bool = False) -> None:
     """Write the plan; shards of this very plan stay, those of another one are refused.
 
     Raises:
-        FileExistsError: shards of another model or folder, or somebody's files.
+        FileExistsError: shards of another model or folder, or other files.
     """
     if force:
         clear(out)
@@ -126,10 +126,10 @@ def _check_same(out: Path, before: Any, plan: dict[str, Any]) -> None:
         check_same(made, given, f"The shards in {out}")
     if other:
         raise FileExistsError(
-            f"{out} contains other shards. Expected: {_told(plan, other)}. Received: "
-            f"{_told(before, other)}. Choose another folder, or replace them with --force."
+            f"{out} contains other shards. Expected: {_described(plan, other)}. Received: "
+            f"{_described(before, other)}. Choose another folder, or replace them with --force."
         )
 
 
-def _told(plan: dict[str, Any], keys: list[str]) -> str:
+def _described(plan: dict[str, Any], keys: list[str]) -> str:
     return ", ".join(f"{key} {str(plan.get(key))[:12]}" for key in keys)
