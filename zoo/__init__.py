@@ -12,6 +12,7 @@
     zoo.load_index("out")                    its index, with the model as the encoder
     zoo.save("out", "preset")                model, labels, threshold, card, SavedModel: a folder
     zoo.publish("preset", "hf://me/digits")  publish that folder on a hub
+    zoo.fine_tuning                          freeze, rates by layer, warm-up, best epoch, LoRA
 
 Importing the zoo and listing its recipes loads neither Keras nor a backend.
 """
@@ -35,7 +36,9 @@ _LAZY = {
     "train": "zoo.training.training",
 }
 
-__all__ = ["Recipe", "get", "names", "trained", *_LAZY]
+_MODULES = {"fine_tuning": "zoo.training.fine_tuning"}
+
+__all__ = ["Recipe", "get", "names", "trained", *_LAZY, *_MODULES]
 
 
 register(  # a .keras file may name layers of the zoo
@@ -53,6 +56,8 @@ register("keras_hub")  # and layers of KerasHub: `zoo.encoders.hub_presets`
 def __getattr__(name: str):
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     raise AttributeError(
         f"zoo has no such attribute. Expected: one of {', '.join(__all__)}. Received: {name!r}."
     )
