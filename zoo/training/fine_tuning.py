@@ -11,9 +11,8 @@ Plain functions beside Keras's own parts; `compile`, `fit` and the callbacks sta
     encoder.fit(batches, epochs=10, callbacks=[zoo.fine_tuning.KeepBest(images, labels)])
 """
 
-import tempfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from typing import Any
 
 import keras
 from keras import ops
@@ -121,6 +120,7 @@ class LayerwiseRates:
                 f"{', '.join(paths[:3])}. Received: {', '.join(list(self.rates)[:3])}."
             )
         super().build(variables)
+        self._factors = tuple(self.rates.get(path, 1.0) for path in paths)
 
     def update_step(self, gradient, variable, learning_rate):
         rate = ops.cast(learning_rate, variable.dtype) * self._factor(variable)
@@ -139,7 +139,7 @@ class LayerwiseRates:
             self.weight_decay = whole_decay
 
     def _factor(self, variable) -> float:
-        return self.rates.get(variable.path, 1.0)
+        return self._factors[self._get_variable_index(variable)]
 
     def get_config(self):
         return {**super().get_config(), "rates": dict(self.rates)}
@@ -210,11 +210,12 @@ def enable_lora(encoder: keras.Model, rank: int = 8) -> tuple[str, ...]:
 
 def merge_lora(encoder: keras.Model) -> keras.Model:
     """A copy of the encoder with its adapters added to the kernels, without further weights."""
-    plain = keras.models.clone_model(encoder, clone_function=_without_lora)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "merged.weights.h5"
-        encoder.save_weights(file)  # Keras adds the adapters to the kernels
-        plain.load_weights(file)
+    plain = keras.models.clone_model(encoder, clone_function=_without_lora, recursive=True)
+    both = zip(encoder._flatten_layers(), plain._flatten_layers(), strict=True)
+    for adapted, merged in both:
+        kept: dict[str, Any] = {}
+        adapted.save_own_variables(kept)  # Keras adds the adapters to the kernels
+        merged.load_own_variables({key: ops.convert_to_numpy(kept[key]) for key in kept})
     return plain
 
 

@@ -53,7 +53,7 @@ def step(encoder, optimizer, data, epochs=1):
 def test_layers_below_the_depth_are_frozen_and_the_others_learn(encoder, depth, names):
     fine_tuning.freeze(encoder, 1)
     assert fine_tuning.freeze(encoder, depth) == names
-    learning = {variable.path.split("/")[0] for variable in encoder.trainable_variables}
+    learning = {variable.path.split("/")[-2] for variable in encoder.trainable_variables}
     assert learning == {"conv", "norm", "inside", "embedding"} - set(names)
 
 
@@ -81,7 +81,7 @@ def test_a_depth_that_is_not_there_is_refused(encoder, depth, told):
 
 def test_rates_grow_from_the_input_to_the_output(encoder):
     rates = fine_tuning.layer_rates(encoder, first=0.001)
-    by_layer = {path.split("/")[0]: rate for path, rate in rates.items()}
+    by_layer = {path.split("/")[-2]: rate for path, rate in rates.items()}
     assert by_layer == pytest.approx({"conv": 1e-3, "norm": 1e-2, "inside": 0.1, "embedding": 1})
     assert rates.keys() == {variable.path for variable in encoder.weights}
 
@@ -109,7 +109,7 @@ def test_a_factor_is_a_smaller_rate_and_a_smaller_decay(encoder, data, layerwise
     ):
         wanted = less if variable.path in slow else whole
         np.testing.assert_allclose(values([variable])[0], wanted, rtol=1e-5, atol=1e-6)
-        assert np.abs(whole - less).max() > 1e-3
+        assert "kernel" not in variable.path or np.abs(whole - less).max() > 1e-3
 
 
 def test_an_optimizer_with_rates_is_saved_as_its_arguments(encoder):
@@ -209,36 +209,46 @@ def test_a_resumed_training_knows_the_best_epoch_before(tmp_path):
 
 
 def test_averaged_weights_are_measured_and_kept_and_training_goes_on_from_the_others():
-    kernels = []
+    raw = []
 
     class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raw.append(values(self.model.weights)[0])
+
         def on_epoch_end(self, epoch, logs=None):
-            kernels.append(values(self.model.weights)[0])
+            raw.append(values(self.model.weights)[0])
 
     images, labels = held_out()
     model = linear()
-    start = values(model.weights)[0]
     model.compile(keras.optimizers.SGD(0.01, use_ema=True, ema_momentum=0.5), "mse")
-    best = fine_tuning.KeepBest(images, labels, start=False)
-    model.fit(images, images, batch_size=6, epochs=1, verbose=0, callbacks=[best, Watch()])
-    kept = values(model.weights)[0]
-    assert np.abs(kernels[0] - start).max() > 1e-3
-    np.testing.assert_allclose(kept, (start + kernels[0]) / 2, rtol=1e-5)
+    callbacks = [fine_tuning.KeepBest(images, labels), Watch()]
+    model.fit(images, images, batch_size=3, epochs=1, verbose=0, callbacks=callbacks)
+    first, second, after = raw
+    np.testing.assert_array_equal(second, after)
+    assert np.abs(second - first).max() > 1e-3
+    np.testing.assert_allclose(values(model.weights)[0], (first + second) / 2, rtol=1e-5)
 
 
-def test_mixed_precision_goes_with_rates_averages_and_the_best_epoch():
-    keras.config.set_dtype_policy("mixed_float16")
+@pytest.mark.parametrize(
+    ("policy", "averages", "optimizer"),
+    [
+        ("mixed_bfloat16", True, "LayerwiseAdamW"),
+        ("mixed_float16", False, "LossScaleOptimizer"),
+    ],
+)
+def test_mixed_precision_goes_with_rates_and_the_best_epoch(policy, averages, optimizer):
+    keras.config.set_dtype_policy(policy)
     try:
         model = keras.Sequential([keras.Input((2,)), layers.Dense(2, name="only")])
         rates = fine_tuning.layer_rates(model, 0.5)
-        model.compile(fine_tuning.LayerwiseAdamW(1e-3, rates=rates, use_ema=True), "mse")
+        model.compile(fine_tuning.LayerwiseAdamW(1e-3, rates=rates, use_ema=averages), "mse")
         images, labels = held_out()
         best = fine_tuning.KeepBest(images, labels)
         before = values(model.weights)[0]
         model.fit(images, images, epochs=2, verbose=0, callbacks=[best])
     finally:
         keras.config.set_dtype_policy("float32")
-    assert type(model.optimizer).__name__ == "LossScaleOptimizer"
+    assert type(model.optimizer).__name__ == optimizer
     assert best.epoch
     assert np.abs(values(model.weights)[0] - before).max() > 1e-5
 
