@@ -34,7 +34,11 @@ __all__ = [
 
 
 def freeze(
-    encoder: keras.Model, depth: float | str, *, normalization: bool = True
+    encoder: keras.Model,
+    depth: float | str,
+    *,
+    normalization: bool = True,
+    depthwise: bool = False,
 ) -> tuple[str, ...]:
     """Freeze the layers nearest to the input, let the others learn; names of the frozen ones.
 
@@ -47,16 +51,22 @@ def freeze(
         depth: the share of the layers with weights that is frozen, from 0 to 1, or the name of the
             first layer that learns.
         normalization: freeze every BatchNormalization, those above `depth` too.
+        depthwise: freeze every DepthwiseConv2D too: few weights, whose gradients cost most of a
+            step on a CPU.
 
     Raises:
         ValueError: a share out of range, or a layer that the encoder does not have.
     """
     found = list(_with_weights(encoder))
     count = _count_below(encoder, found, depth)
+    kinds = {
+        keras.layers.BatchNormalization: normalization,
+        keras.layers.DepthwiseConv2D: depthwise,
+    }
+    fixed = tuple(kind for kind in kinds if kinds[kind] and depth != 0)
     frozen = []
     for place, layer in enumerate(found):
-        norm = normalization and isinstance(layer, keras.layers.BatchNormalization)
-        layer.trainable = not (place < count or (norm and depth != 0))
+        layer.trainable = not (place < count or isinstance(layer, fixed))
         if not layer.trainable:
             frozen.append(layer.name)
     return tuple(frozen)

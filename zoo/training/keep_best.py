@@ -96,6 +96,8 @@ class KeepBest(EvaluateRetrieval):
             return None
         before = _values(self.model.trainable_variables)
         optimizer.finalize_variable_values(self.model.trainable_variables)
+        # On JAX they now share the memory of the averages, which `predict` may give away.
+        _assign(self.model.trainable_variables, _values(self.model.trainable_variables))
         return before
 
     def _consider(self, epoch: int, measured: dict[str, float]) -> None:
