@@ -88,7 +88,7 @@ def layer_rates(encoder: keras.Model, first: float = 0.1) -> dict[str, float]:
     found = list(_with_weights(encoder))
     if not found:
         raise ValueError(
-            f"There is nothing to fine-tune in {encoder.name!r}. Expected layers with weights. "
+            f"There is nothing to fine-tune in {encoder.name!r}. Expected: layers with weights. "
             "Received: none; a model has them once it is built."
         )
     last = max(len(found) - 1, 1)
@@ -126,7 +126,7 @@ class LayerwiseRates:
         paths = [variable.path for variable in variables]
         if self.rates and self.rates.keys().isdisjoint(paths):
             raise ValueError(
-                "The rates are those of another model. Expected paths such as "
+                "The rates are those of another model. Expected: paths such as "
                 f"{', '.join(paths[:3])}. Received: {', '.join(list(self.rates)[:3])}."
             )
         super().build(variables)
@@ -205,7 +205,7 @@ def enable_lora(encoder: keras.Model, rank: int = 8) -> tuple[str, ...]:
     able = [x for x in layers if hasattr(x, "enable_lora") and not isinstance(x, keras.Model)]
     if not able or any(layer.lora_enabled for layer in able):
         raise ValueError(
-            f"{encoder.name!r} cannot get adapters. Expected layers that offer enable_lora and "
+            f"{encoder.name!r} cannot get adapters. Expected: layers that offer enable_lora and "
             f"have none yet. Received: {len(able)} layers that offer it, "
             f"{sum(layer.lora_enabled for layer in able)} of them with adapters."
         )
@@ -251,7 +251,7 @@ def _count_below(encoder: keras.Model, found: list[keras.Layer], depth: float | 
     names = [layer.name for layer in found]
     if depth not in names:
         raise ValueError(
-            f"{encoder.name!r} has no layer with weights of that name. Expected one of "
+            f"{encoder.name!r} has no layer with weights of that name. Expected: one of "
             f"{', '.join(names[:4])}, ... {', '.join(names[-2:])}. Received: {depth!r}."
         )
     return names.index(depth)

@@ -124,7 +124,7 @@ class KeepBest(EvaluateRetrieval):
         shapes = [tuple(weight.shape) for weight in self.model.weights]
         if [weight.shape for weight in weights] != shapes or state["measure"] != self.decides:
             raise ValueError(
-                f"{self.folder} holds the best epoch of another training. Expected {len(shapes)} "
+                f"{self.folder} holds the best epoch of another training. Expected: {len(shapes)} "
                 f"weights of this model, chosen by {self.decides}. Received: {len(weights)} "
                 f"weights, chosen by {state['measure']}."
             )
