@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import zoo
+from keras_metric import Preprocessing
+from keras_metric.preprocessing import attached, in_file
 from zoo.runs.runs import Run
 from zoo.training import training
 from zoo.training.callbacks import Checkpoint
@@ -58,6 +60,23 @@ def test_the_card_holds_the_numbers_of_the_metrics(unbroken):
     for name, value in report["results"].items():
         baseline = report["baselines"]["raw pixels"][name]
         assert f"| {name} | {value:.4f} | {baseline:.4f} |" in card
+
+
+def test_a_run_stores_how_pictures_become_its_input(unbroken):
+    made = Preprocessing((8, 8), color="grayscale")
+    assert in_file(Run(unbroken).model) == zoo.preprocessing(unbroken) == made
+    assert Run(unbroken).report()["preprocessing"] == str(made)
+    assert f"\n- Images: {made}\n" in (unbroken / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_preprocessing_of_a_recipe_is_stored_if_it_has_one():
+    recipe = zoo.get("clothing-triplet")
+    model = keras.Sequential([keras.Input((64, 64, 3)), keras.layers.Flatten()])
+    training.carry_preprocessing(model, recipe, recipe.resolve_settings())
+    assert attached(model) == Preprocessing((64, 64), resize="letterbox", fill=255)
+    vectors = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
+    training.carry_preprocessing(vectors, zoo.get("digits-triplet"), {})
+    assert attached(vectors) is None
 
 
 def test_a_finished_run_is_not_trained_again(unbroken, capsys):
