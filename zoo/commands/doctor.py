@@ -54,7 +54,7 @@ def run(options: Namespace) -> Answer:
         lines = [f"{name:{width}}  {value}" for name, value in content.items()]
         return Answer(content, "\n".join(lines))
     found = examine()
-    return Answer(found, described(found), int(not found["usable"]))
+    return Answer(found, as_text(found), int(not found["usable"]))
 
 
 def examine() -> dict[str, Any]:
@@ -79,7 +79,7 @@ def examine() -> dict[str, Any]:
     return found
 
 
-def described(found: dict[str, Any]) -> str:
+def as_text(found: dict[str, Any]) -> str:
     """The examination as text, each missing extra with the command that gets it."""
     lines = [f"python    {found['python']} ({sys.executable})", f"platform  {found['platform']}"]
     lines += [f"{name:13} {number or 'missing'}" for name, number in found["packages"].items()]
