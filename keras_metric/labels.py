@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 from keras.backend import standardize_dtype
 
-__all__ = ["as_labels", "exact_labels", "has_int64", "same_class", "widened"]
+__all__ = ["as_labels", "class_columns", "exact_labels", "has_int64", "same_class", "widened"]
 
 _INTEGERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
@@ -69,6 +69,18 @@ def same_class(labels, candidate_labels, *, multi_label: bool = False):
     for word in range(1, width):
         same = ops.logical_and(same, labels[:, None, word] == candidate_labels[None, :, word])
     return same
+
+
+def class_columns(labels, classes):
+    """(B, W) from `as_labels` -> the class numbers, (B,) int32, and which are from 0 to classes.
+
+    The column of a label outside of the classes is 0.
+    """
+    first = labels[:, 0]
+    known = ops.logical_and(first >= 0, first < ops.cast(classes, first.dtype))
+    if labels.shape[1] == 2:  # the high word of a class number is 0
+        known = ops.logical_and(known, labels[:, 1] == 0)
+    return ops.cast(ops.where(known, first, 0), "int32"), known
 
 
 def widened(words, width: int):

@@ -5,9 +5,10 @@ from keras import ops
 
 from keras_metric.arguments import FixedArguments, arguments, number, whole
 from keras_metric.distances import precise, unit
-from keras_metric.labels import as_labels, same_class
+from keras_metric.labels import as_labels, class_columns
 from keras_metric.losses._base import SampleLoss
-from keras_metric.numerics.operations import all_products, at_least_one
+from keras_metric.numerics.class_logits import nearest_of_centers, others_and_own, unit_products
+from keras_metric.numerics.operations import at_least_one, softplus, take_rows
 
 __all__ = []
 
@@ -52,17 +53,32 @@ class Head(FixedArguments, keras.layers.Layer):
         )
 
     def call(self, embeddings):
-        rows, without = at_least_one(precise(embeddings))
-        return without(self.scale * self.similarities(rows))
+        penalty = self.penalty(self.class_weights)
+        if penalty is not None:
+            self.add_loss(penalty)
+        return self.class_logits(embeddings, self.class_weights)
 
-    def similarities(self, embeddings):
-        """(B, D) -> (B, classes): the cosine with the nearest center of each class."""
-        return ops.amax(self.cosines(embeddings), axis=-1)
+    def class_logits(self, embeddings, class_weights):
+        """(B, D), (C · centers, D) -> (B, C): scaled similarities to the classes of these rows."""
+        # of the embeddings, the scale is a copy of (B, D) and not one of (B, C)
+        products = unit_products(self.scale * unit(embeddings), precise(class_weights))
+        if self.centers == 1:
+            return products
+        rows, columns = ops.shape(products)
+        return self.of_centers(ops.reshape(products, (rows, columns // self.centers, self.centers)))
 
-    def cosines(self, embeddings):
-        """(B, D) -> (B, classes, centers)."""
-        cosines = all_products(unit(embeddings), unit(self.class_weights))
-        return ops.reshape(cosines, (-1, self.classes, self.centers))
+    def rows_of(self, classes):
+        """(S,) int32 -> (S · centers, D): the weights of these classes."""
+        dimensions = self.class_weights.shape[1]
+        of_class = ops.reshape(self.class_weights, (self.classes, self.centers * dimensions))
+        return ops.reshape(take_rows(of_class, classes), (-1, dimensions))
+
+    def penalty(self, class_weights):
+        """A scalar that rows of class weights add to the loss, None for none."""
+
+    def of_centers(self, products):
+        """(B, C, centers) scaled cosines -> (B, C): the nearest center of each class."""
+        return nearest_of_centers(products)
 
     def loss(self, **options):
         """The Keras loss that belongs to this head; options: name, reduction, gather."""
@@ -80,11 +96,11 @@ class Head(FixedArguments, keras.layers.Layer):
 class HeadLoss(SampleLoss):
     """A loss of labels (B,) or (B, 1) and a head's output (B, classes), one value a sample.
 
-    A subclass implements `values(target, similarities)`: a (B, classes) mask with one true class
-    per row, and the cosines. gather: under a `tf.distribute` strategy means are over the samples of
-    all replicas, and a loss of the whole batch uses all of them. Labels are class numbers from 0;
-    one outside the classes gives NaN. Computes and returns float32, float64 for a head's output of
-    float64.
+    A subclass implements `values(columns, logits)`: the true class of each row, (B,) int32, and the
+    scaled cosines (B, classes). gather: under a `tf.distribute` strategy means are over the samples
+    of all replicas, and a loss of the whole batch uses all of them. Labels are class numbers from
+    0; one outside the classes gives NaN. Computes and returns float32, float64 for a head's output
+    of float64.
     """
 
     def __init__(
@@ -96,22 +112,32 @@ class HeadLoss(SampleLoss):
         reduction: str | None = "sum_over_batch_size",
         dtype=None,
     ):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        super().__init__(gather=gather, name=name, reduction=reduction, dtype=dtype)
         self.scale = number("scale", scale, above=0)
-        self.gather = gather
 
     def call(self, labels, logits):
-        labels, logits = as_labels(labels), precise(logits)
-        labels, logits, without = at_least_one(labels, logits)
-        classes = ops.arange(ops.shape(logits)[1], dtype=labels.dtype)[:, None]
-        target = same_class(labels, classes)
-        values = self.values(target, logits / self.scale)
-        return without(ops.where(ops.any(target, axis=1), values, float("nan")))
+        labels, logits, without = as_labels(labels), precise(logits), _as_they_are
+        if logits.shape[0] == 0:
+            labels, logits, without = at_least_one(labels, logits)
+        columns, known = class_columns(labels, ops.shape(logits)[1])
+        values = self.values(columns, logits)
+        return without(ops.where(known, values, float("nan")))
 
-    def values(self, target, similarities):
+    def values(self, columns, logits):
         raise NotImplementedError(f"{type(self).__name__} does not implement values.")
 
 
-def cross_entropy(target, logits):
-    """-log softmax of the true class, (B,)."""
-    return ops.logsumexp(logits, axis=1) - ops.sum(ops.where(target, logits, 0), axis=1)
+class SoftmaxLoss(HeadLoss):
+    """-log softmax(scale · cos') of the true class; a leaf implements `moved`, cos to its cos'."""
+
+    def values(self, columns, logits):
+        others, own = others_and_own(logits, columns)
+        return softplus(others - self.scale * self.moved(own / self.scale))
+
+    def moved(self, cosines):
+        """(B,) cosines with the true class -> what stands for them in the softmax."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement moved.")
+
+
+def _as_they_are(values):
+    return values

@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_metric.arguments import number, serializable, whole
 from keras_metric.distances import root
-from keras_metric.heads._base import Head, HeadLoss, cross_entropy
+from keras_metric.heads._base import Head, SoftmaxLoss
 
 __all__ = ["ArcFace", "CosFace", "NormalizedSoftmax", "SphereFace", "SubCenterArcFace"]
 
@@ -105,49 +105,46 @@ class SphereFace(Head):
 
 
 @serializable
-class CosFaceLoss(HeadLoss):
+class CosFaceLoss(SoftmaxLoss):
     """The loss of NormalizedSoftmax, CosFace and SoftTriple: cos' = cos - margin."""
 
     def __init__(self, *, margin: float, **options):
         super().__init__(**options)
         self.margin = margin
 
-    def values(self, target, similarities):
-        moved = ops.where(target, similarities - self.margin, similarities)
-        return cross_entropy(target, self.scale * moved)
+    def moved(self, cosines):
+        return cosines - self.margin
 
 
 @serializable
-class ArcFaceLoss(HeadLoss):
+class ArcFaceLoss(SoftmaxLoss):
     """The loss of ArcFace and SubCenterArcFace: cos' = cos(angle + margin)."""
 
     def __init__(self, *, margin: float, **options):
         super().__init__(**options)
         self.margin = margin
 
-    def values(self, target, similarities):
+    def moved(self, cosines):
         cos, sin = math.cos(self.margin), math.sin(self.margin)
-        cosine = ops.clip(similarities, -1, 1)
-        turned = cosine * cos - root(1 - ops.square(cosine)) * sin
-        moved = ops.where(cosine > -cos, turned, similarities - sin * self.margin)
-        return cross_entropy(target, self.scale * ops.where(target, moved, similarities))
+        inside = ops.clip(cosines, -1, 1)
+        turned = inside * cos - root(1 - ops.square(inside)) * sin
+        return ops.where(inside > -cos, turned, cosines - sin * self.margin)
 
 
 @serializable
-class SphereFaceLoss(HeadLoss):
+class SphereFaceLoss(SoftmaxLoss):
     """The loss of SphereFace: cos' = (-1)^k cos(margin · angle) - 2k."""
 
     def __init__(self, *, margin: int, **options):
         super().__init__(**options)
         self.margin = margin
 
-    def values(self, target, similarities):
-        cosine = ops.clip(similarities, -1, 1)
-        angle = ops.arccos(ops.stop_gradient(cosine))
+    def moved(self, cosines):
+        inside = ops.clip(cosines, -1, 1)
+        angle = ops.arccos(ops.stop_gradient(inside))
         k = ops.clip(ops.floor(self.margin * angle / math.pi), 0, self.margin - 1)
         sign = 1 - 2 * ops.mod(k, 2)
-        moved = sign * _cosine_of_multiple(cosine, self.margin) - 2 * k
-        return cross_entropy(target, self.scale * ops.where(target, moved, similarities))
+        return sign * _cosine_of_multiple(inside, self.margin) - 2 * k
 
 
 def _cosine_of_multiple(cosine, times):

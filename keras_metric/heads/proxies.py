@@ -4,11 +4,11 @@ from keras import ops
 
 from keras_metric.arguments import number, serializable
 from keras_metric.distances import root, unit
-from keras_metric.heads._base import Head, HeadLoss, cross_entropy
+from keras_metric.heads._base import Head, HeadLoss
 from keras_metric.heads.margins import CosFaceLoss
-from keras_metric.numerics.operations import all_products
+from keras_metric.numerics.class_logits import others_and_own, softly_of_centers
+from keras_metric.numerics.operations import all_products, masked_logsumexp, softplus
 from keras_metric.numerics.replicas import gather
-from keras_metric.pairs import masked_logsumexp
 
 __all__ = ["ProxyAnchor", "ProxyNCA", "SoftTriple"]
 
@@ -80,21 +80,20 @@ class SoftTriple(Head):
         self.gamma = number("gamma", gamma, above=0)
         self.regularization = number("regularization", regularization, least=0)
 
-    def call(self, embeddings):
+    def of_centers(self, products):
+        return softly_of_centers(products, self.gamma * self.scale)
+
+    def penalty(self, class_weights):
         if self.centers > 1 and self.regularization:
-            self.add_loss(self.regularization * self.center_distance())
-        return super().call(embeddings)
+            return self.regularization * self.center_distance(class_weights)
+        return None
 
-    def similarities(self, embeddings):
-        cosines = self.cosines(embeddings)
-        return ops.sum(ops.softmax(cosines / self.gamma, axis=-1) * cosines, axis=-1)
-
-    def center_distance(self):
+    def center_distance(self, class_weights):
         """The mean distance between two centers of one class."""
-        centers = ops.reshape(unit(self.class_weights), (self.classes, self.centers, -1))
+        centers = ops.reshape(unit(class_weights), (-1, self.centers, class_weights.shape[1]))
         cosines = all_products(centers, centers)
         between = ops.triu(root(ops.relu(2 - 2 * cosines)), k=1)
-        return 2 * ops.sum(between) / (self.classes * self.centers * (self.centers - 1))
+        return ops.mean(ops.sum(between, axis=(1, 2))) * 2 / (self.centers * (self.centers - 1))
 
     def loss(self, **options):
         return CosFaceLoss(margin=self.margin, scale=self.scale, **options)
@@ -108,12 +107,9 @@ class ProxyNCALoss(HeadLoss):
         super().__init__(**options)
         self.plus = plus
 
-    def values(self, target, similarities):
-        logits = self.scale * similarities
-        if self.plus:
-            return cross_entropy(target, logits)
-        others = masked_logsumexp(logits, ops.logical_not(target))
-        return others - ops.sum(ops.where(target, logits, 0), axis=1)
+    def values(self, columns, logits):
+        others, own = others_and_own(logits, columns)
+        return softplus(others - own) if self.plus else others - own
 
 
 @serializable
@@ -131,11 +127,12 @@ class ProxyAnchorLoss(HeadLoss):
         labels, logits, offset = gather(labels, logits)
         return super().call(labels, logits)[offset : offset + own]
 
-    def values(self, target, similarities):
-        pull = masked_logsumexp(-self.scale * (similarities - self.margin), target, axis=0)
-        push = masked_logsumexp(
-            self.scale * (similarities + self.margin), ops.logical_not(target), axis=0
-        )
-        present = ops.cast(ops.any(target, axis=0), pull.dtype)
-        value = ops.sum(ops.softplus(pull)) / ops.maximum(ops.sum(present), 1)
-        return ops.zeros_like(similarities[:, 0]) + value + ops.mean(ops.softplus(push))
+    def values(self, columns, logits):
+        margin = self.scale * self.margin
+        others, own = others_and_own(logits, columns, axis=0)
+        alike = columns[:, None] == columns[None]  # each of a class adds its share of the class
+        positives = ops.broadcast_to(margin - own[None], ops.shape(alike))
+        shares = 1 / ops.sum(ops.cast(alike, own.dtype), axis=1)
+        pull = ops.sum(shares * softplus(masked_logsumexp(positives, alike)))
+        push = ops.mean(softplus(others + margin))
+        return ops.zeros_like(own) + pull / ops.sum(shares) + push
