@@ -26,16 +26,16 @@ __all__ = ["Batch", "PairLoss", "SampleLoss", "has_needed"]
 class SampleLoss(Configured, keras.losses.Loss):
     """A Keras loss, saved by its arguments; a subclass implements `call`, one value per sample."""
 
-    gather = False  # True: means divide by what counts on all replicas
-
     def __init__(
         self,
         *,
+        gather: bool = False,
         name: str | None = None,
         reduction: str | None = "sum_over_batch_size",
         dtype=None,
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.gather = gather  # means divide by what counts on all replicas
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         values = self.call(y_true, y_pred)
@@ -154,13 +154,12 @@ class PairLoss(SampleLoss):
         reduction: str | None = "sum_over_batch_size",
         dtype=None,
     ):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        super().__init__(gather=gather, name=name, reduction=reduction, dtype=dtype)
         self.distance = distance
         self.miner = miner
         if rows_per_block is not None:
             rows_per_block = whole("rows_per_block", rows_per_block)
         self.rows_per_block = rows_per_block
-        self.gather = gather
         self.multi_label = multi_label
         self._distance = distances.get(distance)
         self._miner = _miner(miner)

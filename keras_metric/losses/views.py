@@ -11,12 +11,20 @@ from keras_metric.arguments import number, serializable
 from keras_metric.distances import precise, root, unit
 from keras_metric.losses._base import SampleLoss
 from keras_metric.numerics.operations import all_products, at_least_one
+from keras_metric.numerics.replicas import gather
 
 __all__ = ["BarlowTwinsLoss", "SimSiamLoss", "VICRegLoss"]
 
 
+class BatchLoss(SampleLoss):
+    """A loss of statistics of the whole batch: with `gather`, of the rows of all replicas."""
+
+    def _all_rows(self, u, v):
+        return gather(u, v)[:2] if self.gather else (u, v)
+
+
 @serializable
-class VICRegLoss(SampleLoss):
+class VICRegLoss(BatchLoss):
     """The two views equal, the coordinates spread and uncorrelated.
 
         invariance · |u - v|^2 / D
@@ -42,13 +50,14 @@ class VICRegLoss(SampleLoss):
     def call(self, y_true, y_pred):
         (u, v), without = _views(y_pred, 2)
         apart = ops.mean(ops.square(u - v), axis=1)
-        of_batch = _spread(u, self.variance, self.covariance)
-        of_batch = of_batch + _spread(v, self.variance, self.covariance)
+        of_batch = 0
+        for view in self._all_rows(u, v):
+            of_batch = of_batch + _spread(view, self.variance, self.covariance)
         return without(self.invariance * apart + of_batch)
 
 
 @serializable
-class BarlowTwinsLoss(SampleLoss):
+class BarlowTwinsLoss(BatchLoss):
     """The correlation matrix between the coordinates of the two views must be the identity.
 
         sum_k (1 - c_kk)^2 + redundancy · sum over k != l of c_kl^2
@@ -64,7 +73,8 @@ class BarlowTwinsLoss(SampleLoss):
 
     def call(self, y_true, y_pred):
         (u, v), without = _views(y_pred, 2)
-        correlations = all_products(*(ops.transpose(_standardized(view)) for view in (u, v)))
+        columns = [ops.transpose(_standardized(view)) for view in self._all_rows(u, v)]
+        correlations = all_products(*columns)
         diagonal = ops.diagonal(correlations)
         redundant = ops.sum(ops.square(correlations)) - ops.sum(ops.square(diagonal))
         value = ops.sum(ops.square(1 - diagonal)) + self.redundancy * redundant

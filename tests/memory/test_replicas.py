@@ -10,9 +10,12 @@ import keras
 import numpy as np
 import pytest
 
+from keras_metric import heads, losses
 from keras_metric.memory import gather, replica_mean
 
 SCRIPT = Path(__file__).with_name("two_replicas.py")
+MATRIX = Path(__file__).with_name("replica_matrix.py")
+SOME = ("MultiSimilarityLoss", "LiftedStructureLoss", "VICRegLoss", "ContrastiveLoss", "SoftTriple")
 EQUAL = [
     "hard",
     "semi-hard",
@@ -32,15 +35,17 @@ UNEVEN = [
     "proxy anchor",
     "proxy anchor on one replica",
     "arcface",
+    "sampled classes",
+    "sampled proxy anchor",
 ]
 
 
-@pytest.fixture(scope="module")
-def runs():
+def printed(*command):
+    """What a program of this folder prints last, as JSON."""
     root = str(SCRIPT.parents[2])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
-        [sys.executable, SCRIPT],
+        [sys.executable, *command],
         capture_output=True,
         text=True,
         env={**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": path},
@@ -48,6 +53,31 @@ def runs():
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return printed(SCRIPT)
+
+
+def check_matrix(*names):
+    """Gradients of every reduction, with and without weights, on replicas of 5 and 3 rows."""
+    differences = printed(MATRIX, *names)
+    for case, (apart, size) in differences.items():
+        assert size > 1e-6, case
+        assert apart < 2e-5 * max(size, 1), case
+    return differences
+
+
+@pytest.mark.tensorflow
+def test_gradients_of_two_replicas_are_those_of_one_device():
+    assert len(check_matrix(*SOME)) == 10 * len(SOME)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.slow
+def test_so_are_those_of_every_loss_and_head():
+    assert len(check_matrix()) == 10 * len([*losses.__all__, *heads.__all__])
 
 
 @pytest.mark.tensorflow

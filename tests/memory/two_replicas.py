@@ -12,12 +12,18 @@ import tensorflow as tf
 
 from keras_metric import heads
 from keras_metric.losses import LiftedStructureLoss, TripletLoss
-from keras_metric.memory import CrossBatchMemory, GradientCache
+from keras_metric.memory import CrossBatchMemory, GradientCache, PartialFC
 from keras_metric.models import CrossBranchLoss, CrossBranchNet
 
 BIG = 2**40
 WEIGHTED = ("hard", "weighted mean", "proxy anchor", "arcface")
-OF_CLASSES = ("proxy anchor", "proxy anchor on one replica", "arcface")
+OF_CLASSES = (
+    "proxy anchor",
+    "proxy anchor on one replica",
+    "arcface",
+    "sampled classes",
+    "sampled proxy anchor",
+)
 
 
 def encoder():
@@ -45,6 +51,14 @@ def with_head(kind):
     return lambda: keras.Sequential([encoder(), kind.from_config(head.get_config())]), lambda: loss
 
 
+def sampled(kind):
+    """The same of 30 classes, of which a step compares 12."""
+    head = kind(30, scale=8.0, initializer=keras.initializers.GlorotUniform(seed=3))
+    loss = head.loss(gather=True, reduction="mean_with_sample_weight")
+    again = kind.from_config
+    return lambda: PartialFC(encoder(), again(head.get_config()), 12, seed=5), lambda: loss
+
+
 def triplets(**options):
     return lambda: TripletLoss(margin=1.0, **{"mining": "hard", "gather": True, **options})
 
@@ -63,6 +77,8 @@ CASES = {
     "proxy anchor": (*with_head(heads.ProxyAnchor), 21),
     "proxy anchor on one replica": (*with_head(heads.ProxyAnchor), 17),
     "arcface": (*with_head(heads.ArcFace), 21),
+    "sampled classes": (*sampled(heads.ArcFace), 24),
+    "sampled proxy anchor": (*sampled(heads.ProxyAnchor), 21),
     "not gathered": (encoder, triplets(gather=False), 24),
     "memory": (lambda: CrossBatchMemory(encoder(), 12), triplets(), 24),
     "across branches": (
