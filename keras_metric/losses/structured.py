@@ -12,6 +12,7 @@ from keras import ops
 from keras_metric.arguments import number, serializable
 from keras_metric.distances import root
 from keras_metric.losses._base import PairLoss
+from keras_metric.numerics.blocks import map_rows
 from keras_metric.numerics.operations import all_products
 from keras_metric.pairs import (
     Pairs,
@@ -121,8 +122,8 @@ class AngularLoss(PairLoss):
 
         mean over p of log(1 + sum_n exp(4 t (a + p)·n - 2 (1 + t) a·p)),   t = tan(angle)^2
 
-    on unit vectors, so the distance is "cosine". The context has one row per candidate: memory
-    O(C^2) even with rows_per_block; time O(A C^2), as one matrix product.
+    on unit vectors, so the distance is "cosine". Time O(A C^2), as one matrix product. The context
+    has one row per candidate; with rows_per_block it is recomputed for each block of anchors.
     Wang et al., "Deep metric learning with angular loss", ICCV 2017, arXiv:1708.01682.
 
     Raises ValueError for an angle outside (0, 60]: the exponentials stay in range below it.
@@ -149,13 +150,42 @@ class AngularLoss(PairLoss):
         return ops.exp(4 * self._slope * (1 - pairs.distances))
 
     def values(self, pairs, context):
-        d, positives, negatives = pairs
-        t, s = self._slope, 1 - d
-        powers = ops.where(negatives, ops.exp(4 * t * s), 0)
-        sums = all_products(powers, context)
+        return self._of_sums(pairs, all_products(self._powers(pairs), context))
+
+    def _powers(self, pairs):
+        """(A, C): exp(4 t cos) of each anchor with its negatives, 0 elsewhere."""
+        return ops.where(pairs.negatives, ops.exp(4 * self._slope * (1 - pairs.distances)), 0)
+
+    def _of_sums(self, pairs, sums):
+        """The values by the (A, C) sums over n of exp(4 t (a + p)·n)."""
         log_sums = ops.log(ops.where(sums > 0, sums, 1))
-        terms = ops.softplus(log_sums - 2 * (1 + t) * s)
-        return masked_mean(ops.where(sums > 0, terms, 0), positives)
+        terms = ops.softplus(log_sums - 2 * (1 + self._slope) * (1 - pairs.distances))
+        return masked_mean(ops.where(sums > 0, terms, 0), pairs.positives)
+
+    def _with_context(self, batch):
+        """With rows_per_block, the context a block at a time, too: no (C, C) numbers at once."""
+        if self.rows_per_block is None:
+            return super()._with_context(batch)
+
+        def of_rows(rows):
+            pairs = self._pairs(rows)
+            sums = self._sums_in_blocks(self._powers(pairs), rows.candidates)
+            return self._where_counted(self._of_sums(pairs, sums), pairs, rows)
+
+        return self._in_blocks(of_rows, batch)
+
+    def _sums_in_blocks(self, powers, candidates):
+        """(A, C), (C, D) -> (A, C): the products of the powers with the context."""
+        width = candidates.shape[1]
+
+        def of_block(start, rows, shared):
+            d = self._distance(rows, shared[:, :width])
+            context = ops.exp(4 * self._slope * (1 - d))
+            return all_products(context, ops.transpose(shared[:, width:]))
+
+        shared = ops.concatenate([candidates, ops.transpose(powers)], axis=1)
+        sums = map_rows(of_block, candidates, shared, rows_per_block=self.rows_per_block)
+        return ops.transpose(sums)
 
 
 @serializable
