@@ -7,6 +7,7 @@ Each name below is a submodule, or a name of one, imported when it is first used
 
 from importlib import import_module
 
+from keras_metric.saved_classes import import_when_met
 from keras_metric.version import VERSION as __version__
 
 _SUBMODULES = (
@@ -35,6 +36,8 @@ _SUBMODULES = (
 _HOMES = {"Locator": "location", "Preprocessing": "preprocessing", "locate": "location"}
 
 __all__ = ["__version__", *_HOMES, *_SUBMODULES]
+
+import_when_met()
 
 
 def __getattr__(name: str):

@@ -1,22 +1,23 @@
-"""Import the modules of the registered classes that a saved model names, before Keras reads it.
+"""The registered classes that a saved model names, imported when Keras meets their module.
 
-Keras finds a class only after its module was imported, and a new process has imported few of them.
-The modules of `keras_metric` that a file names are imported, and those of packages that registered:
-by `register`, or by an entry point of the group `keras_metric.saved_classes` with the name of the
-package.
+Keras knows a class once its module is imported, and a new process has imported few of them. From
+`import keras_metric` on, whatever opens a model (`keras.models.load_model`, `from_config`, ...)
+finds the classes of `keras_metric`, and those of packages that ask for it: by `register`, or by an
+entry point of the group `keras_metric.saved_classes`, whose name is that of the package.
 """
 
-import re
-import zipfile
+import functools
+import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
+from importlib.abc import MetaPathFinder
 from importlib.metadata import entry_points
-from pathlib import Path
+from importlib.util import find_spec
 
-__all__ = ["import_named", "import_of_archive", "register"]
+__all__ = ["import_when_met", "register"]
 
-_MODULE = re.compile(r'"module": ?"(\w+(?:\.\w+)+)"')
+_KERAS = "keras.src.saving.serialization_lib"  # where Keras finds the class of a configuration
 _packages = {"keras_metric"}
 _moved: dict[str, str] = {}
 
@@ -30,27 +31,62 @@ def register(package: str, moved: Mapping[str, str] | None = None) -> None:
     _moved.update(moved or {})
 
 
-def import_of_archive(path: Path) -> None:
-    """`import_named` of a `.keras` file; one without a configuration is left to Keras."""
-    with zipfile.ZipFile(path) as archive:
-        if "config.json" in archive.namelist():
-            import_named(archive.read("config.json").decode())
+def import_when_met() -> None:
+    """Have Keras, which need not be imported yet, find classes of packages that are registered."""
+    if _KERAS in sys.modules:
+        _teach(sys.modules[_KERAS])
+    elif not any(isinstance(finder, _UntilKeras) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _UntilKeras())
 
 
-def import_named(config: str) -> None:
-    """Import the modules of registered packages that the JSON of a model names, no others.
+class _UntilKeras(MetaPathFinder):
+    """Waits for Keras to be imported, without importing it."""
 
-    One that is not there is left to Keras, which looks for the class by its registered name.
-    """
-    known = _packages | _installed()
-    for module in sorted(set(_MODULE.findall(config))):
-        package = module.partition(".")[0]
-        if package in known:
-            import_module(package)  # says which of its modules have moved
-            try:
-                import_module(_moved.get(module, module))
-            except ModuleNotFoundError:
-                continue
+    def find_spec(self, name, path, target=None):
+        if name != _KERAS:
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec(name)
+        execute = spec.loader.exec_module
+
+        def execute_and_teach(module):
+            execute(module)
+            _teach(module)
+
+        spec.loader.exec_module = execute_and_teach
+        return spec
+
+
+def _teach(serialization) -> None:
+    """Import the module that a configuration names before Keras looks for its class."""
+    retrieve = serialization._retrieve_class_or_fn
+    if getattr(retrieve, "imports_when_met", False):
+        return
+
+    @functools.wraps(retrieve)
+    def imported_first(name, registered_name, module, *others, **options):
+        _import(module)
+        return retrieve(name, registered_name, module, *others, **options)
+
+    imported_first.imports_when_met = True
+    serialization._retrieve_class_or_fn = imported_first
+
+
+def _import(module: str | None) -> None:
+    """Import a module of a registered package, or, where it is gone, what it was a part of."""
+    package, *rest = (module or "").split(".")
+    if package in ("", "keras") or "__main__" in rest or package not in _packages | _installed():
+        return
+    import_module(package)  # says which of its modules have moved
+    module = _moved.get(module, module)
+    while "." in module:
+        try:
+            import_module(module)
+            return
+        except ModuleNotFoundError as error:
+            if not module.startswith(error.name or "-"):
+                raise
+            module = module.rpartition(".")[0]
 
 
 @cache

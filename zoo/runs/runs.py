@@ -211,8 +211,7 @@ def load(path: str | Path) -> "keras.Model":
         )
     import keras
 
-    from keras_metric import convert, distances, heads, losses, memory, models  # noqa: F401
-    from keras_metric.saved_classes import import_of_archive
+    from keras_metric import convert
 
     if not zipfile.is_zipfile(file):
         try:
@@ -222,7 +221,6 @@ def load(path: str | Path) -> "keras.Model":
                 f"{file} cannot be read. Expected: a whole .keras file, as Keras 3 saves it, or an "
                 f".h5 file. Received: a file that breaks off or is of another kind ({error})."
             ) from error
-    import_of_archive(file)
     preprocessing = in_file(file)
     try:
         model = keras.saving.load_model(file, compile=False)

@@ -22,7 +22,6 @@ from keras_metric.convert.errors import ConversionError
 from keras_metric.convert.loading.dialect import Dialect
 from keras_metric.convert.loading.repairs import repaired
 from keras_metric.preprocessing import attach, in_file
-from keras_metric.saved_classes import import_named
 
 _RENEW = "the original model, saved again with model.save('model.keras')"
 _NOT_MODELS = {
@@ -95,7 +94,6 @@ def _archive(path: Path, safe_mode: bool, custom_objects) -> keras.Model:
     _check_code(path, config, safe_mode)
     if version.startswith("2."):
         return _through_tf_keras(path, safe_mode, custom_objects)
-    import_named(text)
     return _keras(path, path.name, safe_mode, custom_objects)
 
 
@@ -113,7 +111,6 @@ def _hdf5(path: Path, safe_mode: bool, custom_objects) -> keras.Model:
     config = json.loads(text)
     _check_code(path, config, safe_mode)
     if dialect.version.startswith("3"):
-        import_named(text)
         return _keras(path, path.name, safe_mode, custom_objects)
     return _old_hdf5(path, config, dialect, safe_mode)
 
