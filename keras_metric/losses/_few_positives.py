@@ -53,24 +53,45 @@ def by_labels(batch, few: Callable, many: Callable):
     if not may_branch(batch.anchors, batch.candidates):
         return many(batch)
     columns, most = same_class_columns(batch, TIERS[-1])
-    branches = [lambda s=s: few(batch._replace(same_class=columns[:, :s])) for s in TIERS]
-    return switch(_tier(most), [*branches, lambda: many(batch)])
+    alone = batch.anchors is batch.candidates
+
+    def of(function, slots=None):
+        same_class = None if slots is None else columns[:, :slots]
+
+        def branch(*rows):
+            return function(
+                batch._replace(anchors=rows[0], candidates=rows[-1], same_class=same_class)
+            )
+
+        return branch
+
+    rows = [batch.anchors] if alone else [batch.anchors, batch.candidates]
+    return switch(_tier(most), [*(of(few, slots) for slots in TIERS), of(many)], *rows)
 
 
 def by_pairs(pairs: Pairs, few: Callable, many: Callable):
-    """few(columns), (A, S) columns of all positives, -1 for none; many() where S is too small."""
+    """few(pairs, columns) or many(pairs), where the positives are too many for (A, S) columns.
+
+    The columns are those of all positives of each anchor, -1 where there are fewer.
+    """
     if not may_branch(pairs.distances):
-        return many()
+        return many(pairs)
     most = ops.amax(ops.sum(ops.cast(pairs.positives, "int32"), axis=1))
 
-    def of_few(slots):
+    def of_few(slots, distances):
         positives = ops.cast(pairs.positives, "float32")
         if (pairs.positives.shape[1] or 0) < slots:
             positives = ops.pad(positives, [[0, 0], [0, slots]])
         filled, columns = ops.top_k(positives, slots)
-        return few(where(filled > 0, ops.cast(columns, "int32"), -1))
+        columns = where(filled > 0, ops.cast(columns, "int32"), -1)
+        return few(pairs._replace(distances=distances), columns)
 
-    return switch(_tier(most), [*(lambda s=s: of_few(s) for s in TIERS), many])
+    branches = [lambda distances, slots=slots: of_few(slots, distances) for slots in TIERS]
+    return switch(
+        _tier(most),
+        [*branches, lambda distances: many(pairs._replace(distances=distances))],
+        pairs.distances,
+    )
 
 
 def _tier(most):

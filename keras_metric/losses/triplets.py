@@ -115,14 +115,14 @@ class TripletLoss(PairLoss):
         if self.mining == "all":
             return by_pairs(
                 pairs,
-                lambda columns: all_triplets_of_few(pairs, columns, self.margin),
-                lambda: self.values(pairs),
+                lambda pairs, columns: all_triplets_of_few(pairs, columns, self.margin),
+                self.values,
             )
         if self.mining == "semi_hard":
             return by_pairs(
                 pairs,
-                lambda columns: self._at(pairs, semi_hard_columns(pairs, columns)),
-                lambda: self.values(pairs),
+                lambda pairs, columns: self._at(pairs, semi_hard_columns(pairs, columns)),
+                self.values,
             )
         return self._at(pairs, COLUMNS[self.mining](pairs))
 

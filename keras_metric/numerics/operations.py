@@ -73,11 +73,18 @@ def take_rows(rows, places):
     return ops.take(rows, places, axis=0)
 
 
-def switch(index, branches):
-    """The result of the branch at a whole number, (): 0 for the first."""
-    if keras.backend.backend() != "torch":
-        return ops.switch(index, branches)
-    return branches[_whole(index)]()
+def switch(index, branches, *tensors):
+    """branches[index](*tensors), index a whole number, (): only that one is run.
+
+    Gradients reach the tensors, not what else a branch reads. On TensorFlow the backward pass runs
+    the last branch, the rarest, again: what two branches keep for it goes through the same places,
+    and a float of the one where the other has an integer is an invalid graph to TensorFlow.
+    """
+    if keras.backend.backend() == "tensorflow":
+        return _switch(index, branches, tensors)
+    if keras.backend.backend() == "jax":
+        return ops.switch(index, branches, *tensors)
+    return branches[_whole(index)](*tensors)
 
 
 def may_branch(*tensors) -> bool:
@@ -205,6 +212,47 @@ def unit_rows(x):
 
 def _as_it_is(rows):
     return rows
+
+
+def _switch(index, branches, tensors):
+    """A switch whose last branch keeps nothing for the backward pass, which runs it again."""
+    import tensorflow as tf
+
+    if tf.executing_eagerly():
+        return branches[int(index)](*tensors)
+    *branches, last = branches
+
+    def last_alone(*tensors):
+        return tf.nest.map_structure(tf.stop_gradient, last(*tensors))
+
+    results = ops.switch(index, [*branches, last_alone], *tensors)
+    flat = tf.nest.flatten(results)
+    places = [place for place, result in enumerate(flat) if result.dtype.is_floating]
+
+    def gradients_of_last(upstream):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(tensors)
+            again = tf.nest.flatten(last(*tensors))
+        wanted = [again[place] for place in places]
+        parts = tape.gradient(wanted, tensors, upstream, unconnected_gradients="zero")
+        return [tf.convert_to_tensor(part) for part in parts]
+
+    @tf.custom_gradient
+    def with_gradients_of_last(*values):
+        def gradient(*upstream):
+            parts = tf.cond(
+                index == len(branches),
+                lambda: gradients_of_last(upstream),
+                lambda: [tf.zeros_like(tensor) for tensor in tensors],
+            )
+            return [*upstream, *parts]
+
+        return [tf.identity(value) for value in values[: len(places)]], gradient
+
+    values = with_gradients_of_last(*(flat[place] for place in places), *tensors)
+    for place, value in zip(places, tf.nest.flatten(values), strict=True):
+        flat[place] = value
+    return tf.nest.pack_sequence_as(results, flat)
 
 
 def _with_columns(values, columns):
