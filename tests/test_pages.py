@@ -1,6 +1,9 @@
 """The pages tell the truth: their code runs, top to bottom, as written, and so would commands."""
 
+import inspect
+import json
 import re
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +45,9 @@ LISTED = {  # what, where: the page and its sections
         (),
     ),
 }
+
+
+OTHERS = DOCS.parent / "tests" / "reference" / "pytorch_metric_learning.npz"
 
 
 @pytest.fixture
@@ -109,3 +115,41 @@ def test_a_page_lists_every_public_name(kind):
     assert names
     missing = names - names_in(page, sections)
     assert not missing, f"docs/{page}.md lists no {', '.join(sorted(missing))}"
+
+
+def rows_of(page: str) -> list[list[str]]:
+    """The cells of the rows of its tables, without their heads."""
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\| (.*) \|$", text, re.MULTILINE)
+    return [cells for line in lines if "`" in (cells := re.split(r" \| ", line))[0]]
+
+
+def test_the_page_about_pytorch_metric_learning_has_all_of_its_classes():
+    with np.load(OTHERS) as file:
+        classes = json.loads(file["about"].item())["classes"]
+    assert {"TripletMarginLoss", "MPerClassSampler", "InferenceModel"} <= set(classes)
+    named = {name for row in rows_of("migration-pytorch") for name in re.findall(r"`(\w+)", row[0])}
+    hidden = {name for name in classes if name.startswith(("Module", "Empty", "Negative"))}
+    assert sorted(set(classes) - named - hidden) == []
+
+
+def test_what_the_page_about_pytorch_metric_learning_names_is_there():
+    spans = [
+        span for row in rows_of("migration-pytorch") for span in re.findall(r"`([^`]+)`", row[1])
+    ]
+    rooms = [span for span in spans if span.split(".")[0] in km._SUBMODULES and "." in span]
+    assert len(rooms) > 50
+    for span in rooms:
+        name, _, arguments = span.partition("(")
+        thing = reduce(getattr, name.split("."), km)
+        given = re.findall(r"(\w+)=", arguments)
+        missing = [argument for argument in given if argument not in takes(thing)]
+        assert not missing, f"{name} has no argument {missing}"
+
+
+def takes(thing) -> set[str]:
+    """The names of the arguments of a function, or of a class and its bases."""
+    makers = [vars(c).get("__init__") for c in thing.__mro__] if inspect.isclass(thing) else [thing]
+    return {
+        name for f in makers if inspect.isfunction(f) for name in inspect.signature(f).parameters
+    }
