@@ -65,7 +65,9 @@ class ActiveTriplets(BatchMetric):
 
     def measure(self, labels, embeddings):
         between = distances.get(self.distance)
-        d, positives, negatives = from_labels(between(embeddings, embeddings), labels)
+        d, positives, negatives = from_labels(
+            between(embeddings, embeddings), labels, multi_label=None
+        )
         near = ops.sort(ops.where(negatives, d, float("inf")), axis=1)
         active = ops.cast(count_below(near, d + self.margin, strictly=True), d.dtype)
         of_anchor = ops.sum(ops.cast(negatives, d.dtype), axis=1, keepdims=True)
@@ -83,7 +85,7 @@ class MeanPositiveDistance(BatchMetric):
 
     def measure(self, labels, embeddings):
         between = distances.get(self.distance)
-        d, positives, _ = from_labels(between(embeddings, embeddings), labels)
+        d, positives, _ = from_labels(between(embeddings, embeddings), labels, multi_label=None)
         return ops.sum(ops.where(positives, d, 0)), ops.sum(ops.cast(positives, d.dtype))
 
 
@@ -97,7 +99,7 @@ class MeanNegativeDistance(BatchMetric):
 
     def measure(self, labels, embeddings):
         between = distances.get(self.distance)
-        d, _, negatives = from_labels(between(embeddings, embeddings), labels)
+        d, _, negatives = from_labels(between(embeddings, embeddings), labels, multi_label=None)
         return ops.sum(ops.where(negatives, d, 0)), ops.sum(ops.cast(negatives, d.dtype))
 
 

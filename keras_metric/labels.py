@@ -30,7 +30,7 @@ def exact_labels(labels) -> np.ndarray:
     return _halves(labels)[:, None]
 
 
-def as_labels(labels, *, multi_label: bool = False):
+def as_labels(labels, *, multi_label: bool | None = False):
     """`labels` as an integer tensor (N, W): W words make one label, or W labels with `multi_label`.
 
     Integers are kept exactly. On a backend without 64-bit integers (JAX by default) labels beyond
@@ -38,9 +38,10 @@ def as_labels(labels, *, multi_label: bool = False):
     `exact_labels`. A tensor of such a backend has only 32 bits, so two labels that differ by a
     multiple of 2^32 are equal in it.
 
-    With `multi_label` a sample has the labels whose entries are above 0.
+    With `multi_label` a sample has the labels whose entries are above 0. None means that the caller
+    has no such argument, so that the error for rows of labels does not mention it.
 
-    Raises ValueError for strings, floats, more than one column without `multi_label` (one-hot
+    Raises ValueError for None, strings, floats, more than one column without `multi_label` (one-hot
     rows), rows with other values than 0 and 1, if the values are known, or other shapes.
     """
     labels = _integers(labels, multi_label=multi_label)
@@ -59,7 +60,7 @@ def as_labels(labels, *, multi_label: bool = False):
     raise _wrong_shape(labels, multi_label=multi_label)
 
 
-def same_class(labels, candidate_labels, *, multi_label: bool = False):
+def same_class(labels, candidate_labels, *, multi_label: bool | None = False):
     """(A, W), (C, W) from `as_labels` -> (A, C): the one place where labels are compared."""
     if multi_label:
         return ops.matmul(labels, ops.transpose(candidate_labels)) > 0
@@ -97,7 +98,12 @@ def has_int64() -> bool:
     return standardize_dtype(ops.convert_to_tensor(np.zeros(1, "int64")).dtype) == "int64"
 
 
-def _integers(labels, *, multi_label: bool = False):
+def _integers(labels, *, multi_label: bool | None = False):
+    if labels is None:
+        raise ValueError(
+            "There are no labels. Expected: fit(images, labels), or batches of (images, labels). "
+            "Received: None."
+        )
     if not ops.is_tensor(labels):
         labels = np.asarray(labels)
         dtype = labels.dtype.name
@@ -121,16 +127,13 @@ def _integers(labels, *, multi_label: bool = False):
     )
 
 
-def _wrong_shape(labels, *, multi_label: bool) -> ValueError:
+def _wrong_shape(labels, *, multi_label: bool | None) -> ValueError:
     expected = "(B, L) of 0 and 1" if multi_label else "(B,) or (B, 1)"
-    hint = (
-        ""
-        if multi_label
-        else (
-            " For one-hot rows pass ops.argmax(labels, -1); for several labels a sample set"
-            " multi_label=True."
-        )
-    )
+    hint = "" if multi_label else " For one-hot rows pass ops.argmax(labels, -1)"
+    if multi_label is None:
+        hint += "; here a sample has one label."
+    elif not multi_label:
+        hint += "; for several labels a sample set multi_label=True."
     return ValueError(
         f"Labels have the wrong shape. Expected: integers of shape {expected}. "
         f"Received: shape {tuple(labels.shape)}.{hint}"

@@ -149,3 +149,12 @@ def test_the_loss_of_a_head_sees_the_upper_half():
     logits = np.array([[3.0, 2.0, 1.0]] * 2, "float32")
     values = numbers(head.loss(reduction=None)(np.array([1, 1 + 2**32]), logits))
     assert np.isnan(values).tolist() == [False, True]
+
+
+def test_training_without_labels_says_so_before_the_first_step():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    model.compile("sgd", losses.TripletLoss())
+    with pytest.raises(
+        ValueError, match=r"no labels.*Expected: fit\(images, labels\).*Received: None"
+    ):
+        model.fit(np.ones((4, 2), "float32"), verbose=0)

@@ -11,7 +11,7 @@ def integer_labels(labels) -> np.ndarray:
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise ValueError(
             "Labels must name one class an image. Expected: integers of shape (N,) or (N, 1). "
-            f"Received: {labels.dtype} of shape {labels.shape}."
+            f"Received: {labels.dtype} of shape {labels.shape}.{_way_out(labels)}"
         )
     if labels.dtype == np.uint64 and labels.size and labels.max() > np.iinfo(np.int64).max:
         raise ValueError(
@@ -21,17 +21,20 @@ def integer_labels(labels) -> np.ndarray:
     return labels.astype(np.int64)
 
 
+def _way_out(labels: np.ndarray) -> str:
+    if labels.ndim == 1:
+        return " np.unique(labels, return_inverse=True)[1] numbers the classes of any labels."
+    if labels.ndim == 2:
+        return " One-hot rows become integers with labels.argmax(-1)."
+    return ""
+
+
 class ByClass:
     """The images of every class: `members(c)` are the row numbers of class number `c`."""
 
     def __init__(self, images, labels):
         self.labels = integer_labels(labels)
-        self.images = np.asarray(images) if isinstance(images, list | tuple) else images
-        if len(self.images) != len(self.labels):
-            raise ValueError(
-                "Images and labels must pair up. Expected: one label an image. "
-                f"Received: {len(self.images)} images and {len(self.labels)} labels."
-            )
+        self.images = checked_pairing(images, self.labels)
         self.order = np.argsort(self.labels, kind="stable")
         self.names, self.starts, self.sizes = np.unique(
             self.labels[self.order], return_index=True, return_counts=True
@@ -57,6 +60,40 @@ class ByClass:
                 f"Expected: at least {classes} with {images} or more images each. "
                 f"Received: {found} such classes out of {len(self)}."
             )
+
+
+class ByLabel(ByClass):
+    """The images of every label, of rows of labels (N, L): an image is a member of each it has."""
+
+    def __init__(self, images, labels):
+        self.labels = label_rows(labels)
+        self.images = checked_pairing(images, self.labels)
+        columns, self.order = np.nonzero(self.labels.T)
+        self.names, self.starts, self.sizes = np.unique(
+            columns, return_index=True, return_counts=True
+        )
+
+
+def label_rows(labels) -> np.ndarray:
+    """Rows of labels as int32 `(N, L)` of 0 and 1; anything else is refused."""
+    labels = np.asarray(labels)
+    if labels.ndim != 2 or labels.dtype.kind not in "iub" or not np.isin(labels, (0, 1)).all():
+        raise ValueError(
+            "Rows of labels must say which labels an image has. Expected: integers 0 and 1 of "
+            f"shape (N, L). Received: {labels.dtype} of shape {labels.shape}."
+        )
+    return labels.astype("int32")
+
+
+def checked_pairing(images, labels):
+    """The images, which are as many as the labels; a list becomes an array."""
+    images = np.asarray(images) if isinstance(images, list | tuple) else images
+    if len(images) != len(labels):
+        raise ValueError(
+            "Images and labels must pair up. Expected: one label an image. "
+            f"Received: {len(images)} images and {len(labels)} labels."
+        )
+    return images
 
 
 def domains(images, labels) -> tuple[ByClass, ...]:

@@ -36,7 +36,8 @@ def pk_dataset(
 
     Raises:
         ValueError: the elements are not (image, integer label); while iterating, when the buffer
-            is full and fewer than P classes are ready (as in a stream sorted by class).
+            is full and fewer than P classes are ready (as in a stream sorted by class), or images
+            differ in shape.
     """
     import tensorflow as tf
 
@@ -48,18 +49,7 @@ def pk_dataset(
             f"Expected: buffer_size of at least {wanted * each}. Received: {buffer_size}."
         )
     mine, count = checked_shard(shard)
-    spec = dataset.element_spec
-    if not isinstance(spec, tuple) or len(spec) != 2 or not spec[1].dtype.is_integer:
-        raise ValueError(
-            "The stream must give one image at a time with its label. "
-            f"Expected: elements (image, integer label). Received: {spec}."
-        )
-    image, label = spec
-    if label.shape.rank:
-        raise ValueError(
-            "The stream must give one image at a time with its label. Expected: single elements, "
-            f"as dataset.unbatch() gives them. Received: batches, with labels {label.shape}."
-        )
+    image, label = _image_and_label(dataset)
 
     def batches():
         stream = dataset.as_numpy_iterator()
@@ -76,13 +66,43 @@ def pk_dataset(
     return tf.data.Dataset.from_generator(batches, output_signature=signature)
 
 
+def _image_and_label(dataset) -> tuple:
+    """The specifications of an image and its label.
+
+    Raises:
+        ValueError: the elements are something else, or batches.
+    """
+    import tensorflow as tf
+
+    spec = getattr(dataset, "element_spec", None)
+    tensors = isinstance(spec, tuple) and all(isinstance(part, tf.TensorSpec) for part in spec)
+    if not tensors or len(spec) != 2 or not spec[1].dtype.is_integer:
+        what = type(dataset).__name__ if spec is None else spec
+        raise ValueError(
+            "The stream must give single images with their labels. Expected: a tf.data.Dataset of "
+            f"(image, integer label), dense tensors. Received: {what}."
+        )
+    if spec[1].shape.rank:
+        raise ValueError(
+            "The stream must give one image at a time with its label. Expected: single elements, "
+            f"as dataset.unbatch() gives them. Received: batches, with labels {spec[1].shape}."
+        )
+    return spec
+
+
 def _batches(
     stream: Iterable, wanted: int, each: int, buffer_size: int, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     waiting: dict[int, list] = {}
     dealt: set[int] = set()
-    held = 0
+    held, shape = 0, None
     for image, label in stream:
+        shape = np.shape(image) if shape is None else shape
+        if np.shape(image) != shape:
+            raise ValueError(
+                "The images of a batch have one shape; resize them in the stream. "
+                f"Expected: {shape}, that of the first. Received: {np.shape(image)}."
+            )
         waiting.setdefault(_integer(label), []).append(image)
         held += 1
         if held == buffer_size:

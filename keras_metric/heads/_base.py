@@ -116,7 +116,8 @@ class HeadLoss(SampleLoss):
         self.scale = number("scale", scale, above=0)
 
     def call(self, labels, logits):
-        labels, logits, without = as_labels(labels), precise(logits), _as_they_are
+        labels, logits = as_labels(labels, multi_label=None), precise(logits)
+        without = _as_they_are
         if logits.shape[0] == 0:
             labels, logits, without = at_least_one(labels, logits)
         columns, known = class_columns(labels, ops.shape(logits)[1])

@@ -79,7 +79,9 @@ class CrossBatchMemory(EncoderModel):
         _check_loss(self.loss)
         if not training:
             return super().compute_loss(x, y, y_pred, sample_weight, training=False)
-        labels = ops.cast(widened(as_labels(y), 1 if has_int64() else 2), self.labels.dtype)
+        labels = ops.cast(
+            widened(as_labels(y, multi_label=None), 1 if has_int64() else 2), self.labels.dtype
+        )
         labels = ops.reshape(labels, (-1, *self.labels.shape[1:]))
         total = ops.cast(self._loss_with_memory(labels, y_pred, sample_weight), "float32")
         total = total * _single_weight(self._compile_loss._user_loss_weights)

@@ -152,7 +152,13 @@ def _set(name: str, images, labels, batch_size: int):
                 f"{name} never end. Expected: a finite dataset. Received: one that repeats."
             )
         images = images if spec[1].shape.rank else images.batch(batch_size)
-    return images, np.concatenate([names for _, names in _batches(images)])
+    labels = [names for _, names in _batches(images)]
+    if not labels:
+        raise ValueError(
+            f"{name} are empty. Expected: at least one batch of images with their labels. "
+            "Received: none."
+        )
+    return images, np.concatenate(labels)
 
 
 def _gives_labels(images) -> bool:

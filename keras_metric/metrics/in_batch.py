@@ -6,7 +6,8 @@ The value depends on how batches are formed (in P x K batches there are P·K - 1
 cheap, O(B^2) memory, and shows progress, but is not the value over a whole set. For that, use
 `EvaluateRetrieval` in `fit`, or `retrieval`.
 
-Ties count against the query, as in `retrieval`. `sample_weight` (B,) weights queries.
+Ties count against the query, as in `retrieval`. `sample_weight` (B,) weights queries. With
+`multi_label` labels are (B, L) rows of 0 and 1, and companions share at least one.
 """
 
 from collections.abc import Callable
@@ -42,16 +43,20 @@ class InBatch(keras.metrics.Metric):
         distance: str | Callable,
         name: str,
         dtype: str | None,
+        multi_label: bool | None = None,
     ):
         super().__init__(name=name, dtype=dtype)
         self.measure, self.k, self.distance = measure, whole("k", k), distances.get(distance)
+        self.multi_label = multi_label
         self.total = self.add_variable((), "zeros", dtype="float32", name="total")
         self.queries = self.add_variable((), "zeros", dtype="float32", name="queries")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        """y_true: integer labels (B,) or (B, 1), of any size. y_pred: embeddings (B, D)."""
+        """y_true: integer labels (B,) or (B, 1), or rows of labels. y_pred: embeddings (B, D)."""
         y_pred, y_true, _ = at_least_one(ops.convert_to_tensor(y_pred), y_true)
-        hits, relevant, first = in_batch_ranks(y_true, y_pred, self.distance)
+        hits, relevant, first = in_batch_ranks(
+            y_true, y_pred, self.distance, multi_label=self.multi_label
+        )
         values = self.measure(hits, relevant, first, self.k, ops)
         weights = ops.cast(relevant > 0, "float32")
         if sample_weight is not None:
@@ -66,7 +71,8 @@ class InBatch(keras.metrics.Metric):
     def get_config(self) -> dict:
         named = distances.is_named(self.distance)
         distance = self.distance.__name__ if named else self.distance
-        return {"distance": distance, "name": self.name, "dtype": self.dtype}
+        config = {"distance": distance, "name": self.name, "dtype": self.dtype}
+        return config if self.multi_label is None else {"multi_label": self.multi_label, **config}
 
 
 class InBatchAtK(InBatch):
@@ -76,13 +82,13 @@ class InBatchAtK(InBatch):
         return {"k": self.k, **super().get_config()}
 
 
-def in_batch_ranks(labels, embeddings, distance: Callable):
+def in_batch_ranks(labels, embeddings, distance: Callable, *, multi_label: bool | None = None):
     """hits (B, B), relevant (B,) and first (B,) of a batch that is its own gallery.
 
     Two stable sorts, the first by relevance: at equal distance the irrelevant come first.
     """
     apart = within(embeddings, distance)
-    _, positives, negatives = pairs.from_labels(apart, labels)
+    _, positives, negatives = pairs.from_labels(apart, labels, multi_label=multi_label)
     others = ops.logical_and(
         ops.logical_or(positives, negatives), ops.logical_not(ops.isnan(apart))
     )
@@ -106,11 +112,19 @@ class RecallAtK(InBatchAtK):
         k: int = 1,
         *,
         distance: str | Callable = "euclidean",
+        multi_label: bool = False,
         name: str | None = None,
         dtype: str | None = None,
     ):
         name = name or f"recall@{k}"
-        super().__init__(measures.recall, k, distance=distance, name=name, dtype=dtype)
+        super().__init__(
+            measures.recall,
+            k,
+            distance=distance,
+            name=name,
+            dtype=dtype,
+            multi_label=multi_label,
+        )
 
 
 @keras.saving.register_keras_serializable("keras_metric")
@@ -122,11 +136,19 @@ class PrecisionAtK(InBatchAtK):
         k: int = 1,
         *,
         distance: str | Callable = "euclidean",
+        multi_label: bool = False,
         name: str | None = None,
         dtype: str | None = None,
     ):
         name = name or f"precision@{k}"
-        super().__init__(measures.precision, k, distance=distance, name=name, dtype=dtype)
+        super().__init__(
+            measures.precision,
+            k,
+            distance=distance,
+            name=name,
+            dtype=dtype,
+            multi_label=multi_label,
+        )
 
 
 @keras.saving.register_keras_serializable("keras_metric")
@@ -138,16 +160,27 @@ class MAPAtK(InBatchAtK):
         k: int = 10,
         *,
         distance: str | Callable = "euclidean",
+        multi_label: bool = False,
         name: str | None = None,
         dtype: str | None = None,
     ):
         name = name or f"map@{k}"
-        super().__init__(measures.average_precision, k, distance=distance, name=name, dtype=dtype)
+        super().__init__(
+            measures.average_precision,
+            k,
+            distance=distance,
+            name=name,
+            dtype=dtype,
+            multi_label=multi_label,
+        )
 
 
 @keras.saving.register_keras_serializable("keras_metric")
 class NDCGAtK(InBatchAtK):
-    """Normalized discounted cumulative gain of the k nearest in the batch (`ndcg_at_k`)."""
+    """Normalized discounted cumulative gain of the k nearest in the batch (`ndcg_at_k`).
+
+    A sample has one label: `retrieval` grades by the number of shared labels.
+    """
 
     def __init__(
         self,
@@ -169,11 +202,19 @@ class MAPAtR(InBatch):
         self,
         *,
         distance: str | Callable = "euclidean",
+        multi_label: bool = False,
         name: str = "map@r",
         dtype: str | None = None,
     ):
         measure = measures.average_precision_at_r
-        super().__init__(measure, 1, distance=distance, name=name, dtype=dtype)
+        super().__init__(
+            measure,
+            1,
+            distance=distance,
+            name=name,
+            dtype=dtype,
+            multi_label=multi_label,
+        )
 
 
 @keras.saving.register_keras_serializable("keras_metric")
@@ -184,10 +225,18 @@ class RPrecision(InBatch):
         self,
         *,
         distance: str | Callable = "euclidean",
+        multi_label: bool = False,
         name: str = "r_precision",
         dtype: str | None = None,
     ):
-        super().__init__(measures.r_precision, 1, distance=distance, name=name, dtype=dtype)
+        super().__init__(
+            measures.r_precision,
+            1,
+            distance=distance,
+            name=name,
+            dtype=dtype,
+            multi_label=multi_label,
+        )
 
 
 @keras.saving.register_keras_serializable("keras_metric")
@@ -198,7 +247,15 @@ class MeanReciprocalRank(InBatch):
         self,
         *,
         distance: str | Callable = "euclidean",
+        multi_label: bool = False,
         name: str = "mrr",
         dtype: str | None = None,
     ):
-        super().__init__(measures.reciprocal_rank, 1, distance=distance, name=name, dtype=dtype)
+        super().__init__(
+            measures.reciprocal_rank,
+            1,
+            distance=distance,
+            name=name,
+            dtype=dtype,
+            multi_label=multi_label,
+        )

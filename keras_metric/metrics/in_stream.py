@@ -51,7 +51,7 @@ class InStream(keras.metrics.Metric):
         if len(y_pred.shape) == 2 and y_pred.shape[1] != 1:
             y_pred, y_true, weights, _ = at_least_one(y_pred, y_true, weights)
             apart = within(y_pred, self.distance)
-            _, same, different = pairs.from_labels(apart, y_true)
+            _, same, different = pairs.from_labels(apart, y_true, multi_label=None)
             weights = weights[:, None] * weights[None]
         else:
             apart = ops.reshape(ops.cast(y_pred, "float32"), (-1,))

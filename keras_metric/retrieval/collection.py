@@ -213,6 +213,12 @@ class Collection:
     def _vectors(self, items, made: str | None, *, queries: bool) -> np.ndarray:
         """Items as the engine stores them; inputs of the encoder go through it."""
         refuse_another(self.fingerprint, made, "What made these embeddings")
+        if hasattr(items, "element_spec") or isinstance(items, keras.utils.PyDataset):
+            raise ValueError(
+                "An index takes arrays, not data sets. Expected: images or embeddings, a batch at "
+                "a time: for images, labels in dataset: index.add(images, labels). "
+                f"Received: {type(items).__name__}."
+            )
         if self._encoder is None and np.ndim(items) > 2:
             raise ValueError(
                 "There is no encoder for images. Expected: Index(encoder), or embeddings "

@@ -94,9 +94,37 @@ def test_refuses_options(tf, options, words):
         pk(tf, mixed(), **options)
 
 
-def test_refuses_elements_without_an_integer_label(tf):
-    with pytest.raises(ValueError, match=r"Expected: elements \(image, integer label\)"):
-        pk(tf, np.array([0.0, 1.0]))
+STRANGE = {
+    "images alone": lambda tf, x, y: tf.data.Dataset.from_tensor_slices(x),
+    "dictionaries": lambda tf, x, y: tf.data.Dataset.from_tensor_slices({"image": x, "label": y}),
+    "texts": lambda tf, x, y: tf.data.Dataset.from_tensor_slices((x, y.astype("U"))),
+    "floats": lambda tf, x, y: tf.data.Dataset.from_tensor_slices((x, y.astype("float32"))),
+    "three": lambda tf, x, y: tf.data.Dataset.from_tensor_slices((x, y, y)),
+    "two images": lambda tf, x, y: tf.data.Dataset.from_tensor_slices(((x, x), y)),
+    "named labels": lambda tf, x, y: tf.data.Dataset.from_tensor_slices((x, {"label": y})),
+    "ragged": lambda tf, x, y: tf.data.Dataset.from_tensor_slices(
+        (tf.ragged.constant([[[1.0], [1.0, 2.0]]] * len(x)), y)
+    ),
+    "a list": lambda tf, x, y: [(x, y)],
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_other_elements_are_refused_at_once(tf, kind):
+    x, y = np.zeros((8, 2), "float32"), np.arange(8)
+    with pytest.raises(ValueError, match=r"Expected: a tf.data.Dataset of \(image, int.*Received"):
+        pk_dataset(STRANGE[kind](tf, x, y), classes_per_batch=2, images_per_class=2, buffer_size=8)
+
+
+def test_images_of_several_shapes_are_refused_by_their_shapes(tf):
+    def images():
+        yield from ((np.zeros(2 + number % 2, "float32"), number // 4) for number in range(16))
+
+    elements = tf.TensorSpec([None], "float32"), tf.TensorSpec([], "int64")
+    several = tf.data.Dataset.from_generator(images, output_signature=elements)
+    dataset = pk_dataset(several, classes_per_batch=2, images_per_class=2, buffer_size=8)
+    with pytest.raises(Exception, match=r"one shape.*Expected: \(2,\).*Received: \(3,\)"):
+        list(dataset)
 
 
 def test_batches_are_refused_at_once(tf):

@@ -52,3 +52,9 @@ def test_class_numbers_in_a_compiled_step_make_the_loss_nan():
         labels = np.array([first, 0, 1, 0])
         value = model.evaluate(np.ones((4, 1)), labels, batch_size=4, verbose=0)
         assert np.isfinite(value) == known
+
+
+@pytest.mark.parametrize("labels", [None, np.array(["same", "other"])], ids=["none", "texts"])
+def test_pairs_without_a_number_for_their_label_are_refused(labels):
+    with pytest.raises(ValueError, match="Expected: 1 for a similar pair and 0.*Received"):
+        losses.ContrastiveLoss()(labels, np.ones(2, "float32"))

@@ -164,6 +164,7 @@ def test_refuses_datasets_without_labels_or_end():
         (images, "elements .image, integer label"),
         (both.map(lambda x, y: (x, tf.cast(y, tf.float32))), "elements .image, integer label"),
         (both.repeat(), "never end. Expected: a finite dataset"),
+        (both.take(0), "are empty. Expected: at least one batch.*Received: none"),
     ):
         with pytest.raises(ValueError, match=words):
             metrics.EvaluateRetrieval(dataset, k=1)

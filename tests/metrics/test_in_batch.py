@@ -35,6 +35,18 @@ def test_equals_the_function_on_one_batch(kind, function, options, distance, rng
 
 
 @EVERY
+def test_rows_of_labels_make_companions_of_those_that_share_one(kind, function, options, rng):
+    if kind is metrics.NDCGAtK:  # graded by the number of labels shared, in `retrieval` alone
+        return
+    rows = (rng.random((12, 5)) < 0.25).astype("int32")
+    embeddings = rng.normal(size=(12, 5)).astype("float32")
+    metric = kind.from_config(kind(**options, multi_label=True).get_config())
+    metric.update_state(rows, ops.convert_to_tensor(embeddings))
+    expected = metrics.retrieval(embeddings, rows, k=options.get("k", 1), multi_label=True)
+    np.testing.assert_allclose(float(metric.result()), expected[metric.name], rtol=1e-5)
+
+
+@EVERY
 def test_averages_over_queries_of_all_batches(kind, function, options, rng):
     metric, values, counts = kind(**options), [], []
     for size in (12, 6):

@@ -87,3 +87,23 @@ def test_milvus_refuses_them_before_anything_is_added(tmp_path):
             index.add(np.eye(1), labels, metadata)
     assert len(index) == 0
     index.close()
+
+
+@pytest.mark.parametrize("with_encoder", [False, True])
+def test_data_sets_are_refused_and_batches_of_them_are_not(with_encoder, new):
+    tf = pytest.importorskip("tensorflow")
+    dataset = tf.data.Dataset.from_tensor_slices((np.eye(4), np.arange(4))).batch(2)
+    index = new(encoder(4, 2) if with_encoder else None)
+    with pytest.raises(ValueError, match="takes arrays.*Expected: images or embeddings.*Received"):
+        index.add(dataset)
+    for images, labels in dataset:
+        index.add(images, labels)
+    assert len(index) == 4
+
+
+@pytest.mark.parametrize("labels", [np.eye(4, dtype=int), np.arange(4).reshape(2, 2)])
+def test_several_labels_a_record_are_refused_by_their_shape(labels, new):
+    with pytest.raises(
+        ValueError, match="Expected: one for each of 4 emb.*Received: labels of shape"
+    ):
+        new().add(np.eye(4), labels)

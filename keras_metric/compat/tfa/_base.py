@@ -82,7 +82,7 @@ def returned_as(loss, y_pred):
 def _same(y_true):
     dtype = getattr(y_true, "dtype", None)
     if dtype is None or "float" not in str(dtype):
-        labels = as_labels(y_true)
+        labels = as_labels(y_true, multi_label=None)
         return same_class(labels, labels)
     labels = ops.convert_to_tensor(y_true)
     if len(labels.shape) > 2 or (len(labels.shape) == 2 and labels.shape[1] != 1):

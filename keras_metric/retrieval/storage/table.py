@@ -119,7 +119,14 @@ def checked_labels(labels, count: int) -> list:
     """
     if labels is None:
         return [None] * count
-    labels = np.ravel(labels) if hasattr(labels, "shape") else labels
+    if hasattr(labels, "shape"):
+        if tuple(labels.shape) not in ((count,), (count, 1)):
+            raise ValueError(
+                f"The labels do not fit. Expected: one for each of {count} embeddings; several of "
+                "a record are metadata, a text or a number a name. "
+                f"Received: labels of shape {tuple(labels.shape)}."
+            )
+        labels = np.ravel(labels)
     found = [_plain(label) for label in as_objects(labels)]
     strange = [x for x in found if x is not None and type(x) not in (int, str)]
     if len(found) != count or strange:
