@@ -91,10 +91,11 @@ def _refuse_other_values(y_true) -> None:
 
 
 def _column(x):
-    if x is None or "str" in str(getattr(x, "dtype", "")):
+    dtype = getattr(x, "dtype", None)
+    if x is None or "string" in str(dtype) or getattr(dtype, "kind", None) in ("U", "S", "O"):
         raise ValueError(
             "A pair has no number for its label. Expected: 1 for a similar pair and 0 for any "
-            f"other, as fit((x1, x2), similar) takes them. Received: {getattr(x, 'dtype', None)}."
+            f"other, as fit((x1, x2), similar) takes them. Received: {dtype}."
         )
     x = precise(x)
     if len(x.shape) == 1 or (len(x.shape) == 2 and x.shape[1] == 1):

@@ -95,7 +95,7 @@ class PartialFC(EncoderModel):
         self._is_sampled = self._samples(training)
         if not self._is_sampled:
             return super().compute_loss(x, y, y_pred, sample_weight, training)
-        columns, known = class_columns(as_labels(y), self.head.classes)
+        columns, known = class_columns(as_labels(y, multi_label=None), self.head.classes)
         chosen = self._chosen(columns)
         rows = self.head.rows_of(chosen)
         places = ops.where(known, ops.searchsorted(chosen, columns), -1)
