@@ -82,7 +82,7 @@ class Preprocessing:
         return COLORS[self.color]
 
     @property
-    def shape(self) -> tuple[int, int, int] | tuple[None, None, int]:
+    def shape(self) -> tuple[Any, Any, int]:
         """`(height, width, channels)` of a preprocessed picture; None for free sides."""
         return (*(self.size or (None, None)), self.channels)
 

@@ -20,6 +20,8 @@ from zoo.pretrained.catalog import TrainedModel, is_trained, trained
 if TYPE_CHECKING:
     import keras
 
+    from keras_metric.preprocessing import Preprocessing
+
 __all__ = [
     "TrainedModel",
     "backbone",
@@ -27,6 +29,7 @@ __all__ = [
     "is_backbone",
     "is_named",
     "is_trained",
+    "preprocessing",
     "trained",
     "whole",
     "written_to",
@@ -66,6 +69,19 @@ def written_to(model: str | Path) -> Path:
     return Path("out") / model if is_backbone(model) else Path(model)
 
 
+def preprocessing(name: str) -> Preprocessing:
+    """How pictures become the input of the network `name`; its weights are not needed.
+
+    Features take pictures stretched to the size that the weights were trained at, a classifier
+    pictures of any size (docs/preprocessing.md has what stretching, cropping and letterboxing
+    measure).
+    """
+    from keras_metric.preprocessing import Preprocessing
+
+    side = _SIDES.get(name)
+    return Preprocessing(None if side is None else (side, side))
+
+
 def backbone(name: str) -> keras.Model:
     """The network `name`: features of unit length `(B, H, W, 3) -> (B, 1280)`, or a classifier.
 
@@ -74,13 +90,15 @@ def backbone(name: str) -> keras.Model:
     Raises:
         ImportError: the package with the weights is not installed; the error has the command.
     """
+    from keras_metric.preprocessing import attach
     from zoo.encoders import build
 
+    made = preprocessing(name)
     if name.endswith(_CLASSIFIER):
         name = name.removesuffix(_CLASSIFIER)
-        return build(name, (None, None, 3), classes=1000, weights="imagenet")
-    shape = (_SIDES[name], _SIDES[name], 3)
-    return build(name, shape, embedding=None, normalize=True, weights="imagenet")
+        return attach(build(name, made.shape, classes=1000, weights="imagenet"), made)
+    model = build(name, made.shape, embedding=None, normalize=True, weights="imagenet")
+    return attach(model, made)
 
 
 def whole(name: str, model: keras.Model) -> keras.Model:

@@ -29,15 +29,14 @@ def preprocessing(model: "keras.Model | str | Path") -> Preprocessing:
     """
     if not isinstance(model, str | Path):
         return _of_model(model)
-    if not pretrained.is_backbone(model):
-        path = place(model, whole=False)
-        if _is_exported(path):
-            return _of_saved_model(path)
-        file = Run(path).model if path.is_dir() else path
-        found = in_file(file) if file.is_file() else None
-        if found is not None:
-            return found
-    return _of_model(load(model))
+    if pretrained.is_backbone(model):
+        return pretrained.preprocessing(str(model))
+    path = place(model, whole=False)
+    if _is_exported(path):
+        return _of_saved_model(path)
+    file = Run(path).model if path.is_dir() else path
+    found = in_file(file) if file.is_file() else None
+    return _of_model(load(model)) if found is None else found
 
 
 def _of_model(model: "keras.Model") -> Preprocessing:

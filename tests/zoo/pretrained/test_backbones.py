@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 
 import zoo
+from keras_metric import Preprocessing
+from keras_metric.preprocessing import attached
 from zoo import cli, pretrained
 
 pytestmark = pytest.mark.tensorflow
@@ -56,4 +58,11 @@ def test_features_have_unit_length_and_classifiers_take_any_size(rng):
     model = zoo.load("efficientnet_lite0")
     features = model.predict(rng.integers(0, 256, (2, 224, 224, 3)), verbose=0)
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-5)
+    assert attached(model) == zoo.preprocessing("efficientnet_lite0") == Preprocessing((224, 224))
     assert zoo.load("efficientnet_lite0_imagenet").output_shape == (None, 1000)
+
+
+def test_how_pictures_become_their_input_is_known_without_their_weights(monkeypatch):
+    monkeypatch.setattr(pretrained, "backbone", None)
+    assert zoo.preprocessing("efficientnet_lite2") == Preprocessing((260, 260))
+    assert zoo.preprocessing("efficientnet_lite0_imagenet") == Preprocessing()
