@@ -13,6 +13,7 @@ _LOADERS = {
     "clothing": "sources.clothing",
     "digit_scenes": "sources.digit_scenes",
     "digits": "sources.digits",
+    "emoji": "sources.emoji",
     "folders": "reading.folders",
     "omniglot": "sources.omniglot",
 }

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_metric.arguments import number, whole
@@ -29,6 +30,7 @@ __all__ = [
     "freeze",
     "layer_rates",
     "merge_lora",
+    "start_from_discriminants",
     "warm_up_cosine",
 ]
 
@@ -185,6 +187,70 @@ def warm_up_cosine(
     return keras.optimizers.schedules.CosineDecay(
         0.0, max(steps - climbing, 1), warmup_target=rate, warmup_steps=climbing
     )
+
+
+def start_from_discriminants(
+    embedding: keras.layers.Dense,
+    head: keras.layers.Layer | None,
+    features: np.ndarray,
+    labels: np.ndarray,
+    *,
+    shrinkage: float = 0.2,
+    noise: float = 0.1,
+) -> None:
+    """Give an embedding, and a head above it, the weights of linear discriminant analysis.
+
+        embedding(x) = s W^T (x - mean),   head: the means of the classes, as unit vectors
+
+    The first columns of W are the directions that tell the classes apart, most important first,
+    after the covariance within the classes was whitened; the others are random directions of length
+    `noise`. s makes embeddings as long as 1 on average. So training begins where a frozen backbone
+    with LDA ends, and not with an embedding that knows nothing.
+
+    Args:
+        embedding: a linear Dense layer, built, on the features.
+        head: a head of `keras_metric.heads` with one center a class, built; or None.
+        features: `(N, D)` of the backbone as it is, of the photos to learn from.
+        labels: `(N,)` integers 0 to classes - 1.
+        shrinkage: of the covariance towards a multiple of the identity; Ledoit and Wolf 2004.
+        noise: length of the random directions beside the whitened ones.
+
+    Raises:
+        ValueError: features that do not fit the layer, or fewer than two classes.
+    """
+    kernel = embedding.kernel
+    features, labels = np.asarray(features, np.float64), np.asarray(labels)
+    classes, labels = np.unique(labels, return_inverse=True)
+    if features.ndim != 2 or features.shape[1] != kernel.shape[0] or len(classes) < 2:
+        raise ValueError(
+            f"The embedding cannot start from these features. Expected: (N, {kernel.shape[0]}) of "
+            f"two classes or more. Received: shape {features.shape}, {len(classes)} classes."
+        )
+    means = np.stack([features[labels == label].mean(0) for label in range(len(classes))])
+    middle = features.mean(0)
+    whitening = _whitening(features - means[labels], shrinkage)
+    directions = np.linalg.svd((means - middle) @ whitening, full_matrices=False)[2]
+    directions = directions[: min(len(classes) - 1, kernel.shape[1])]
+    rest = np.random.default_rng(0).normal(size=(kernel.shape[1] - len(directions), len(middle)))
+    rest *= noise / np.linalg.norm(rest, axis=1, keepdims=True)
+    weights = whitening @ np.concatenate([directions, rest]).T
+    weights /= np.sqrt((((features - middle) @ weights) ** 2).sum(1).mean())
+    embedding.set_weights([weights, -middle @ weights][: len(embedding.weights)])
+    if head is not None:
+        vectors = (means - middle) @ weights
+        head.set_weights([vectors / np.linalg.norm(vectors, axis=1, keepdims=True)])
+
+
+def _whitening(within: np.ndarray, shrinkage: float) -> np.ndarray:
+    """(D, D): the inverse root of the covariance of what is left within the classes."""
+    covariance = within.T @ within / len(within)
+    size = len(covariance)
+    covariance *= 1 - shrinkage
+    covariance[np.diag_indices(size)] += (
+        shrinkage * np.trace(within.T @ within) / len(within) / size
+    )
+    values, vectors = np.linalg.eigh(covariance)
+    return vectors / np.sqrt(np.maximum(values, 1e-12))
 
 
 def enable_lora(encoder: keras.Model, rank: int = 8) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+from keras_metric.heads import NormalizedSoftmax
 from zoo import fine_tuning
 from zoo.encoders.layers import FusedBatchNormalization
 
@@ -146,6 +147,48 @@ def test_the_rate_climbs_along_a_line_and_falls_along_half_a_cosine():
     assert float(ops.convert_to_numpy(plain(0))) == pytest.approx(0.2)
     with pytest.raises(ValueError, match="warm_up"):
         fine_tuning.warm_up_cosine(0.2, steps=50, warm_up=1)
+
+
+def gaussians(classes=4, size=5, count=30):
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(classes), count)
+    stretch = np.diag([10.0, 1, 1, 1, 0.1])[:size, :size]
+    means = 2 * rng.normal(size=(classes, size))
+    return means[labels] + rng.normal(size=(len(labels), size)) @ stretch + 3, labels
+
+
+def discriminants(features, labels, shrinkage):
+    """The features in the directions v of B v = e W v with e > 0, where v W v = 1."""
+    linalg = pytest.importorskip("scipy.linalg")
+    means = np.stack([features[labels == label].mean(0) for label in np.unique(labels)])
+    within = np.cov((features - means[labels]).T, bias=True)
+    within = (1 - shrinkage) * within + shrinkage * np.trace(within) / len(within) * np.eye(5)
+    between = np.cov(means.T, bias=True)
+    return features @ linalg.eigh(between, within)[1][:, -(len(means) - 1) :]
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, 0.2])
+def test_an_embedding_starts_as_discriminant_analysis(shrinkage):
+    features, labels = gaussians()
+    model = keras.Sequential([keras.Input((5,)), layers.Dense(4), NormalizedSoftmax(4)])
+    embedding, head = model.layers
+    options = {"shrinkage": shrinkage, "noise": 0}
+    fine_tuning.start_from_discriminants(embedding, head, features, labels, **options)
+    ours = values([embedding(features.astype("float32"))])[0]
+    wanted = discriminants(features, labels, shrinkage)
+    found = [np.linalg.norm(x[:, None] - x, axis=-1) for x in (ours, wanted)]
+    np.testing.assert_allclose(found[0] / found[0].max(), found[1] / found[1].max(), atol=1e-4)
+    np.testing.assert_allclose((ours**2).sum(1).mean(), 1, rtol=1e-4)
+    means = np.stack([ours[labels == label].mean(0) for label in range(4)])
+    cosines = values([head(means)])[0] / head.scale
+    np.testing.assert_allclose(np.diag(cosines), 1, atol=1e-4)
+
+
+def test_features_that_do_not_fit_the_embedding_are_refused():
+    features, labels = gaussians()
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(4)])
+    with pytest.raises(ValueError, match=r"\(N, 4\).*shape \(120, 5\), 4 classes"):
+        fine_tuning.start_from_discriminants(model.layers[0], None, features, labels)
 
 
 class Given(keras.callbacks.Callback):
