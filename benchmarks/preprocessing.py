@@ -73,7 +73,7 @@ def main() -> None:
     asked = folders.load(options.folder / "validation", OWN)
     encoder = trained(folders.load(options.folder / "train", OWN), options.epochs)
     wanted = embeddings(encoder, asked.images)
-    print("| way in | recall@1 | largest difference of an embedding |\n|---|---|---|")
+    print("| images through | recall@1 | largest difference of an embedding |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "model.keras"
         encoder.save(path)
