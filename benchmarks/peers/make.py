@@ -19,7 +19,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 LOSSES = ("tensorflow-addons", "tensorflow-similarity", "pytorch-metric-learning")
 MAPS = ("pytorch-grad-cam", "torchcam", "captum", "tf-keras-vis", "tf-explain", "xplique")
-PEERS = LOSSES + MAPS
+CLEANING = ("cleaning",)  # imagededup and cleanlab together
+PEERS = LOSSES + MAPS + CLEANING
 CLIENTS = ("ovmsclient", "tensorflow-serving-api")
 OURS = "keras-metric"
 
