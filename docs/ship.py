@@ -13,10 +13,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import keras
+
+from keras_metric.preprocessing import attach, attached
 from zoo.files import read_json, write, write_json, write_text
 from zoo.pretrained.catalog import FOLDER
 from zoo.recipe import get
+from zoo.reports import cards
 from zoo.runs.runs import Run, load
+from zoo.training.training import carry_preprocessing
 
 LEFT_OUT = ("history", "pictures")  # of metrics.json
 LIST = FOLDER.parent / "models.json"
@@ -37,15 +42,27 @@ def ship(run: Run) -> Path:
         )
     name, model = report["recipe"], load(run.folder)
     place, backbone = Run(FOLDER / name), report["settings"].get("backbone")
-    write(place.model, (model if backbone is None else model.get_layer("head")).save)
+    stored = without_optimizers(model if backbone is None else model.get_layer("head"))
+    carry_preprocessing(model, get(name), report["settings"])
+    attach(stored, attached(model))
+    report["preprocessing"] = str(attached(model))
+    write(place.model, stored.save)
     facts = described(name, model, place.model, backbone)
     kept = {key: value for key, value in report.items() if key not in LEFT_OUT}
     kept["training"] = {key: value for key, value in kept["training"].items() if key != "first"}
     write_json(place.metrics, kept)
-    write_text(place.card, card(run.card.read_text(encoding="utf-8"), name, facts))
+    write_text(place.card, card(cards.card(get(name), report), name, facts))
     known = read_json(LIST) if LIST.exists() else {}
     write_json(LIST, dict(sorted({**known, name: facts}.items())))
     return place.folder
+
+
+def without_optimizers(model: keras.Model) -> keras.Model:
+    """The same model; one inside it may be compiled, and Keras saves its optimizer, too."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.Model):
+            layer.optimizer, layer.compiled = None, False
+    return model
 
 
 def described(name: str, model, file: Path, backbone: str | None) -> dict[str, Any]:

@@ -48,6 +48,8 @@ def test_runs(name, tmp_path, real_data, monkeypatch, request):
     }
     if "members" in known:
         settings["side"] = 16
+    if "backbone" in known:
+        settings["side"] = 64
     report = zoo.train(name, tmp_path / "run", settings=settings, data=real_data)
     assert report["baselines"]
     assert all(report["results"].keys() >= row.keys() for row in report["baselines"].values())

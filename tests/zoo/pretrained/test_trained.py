@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -73,6 +74,12 @@ def test_a_quick_one_is_worth_what_its_card_says(name, capsys):
     compared(name, None, capsys)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(IDS) - set(QUICK)))
+def test_it_is_worth_what_its_card_says(name, real_data, capsys):
+    compared(name, real_data, capsys)
+
+
 def test_a_result_that_differs_is_told(monkeypatch, capsys, rng):
     import zoo.evaluation.evaluation as evaluation
 
@@ -117,7 +124,7 @@ def test_what_belongs_to_it_is_not_in_the_run_of_its_name():
 
 
 def test_they_are_listed(capsys):
-    assert [one.name for one in zoo.trained("digits-trip*")] == ["digits-triplet"]
+    assert [one.name for one in zoo.trained("*omniglot*")] == ["omniglot-infonce"]
     assert zoo.trained("nothing") == []
     assert cli.main(["list", "--trained", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
@@ -129,7 +136,7 @@ def test_they_are_listed(capsys):
     assert "8 x 8 x 1" in told
     assert "omniglot" not in told
     assert cli.main(["list", "--trained", "nothing"]) == 1
-    assert "No trained model matches. Expected: a pattern for: " in capsys.readouterr().err
+    assert "No trained model matches. Expected: a pattern for: bccd-cam" in capsys.readouterr().err
 
 
 def test_a_preset_is_made_of_one(tmp_path):
@@ -177,3 +184,42 @@ def test_pictures_are_searched_with_one(digits, tmp_path, monkeypatch, capsys):
     assert page["report"] == "r.html"
     found = answer(capsys, "export", "digits-triplet")
     assert found["saved_model"] == "out/trained/digits-triplet/saved_model/1"
+
+
+def test_a_classifier_is_explained_converted_and_scanned(tmp_path, monkeypatch, capsys, rng):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(rng.integers(0, 256, (120, 160, 3), np.uint8)).save("cells.png")
+    (found,) = answer(capsys, "cam", "bccd-cam", "cells.png", "-o", "cam.png", "--top", 3)["maps"]
+    assert {one["label"] for one in found["classes"]} == {"RBC", "WBC", "Platelets"}
+    found = answer(capsys, "convert", "bccd-cam", "-o", "fcn.keras", "--size", "40x40")
+    assert found["equal"]
+    options = ("cells.png", "-o", "scan.png", "--threshold", -9, "--boxes")
+    by_name = answer(capsys, "scan", "bccd-cam", *options, "--window", "40x40")["scans"]
+    of_file = answer(capsys, "scan", "fcn.keras", *options)["scans"]
+    assert by_name[0]["detections"] == of_file[0]["detections"]
+    assert by_name[0]["detections"]
+
+
+def test_a_thing_is_located_with_one(tmp_path, monkeypatch, capsys, rng):
+    monkeypatch.chdir(tmp_path)
+    glyph = rng.integers(0, 256, (8, 8), np.uint8)
+    scene = np.zeros((40, 60), np.uint8)
+    scene[20:28, 32:40] = glyph
+    Image.fromarray(glyph).save("glyph.png")
+    Image.fromarray(scene).save("scene.png")
+    arguments = ("glyph.png", "scene.png", "-o", "found.png", "--scales", "1")
+    (best, *_) = answer(capsys, "locate", "digits-triplet", *arguments)["found"]
+    assert np.abs(np.array(best["box"]) - (32, 20, 40, 28)).max() <= 1
+    assert best["score"] > 0.7  # the window sees a border that the picture alone has not
+
+
+def test_one_is_served_by_name(tmp_path, monkeypatch, capsys):
+    """Exported first, once; the server is given the versions and the name of the model."""
+    monkeypatch.chdir(tmp_path)
+    served = []
+    monkeypatch.setattr("keras_metric.serve.serve", lambda path, **how: served.append((path, how)))
+    for _ in range(2):
+        assert cli.main(["serve", "digits-triplet", "--rest-port", "0"]) == 0
+    place = Path("out/trained/digits-triplet/saved_model")
+    assert [path.name for path in place.iterdir()] == ["1"]
+    assert [(path, how["name"]) for path, how in served] == [(place, "digits-triplet")] * 2
