@@ -2,10 +2,11 @@
 
 import inspect
 
+import keras
 import numpy as np
 import pytest
 
-from keras_metric import diagnostics, distances, heads, losses, miners
+from keras_metric import diagnostics, distances, heads, losses, memory, metrics, miners, models
 from keras_metric.arguments import number, whole
 
 ROOMS = {"losses": losses, "miners": miners, "heads": heads, "diagnostics": diagnostics}
@@ -99,6 +100,10 @@ def test_a_distance_of_ours_is_saved_by_its_name(name):
     assert config["distance"] == name
 
 
+def _encoder():
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+
+
 FIXED = [
     (losses.TripletLoss(), "mining", "all"),
     (losses.TripletLoss(), "distance", "cosine"),
@@ -109,6 +114,11 @@ FIXED = [
     (heads.ArcFace(5).loss(), "scale", 3.0),
     (miners.SemiHard(), "margin", 0.1),
     (diagnostics.ActiveTriplets(), "margin", 0.1),
+    (metrics.RecallAtK(3), "k", 5),
+    (metrics.TARAtFAR(0.1), "far", 0.2),
+    (models.CrossBranchLoss(losses.TripletLoss()), "both_ways", True),
+    (memory.CrossBatchMemory(_encoder(), 8), "size", 16),
+    (memory.PartialFC(_encoder(), heads.ArcFace(9), 4), "classes_per_step", 6),
 ]
 
 

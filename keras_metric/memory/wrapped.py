@@ -2,8 +2,10 @@
 
 import keras
 
+from keras_metric.arguments import FixedArguments
 
-class EncoderModel(keras.Model):
+
+class EncoderModel(FixedArguments, keras.Model):
     """Base class of the wrappers: their output is that of `encoder`; they differ in training."""
 
     def __init__(self, encoder: keras.Model, *, name: str | None = None, **layer_options):

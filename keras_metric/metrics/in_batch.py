@@ -16,7 +16,7 @@ import keras
 from keras import ops
 
 from keras_metric import distances, pairs
-from keras_metric.arguments import whole
+from keras_metric.arguments import FixedArguments, whole
 from keras_metric.metrics import measures
 from keras_metric.metrics.exact_batch import within
 from keras_metric.numerics.operations import at_least_one
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 
-class InBatch(keras.metrics.Metric):
+class InBatch(FixedArguments, keras.metrics.Metric):
     """The mean of one measure over the queries of every batch."""
 
     def __init__(

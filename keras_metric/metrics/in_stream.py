@@ -19,7 +19,7 @@ import numpy as np
 from keras import ops
 
 from keras_metric import distances, pairs
-from keras_metric.arguments import number, whole
+from keras_metric.arguments import FixedArguments, number, whole
 from keras_metric.metrics import rates
 from keras_metric.metrics.exact_batch import within
 from keras_metric.numerics.operations import at_least_one
@@ -27,7 +27,7 @@ from keras_metric.numerics.operations import at_least_one
 __all__ = ["BestThresholdAccuracy", "EqualErrorRate", "ROCAUC", "TARAtFAR"]
 
 
-class InStream(keras.metrics.Metric):
+class InStream(FixedArguments, keras.metrics.Metric):
     """Counts same and different pairs in bins of distance."""
 
     def __init__(

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_metric.arguments import FixedArguments
 from keras_metric.losses import PairLoss
 from keras_metric.models.branches import BranchNet
 
@@ -45,7 +46,7 @@ class CrossBranchNet(BranchNet):
 
 
 @keras.saving.register_keras_serializable(package="keras_metric")
-class CrossBranchLoss(keras.losses.Loss):
+class CrossBranchLoss(FixedArguments, keras.losses.Loss):
     """A loss on labeled batches with anchors of one branch and candidates of the other.
 
         loss(anchors = a, candidates = b), or the mean of that and loss(anchors = b, candidates = a)
