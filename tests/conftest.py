@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -17,6 +18,12 @@ if FIRST and os.environ["KERAS_BACKEND"] == "jax":
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="keras-metric-jax-")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+# Where processes of tests find a Python that has imported Keras: see warm_python.py.
+OWNER = "KERAS_METRIC_WARM_PYTHON" not in os.environ
+if OWNER:
+    os.environ["KERAS_METRIC_WARM_PYTHON"] = tempfile.mkdtemp(
+        prefix="keras-metric-", suffix=f"-{os.getpid()}"
+    )
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
@@ -25,19 +32,26 @@ import pytest  # noqa: E402
 ROOT = Path(__file__).resolve().parent.parent
 BACKEND = os.environ["KERAS_BACKEND"]
 
-# Files, pages, commands and NumPy: what these hold does not depend on the backend, and runs on
-# TensorFlow. A file below them that does runs on all: it says `every_backend`.
+# Files, pages, commands, NumPy, and how models are taken apart and put together with Keras's own
+# layers: what these hold does not depend on the backend, and runs on TensorFlow. A file below them
+# that does runs on all: it says `every_backend`.
 ON_TENSORFLOW = (
-    "plots",
-    "retrieval",
-    "serve",
-    "zoo/commands",
-    "zoo/datasets",
-    "zoo/demo",
-    "zoo/evaluation",
-    "zoo/inference",
-    "zoo/reports",
-    "zoo/runs",
+    *("plots", "retrieval", "serve", "zoo"),
+    *("batches/test_draws.py", "batches/test_folder.py", "compat/test_tfa.py"),
+    *("cam/network", "cam/scores", "cam/test_applications.py"),
+    *("cam/test_refusals.py", "cam/test_rendering.py"),
+    *("convert/geometry", "convert/graph", "convert/loading"),
+    *("convert/apply/test_detections.py", "convert/apply/test_heat.py"),
+    *("convert/apply/test_scan_inputs.py", "convert/apply/test_segmentation.py"),
+    *("convert/test_applications.py", "convert/test_augmentation_inside.py"),
+    *("convert/test_properties.py", "convert/test_refusals.py"),
+    "export/saved_models/test_versions.py",
+    *("metrics/test_all_pairs.py", "metrics/test_callbacks.py", "metrics/test_clustering.py"),
+    *("metrics/test_detection.py", "metrics/test_intervals.py", "metrics/test_multi_label.py"),
+    *("metrics/test_one_shot.py", "metrics/test_retrieval.py", "metrics/test_verification.py"),
+    *("test_arguments.py", "test_docs.py", "test_floors.py", "test_inference_calls.py"),
+    *("test_pages.py", "test_ratios.py", "test_readme.py", "test_repository.py"),
+    *("test_saved_classes.py", "test_surface.py", "test_wheel.py"),
 )
 
 
@@ -46,7 +60,7 @@ def pytest_ignore_collect(collection_path, config):
     if BACKEND == "tensorflow" or collection_path.suffix != ".py":
         return None
     place = collection_path.relative_to(Path(__file__).parent).as_posix()
-    if not place.startswith(tuple(f"{folder}/" for folder in ON_TENSORFLOW)):
+    if not f"{place}/".startswith(tuple(f"{there}/" for there in ON_TENSORFLOW)):
         return None
     if any(Path(argument.split("::")[0]).name == collection_path.name for argument in config.args):
         return None
@@ -54,17 +68,40 @@ def pytest_ignore_collect(collection_path, config):
 
 
 def pytest_unconfigure(config):
+    if OWNER:
+        shutil.rmtree(os.environ.pop("KERAS_METRIC_WARM_PYTHON"), ignore_errors=True)
     if FIRST and BACKEND == "jax" and not hasattr(config, "workerinput"):
         shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
+    _slow_off_the_diagonal([item for item in items if "diagonal" in item.keywords])
     if BACKEND == "tensorflow":
         return
     skip = pytest.mark.skip(reason=f"needs the TensorFlow backend, this run is on {BACKEND}")
     for item in items:
         if "tensorflow" in item.keywords:
             item.add_marker(skip)
+
+
+def _slow_off_the_diagonal(items):
+    """Of a test marked `diagonal` the usual run has each value of each parameter once.
+
+    The longest parameter is gone through, the others turn with it; other combinations are slow.
+    """
+    values = {}  # of each test: for each `parametrize` the names of its values, in their order
+    for item in items:
+        known = values.setdefault(item.nodeid.partition("[")[0], [])
+        for place, name in enumerate(item.callspec._idlist):
+            known += [{} for _ in range(place + 1 - len(known))]
+            known[place].setdefault(name, len(known[place]))
+    for item in items:
+        known = values[item.nodeid.partition("[")[0]]
+        places = [names[name] for names, name in zip(known, item.callspec._idlist, strict=True)]
+        turn = places[max(range(len(known)), key=lambda place: len(known[place]))]
+        if any(place != turn % len(names) for place, names in zip(places, known, strict=True)):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +119,12 @@ def forget_compiled_code():
         import jax
 
         jax.clear_caches()
+
+
+@pytest.fixture(scope="session")
+def python():
+    """The beginning of a command: Python, which has imported Keras and nothing of ours."""
+    return [sys.executable, "-I", "-S", str(ROOT / "tests" / "warm_python.py")]
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,15 +87,21 @@ def _break(part: ast.AST) -> bool:
     return True
 
 
-def draw(rng: random.Random) -> tuple[Path, ast.stmt, ast.stmt]:
-    """A file, a statement of it, and the broken one; files in proportion to their statements."""
+@cache
+def statements() -> list[tuple[Path, ast.stmt]]:
+    """Every statement of the two packages that may be broken, with its file."""
     found = []
     for package in ("keras_metric", "zoo"):
         for path in sorted((ROOT / package).rglob("*.py")):
             tree = ast.parse(path.read_text(encoding="utf-8"))
             found += [(path, node) for node in ast.walk(tree) if isinstance(node, STATEMENTS)]
+    return found
+
+
+def draw(rng: random.Random) -> tuple[Path, ast.stmt, ast.stmt]:
+    """A file, a statement of it, and the broken one; files in proportion to their statements."""
     while True:
-        path, node = rng.choice(found)
+        path, node = rng.choice(statements())
         forms = broken_forms(node)
         if forms:
             return path, node, rng.choice(forms)
@@ -180,7 +187,8 @@ def verdict_of(copied: Path, path: Path, text: str, tests: list[str], seconds: f
 
 def run(copied: Path, tests: list[str], seconds: float) -> tuple[str, str]:
     """red, green or the time is up, and the first test that failed."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    python = [sys.executable, "-I", "-S", str(ROOT / "tests" / "warm_python.py")]
+    command = [*python, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
     try:
         done = subprocess.run(
             [*command, "-m", "not slow", *tests],
@@ -207,7 +215,8 @@ def main() -> None:
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
     drawn = [draw(rng) for _ in range(arguments.count)]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(suffix=f"-{os.getpid()}") as folder:
+        os.environ["KERAS_METRIC_WARM_PYTHON"] = folder
         copied = Path(folder) / "checkout"
         ignored = shutil.ignore_patterns(".*", "out", "build", "site", "__pycache__")
         shutil.copytree(ROOT, copied, ignore=ignored)

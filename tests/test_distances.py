@@ -40,6 +40,7 @@ def test_equals_loops(name, rows):
     np.testing.assert_allclose(paired, np.diag(expected), rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.diagonal
 @pytest.mark.parametrize("scale", [1e-25, 1, 1e25])
 @pytest.mark.parametrize("name", ["euclidean", "squared_euclidean", "cosine", "angular"])
 def test_ranking_orders_each_row_as_the_distance_does(name, scale, rows):

@@ -53,6 +53,7 @@ def model(built):
     return net
 
 
+@pytest.mark.diagonal
 @pytest.mark.parametrize("built", [True, False])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_fit_trains_on_epochs_0_1_2(built, workers):
@@ -65,6 +66,7 @@ def test_fit_trains_on_epochs_0_1_2(built, workers):
     assert sorted(batches.seen) == [0, 1, 2]
 
 
+@pytest.mark.diagonal
 @pytest.mark.parametrize("built", [True, False])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_resumed_fit_sees_the_batches_of_an_unbroken_one(built, workers):

@@ -193,6 +193,7 @@ def size_of(kind):
     return {"signal": (20,), "volume": (6, 8, 7)}.get(kind, SIZE)
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("kind", kinds())
 def test_mean_of_the_map_plus_bias_is_the_score(kind, rng):
     build, layer = EXACT[kind]
@@ -240,6 +241,7 @@ def framed():
     return [pytest.param(k, marks=[] if k in quick else [pytest.mark.slow]) for k in sorted(kinds)]
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("kind", framed())
 def test_channels_first_at_an_odd_size_gives_the_same_map(kind, rng, monkeypatch):
     """Every kind of model behind a Permute, for images whose sides no stride divides."""

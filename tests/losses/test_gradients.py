@@ -43,6 +43,13 @@ VARIANTS = {
 }
 
 
+# The formulas' own gradients are those of TensorFlow; JAX has what we give it a gradient for.
+ON_JAX = (
+    *("TripletLoss", "InfoNCELoss", "LiftedStructureLoss", "MarginLoss", "MultiSimilarityLoss"),
+    *("hard in blocks", "all in blocks", "row blocks", "few positives", "few positives in blocks"),
+)
+
+
 def double():
     """JAX has float64 where it is asked for it."""
     if keras.backend.backend() != "jax":
@@ -102,7 +109,7 @@ def assert_slopes(slope, function, x, rng, step=1e-6, rtol=1e-5):
         np.testing.assert_allclose(np.sum(slope * along), change, rtol=rtol, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", ON_JAX if keras.backend.backend() == "jax" else VARIANTS)
 def test_gradient_is_the_slope_of_the_value(name, rng):
     labels, x = given(name, rng.normal(size=(13, 4)))
     with double():

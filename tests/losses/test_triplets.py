@@ -55,6 +55,7 @@ FORMULAS = {
 }
 
 
+@pytest.mark.diagonal
 @pytest.mark.parametrize("distance", ["euclidean", "squared_euclidean", "cosine"])
 @pytest.mark.parametrize("mining", FORMULAS)
 def test_equals_loops(mining, distance, labels, embeddings, loops):
@@ -73,6 +74,7 @@ def test_soft_margin_equals_loops(mining, labels, embeddings, loops):
     np.testing.assert_allclose(float(loss(labels, embeddings)), expected, rtol=1e-5)
 
 
+@pytest.mark.diagonal
 @pytest.mark.parametrize("rows", [None, 5])
 @pytest.mark.parametrize("mining", ["hard", "easy_positive"])
 def test_swap_equals_loops(mining, rows, labels, embeddings, loops):

@@ -1,6 +1,5 @@
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,21 +8,21 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(__file__).with_name("compile_with_xla.py")
 
 
-def compiled(*names):
+def compiled(python, *names):
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, PROGRAM, *names]
+    command = [*python, PROGRAM, *names]
     run = subprocess.run(command, capture_output=True, text=True, env=env)
     assert run.returncode == 0, run.stderr[-2000:]
     return run.stdout
 
 
 @pytest.mark.tensorflow
-def test_losses_train_under_xla_with_any_batch_size():
+def test_losses_train_under_xla_with_any_batch_size(python):
     names = ["InfoNCELoss", "TripletLoss", "LiftedStructureLoss"]
-    assert "compiled 3" in compiled(*names)
+    assert "compiled 3" in compiled(python, *names)
 
 
 @pytest.mark.tensorflow
 @pytest.mark.slow
-def test_every_loss_trains_under_xla_with_any_batch_size():
-    assert "compiled" in compiled()
+def test_every_loss_trains_under_xla_with_any_batch_size(python):
+    assert "compiled" in compiled(python)

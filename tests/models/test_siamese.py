@@ -150,6 +150,7 @@ def test_losses_of_the_encoder_count_once(net, count, rng):
     np.testing.assert_allclose(total, expected, rtol=1e-5)
 
 
+@pytest.mark.diagonal
 @pytest.mark.parametrize("distance", ["euclidean", "squared_euclidean", "cosine", "angular"])
 @pytest.mark.parametrize(("net", "count"), NETS)
 def test_gradient_is_finite_where_embeddings_coincide(net, count, distance, rng):
@@ -160,6 +161,7 @@ def test_gradient_is_finite_where_embeddings_coincide(net, count, distance, rng)
     assert all(np.isfinite(w).all() for w in model.get_weights())
 
 
+@pytest.mark.diagonal
 @pytest.mark.parametrize("unshared", [False, True])
 @pytest.mark.parametrize(("net", "count"), NETS)
 def test_saves_and_loads(net, count, unshared, rng, tmp_path):

@@ -33,6 +33,7 @@ def test_equal_records_are_equally_far_and_come_in_the_order_of_their_ids(distan
         assert len(set(found.distances[row, 40:].tolist())) == 1
 
 
+@pytest.mark.diagonal
 @pytest.mark.parametrize("kind", ["exact", "ivf", "hnsw"])
 @pytest.mark.parametrize("distance", NAMES)
 def test_far_from_the_origin_distances_are_those_of_float64(new_kind, distance, kind, rng):

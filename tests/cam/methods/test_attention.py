@@ -96,6 +96,7 @@ def images(rng):
     return rng.normal(size=(2, *SIZE, 3)).astype("float32")
 
 
+@pytest.mark.diagonal
 @pytest.mark.parametrize("class_token", [True, False])
 @pytest.mark.parametrize("method", METHODS)
 def test_equals_the_transformer_written_out(method, class_token, images):

@@ -110,6 +110,7 @@ def bright_spot(rng, y, x):
     return photo
 
 
+@pytest.mark.diagonal
 @pytest.mark.parametrize("method", ["fullgrad", "occlusion", "integrated-gradients"])
 @pytest.mark.parametrize("frame", ["channels first, permuted", "turned inside"])
 def test_maps_of_the_image_are_bright_where_it_is(frame, method, rng):

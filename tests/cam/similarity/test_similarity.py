@@ -67,6 +67,7 @@ def loops(similarity, unit, u, v):
     return shares.reshape(GRID), total
 
 
+@pytest.mark.diagonal
 @pytest.mark.parametrize("similarity", ["cosine", "dot", "squared_l2"])
 @pytest.mark.parametrize("kind", ENCODERS)
 def test_shares_equal_loops_and_add_up(kind, similarity, images):
@@ -187,6 +188,7 @@ def test_bad_requests_are_refused(images):
         SimilarityCAM(pooled()).points(a, b, at=(12, 0))
 
 
+@pytest.mark.diagonal
 @pytest.mark.parametrize("similarity", ["cosine", "squared_l2"])
 @pytest.mark.parametrize("size", [(23, 11), (24, 20), (5, 24), (11, 7)])
 def test_sums_stay_at_sizes_that_the_grid_does_not_divide(size, similarity, rng):

@@ -79,6 +79,7 @@ def assert_equal_whole(fcn, image, tile, array):
     return found
 
 
+@pytest.mark.diagonal
 @pytest.mark.parametrize("reading", READINGS)
 @pytest.mark.parametrize("name", TRUNKS)
 def test_tiles_leave_no_seam(name, reading, net, array, rng):

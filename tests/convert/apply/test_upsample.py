@@ -27,6 +27,7 @@ def coordinates(height, width):
     return grid[None].astype("float32")
 
 
+@pytest.mark.diagonal
 @pytest.mark.parametrize("skips", [[], ["b"], ["b", "a"]])
 @pytest.mark.parametrize("size", [(48, 48), (45, 38)])
 def test_every_pixel_gets_the_score_of_its_place(skips, size, array):

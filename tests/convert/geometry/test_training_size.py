@@ -40,6 +40,7 @@ COPIES = {
 }
 
 
+@pytest.mark.diagonal
 @pytest.mark.parametrize("way", COPIES)
 @pytest.mark.parametrize("name", NETS)
 def test_geometry_survives(name, way, net, tmp_path):

@@ -77,6 +77,7 @@ def test_h5_of_keras_2(name, tmp_path, array, rng):
     assert contents(path) == before
 
 
+@pytest.mark.diagonal
 @pytest.mark.parametrize("suffix", [".keras", ""])
 @pytest.mark.parametrize("name", ["sequential", "nested", "depthwise"])
 def test_keras_files_and_saved_models_of_keras_2(name, suffix, tmp_path, array, rng):

@@ -25,6 +25,7 @@ HEADS = {
 }
 
 
+@pytest.mark.diagonal
 @pytest.mark.parametrize("factor", [2, 4])
 @pytest.mark.parametrize("head", HEADS)
 def test_equals_windows_at_every_step(head, factor, net, windows, array, rng):

@@ -35,7 +35,8 @@ def classifier(tmp_path_factory):
             layers.Dense(6, activation="softmax"),
         ]
     )
-    return km.export.saved_model(model, tmp_path_factory.mktemp("classifier"))
+    folder = tmp_path_factory.mktemp("classifier")
+    return km.export.saved_model(model, folder, signatures=["explain"])
 
 
 def test_embeddings_and_the_similarity_of_two_images(write, exported, images, tmp_path):

@@ -56,6 +56,7 @@ FORMATS = [
 ]
 
 
+@pytest.mark.diagonal
 @pytest.mark.parametrize(("form", "mode", "settings"), FORMATS)
 @pytest.mark.parametrize("shape", [(45, 33, 3), (16, 12, 3), (60, 70, 1)])
 def test_files_become_what_pillow_makes_of_them(decode, blocks, form, mode, settings, shape):

@@ -1,10 +1,6 @@
 """A model that carries its gallery answers with neighbours, and shows where they look alike."""
 
 import io
-import json
-import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -205,30 +201,6 @@ def test_what_is_no_gallery_of_the_model_is_refused(model, pictures, tmp_path):
         with pytest.raises((ValueError, TypeError), match=message):
             saved_model(wrong, tmp_path / "model", gallery=given)
     assert not list(tmp_path.glob("model/*"))
-
-
-@pytest.mark.tensorflow
-def test_a_gallery_is_exported_from_another_backend(tmp_path):
-    pytest.importorskip("jax")
-    script = """
-import sys, json, numpy as np, keras, keras_metric as km
-model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])
-pictures = np.random.default_rng(0).uniform(size=(6, 4, 4, 1)).astype("float32")
-index = km.retrieval.Index(model, distance="euclidean")
-index.add(pictures, list("abcdef"))
-km.export.saved_model(model, sys.argv[1], gallery=index, signatures=["neighbours", "explain"])
-print(json.dumps(index.search(pictures + 0.01, k=5).ids.tolist()))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script, tmp_path / "m"],
-        capture_output=True, text=True, env={**os.environ, "KERAS_BACKEND": "jax"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    pictures = np.random.default_rng(0).uniform(size=(6, 4, 4, 1)).astype("float32")
-    with Runtime(tmp_path / "m" / "1", xla=True) as runtime:
-        answer = runtime("explain", images=pictures + 0.01)
-    assert answer["ids"].tolist() == json.loads(done.stdout)
-    assert [row[0].decode() for row in answer["labels"]] == list("abcdef")
 
 
 @pytest.mark.tensorflow

@@ -9,6 +9,7 @@ import pytest
 
 from keras_metric.export import Runtime, saved_model
 from keras_metric.models import SiameseNet, TripletNet
+from keras_metric.retrieval import Index
 
 pytest.importorskip("tensorflow")
 # Keras 3.15 itself meets this on JAX when it saves a model
@@ -37,6 +38,22 @@ def test_what_cannot_be_exported_is_refused_by_name(encoder, tmp_path, monkeypat
     with pytest.raises(ImportError, match=r"keras-metric\[cpu\]"):
         saved_model(encoder, tmp_path / "c")
     assert not [*tmp_path.rglob("saved_model.pb"), *tmp_path.rglob("*.partial")]
+
+
+@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="this is TensorFlow")
+def test_a_gallery_is_exported(tmp_path, rng):
+    pytest.importorskip("faiss")
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(3)])
+    pictures = rng.uniform(size=(6, 4, 4, 1)).astype("float32")
+    index = Index(model, distance="euclidean")
+    index.add(pictures, list("abcdef"))
+    signatures = ["neighbours", "explain"]
+    folder = saved_model(model, tmp_path / "m", gallery=index, signatures=signatures)
+    with Runtime(folder, xla=True) as runtime:
+        answer = runtime("explain", images=pictures + 0.01)
+    assert answer["ids"].tolist() == index.search(pictures + 0.01, k=5).ids.tolist()
+    assert [row[0].decode() for row in answer["labels"]] == list("abcdef")
 
 
 TWO_FACED = """

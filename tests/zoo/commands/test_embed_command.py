@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import keras
@@ -102,18 +101,20 @@ def test_shards_hold_what_the_model_says(model, path, photos, tmp_path, capsys):
     assert [shard["rows"] for shard in manifest["shards"]] == [4, 3, 0]
 
 
-def test_killed_and_gone_on_gives_the_same_bytes(path, photos, tmp_path, capsys):
+def test_killed_and_gone_on_gives_the_same_bytes(path, photos, python, tmp_path, capsys):
     for k in range(300):
         os.link(photos / "f.png", photos / f"copy-{k:03d}.png")
     whole, out = tmp_path / "whole", tmp_path / "killed"
     options = ["--batch", 2, "--shard", 2]
     assert embed(path, photos, "-o", whole, *options) == 3
-    command = [sys.executable, "-m", "zoo", "embed", path, photos, "-o", out, *options]
-    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL)
+    command = [*python, "-m", "zoo", "embed", path, photos, "-o", out, *options]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(list(map(str, command)), **streams)
     while not (out / "part-00002.parquet").exists() and process.poll() is None:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.communicate()  # until nothing holds its streams
+    assert process.returncode == -signal.SIGKILL
     before = {file.name: file.stat().st_mtime_ns for file in out.glob("part-*.parquet")}
     assert 3 <= len(before) < 150
     with pytest.raises(ValueError, match="not finished"):

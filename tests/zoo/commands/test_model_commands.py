@@ -28,12 +28,12 @@ def test_audit(classifier, tmp_path, capsys):
     assert "No SavedModel" in capsys.readouterr().err
 
 
-def test_a_siamese_file_is_exported_in_a_new_process(tmp_path):
+def test_a_siamese_file_is_exported_in_a_new_process(python, tmp_path):
     encoder = keras.Sequential([keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(2)])
     net = SiameseNet(encoder)
     net([np.zeros((1, 4, 4, 1))] * 2)
     net.save(tmp_path / "siamese.keras")
-    command = [sys.executable, "-m", "zoo", "export", str(tmp_path / "siamese.keras"), "--json"]
+    command = [*python, "-m", "zoo", "export", str(tmp_path / "siamese.keras"), "--json"]
     answer = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert json.loads(answer.stdout) == {"saved_model": str(tmp_path / "saved_model" / "1")}

@@ -8,6 +8,8 @@ from keras import layers
 from zoo.encoders.ensemble import AS_IS, VIEWS, Views, ensemble, members
 from zoo.encoders.layers import UnitLength
 
+pytestmark = pytest.mark.every_backend
+
 
 def seen(view, images):
     return keras.ops.convert_to_numpy(Views([view])(images))[0]

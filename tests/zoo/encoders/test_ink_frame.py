@@ -7,6 +7,8 @@ from keras import ops
 
 from zoo.encoders.ink_frame import InkFrame
 
+pytestmark = pytest.mark.every_backend
+
 
 def by_loops(image, side, strength, margin):
     """The same, one new pixel after another: what they cover of each old one."""

@@ -16,6 +16,8 @@ from zoo.encoders.layers import (
     UnitLength,
 )
 
+pytestmark = pytest.mark.every_backend
+
 
 def test_unit_length_divides_by_the_norm(rng):
     x = rng.normal(size=(5, 3, 4)).astype("float32") * np.array([1e-5, 1, 1e3, 1e10, 1])[

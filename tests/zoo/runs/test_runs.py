@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import zipfile
 
 import numpy as np
@@ -33,14 +32,14 @@ OPENED = {
 
 
 @pytest.mark.parametrize("how", OPENED)
-def test_a_model_of_our_own_layers_opens_in_a_new_process(how, tmp_path):
+def test_a_model_of_our_own_layers_opens_in_a_new_process(how, python, tmp_path):
     from zoo import encoders
     from zoo.encoders.ensemble import ensemble
     from zoo.encoders.ink_frame import InkFrame, framed
 
     encoder = encoders.build("conv5", (16, 16, 1), embedding=None, normalize=True)
     framed(ensemble([encoder]), InkFrame(16), (30, 30, 1)).save(tmp_path / "model.keras")
-    command = [sys.executable, "-c", OPENED[how], str(tmp_path / "model.keras")]
+    command = [*python, "-c", OPENED[how], str(tmp_path / "model.keras")]
     opened = subprocess.run(command, capture_output=True, text=True, check=False)
     assert opened.stdout.strip() == "framed", opened.stderr
 

@@ -17,6 +17,8 @@ import zoo
 from zoo.cli import main
 from zoo.training.distribution import Distribution, Share, check_even
 
+pytestmark = pytest.mark.every_backend
+
 SCRIPT = Path(__file__).with_name("train_apart.py")
 # Adam divides a gradient by its own size, its rounding too: a small rate keeps that small
 SETTINGS = {

@@ -7,6 +7,8 @@ import pytest
 from keras_metric.losses import InfoNCELoss
 from zoo.encoders.ensemble import EnsembleLoss
 
+pytestmark = pytest.mark.every_backend
+
 
 def test_it_is_the_sum_over_members(rng):
     labels = np.repeat(np.arange(3), 2)

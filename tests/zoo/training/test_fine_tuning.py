@@ -11,6 +11,8 @@ from keras_metric.heads import NormalizedSoftmax
 from zoo import fine_tuning
 from zoo.encoders.layers import FusedBatchNormalization
 
+pytestmark = pytest.mark.every_backend
+
 
 @pytest.fixture
 def encoder():

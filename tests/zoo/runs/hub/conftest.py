@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
@@ -142,7 +141,7 @@ def hub():
 
 
 @pytest.fixture(scope="module")
-def ask(hub, tmp_path_factory):
+def ask(hub, python, tmp_path_factory):
     """Runs a command or Python code in a process that knows this hub, its cache in one place."""
     place = tmp_path_factory.mktemp("cache")
     known = {"HF_ENDPOINT": hub.address, "HF_HOME": str(place), "HF_HUB_DISABLE_TELEMETRY": "1"}
@@ -150,7 +149,7 @@ def ask(hub, tmp_path_factory):
     def asked(*arguments, token=TOKEN):
         environment = os.environ | known | {"HF_TOKEN": token}
         return subprocess.run(
-            [sys.executable, *map(str, arguments)], capture_output=True, text=True, env=environment
+            [*python, *map(str, arguments)], capture_output=True, text=True, env=environment
         )
 
     return asked

@@ -63,7 +63,7 @@ def test_a_model_is_loaded_by_its_name_and_revision(published, ask, hub, name, f
 
 
 def test_what_the_hub_refuses_is_said(published, ask, hub):
-    refused = ask("-m", "zoo", "publish", published.args[4], NAME, token="another")
+    refused = ask("-m", "zoo", "publish", published.args[-2], NAME, token="another")
     assert refused.returncode == 1
     assert "cannot be published as hf://me/doubler. Expected: a hub that lets" in refused.stderr
     assert "401" in refused.stderr
