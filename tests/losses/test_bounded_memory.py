@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
 
-@pytest.mark.parametrize("loss", ["triplet", "infonce"])
+@pytest.mark.parametrize("loss", ["TripletLoss", "InfoNCELoss"])
 def test_65536_embeddings_need_less_than_2_gib(loss):
     """Forward and backward; the (B, B) distances alone would be 16 GiB."""
     script = ROOT / "benchmarks" / "bounded_memory.py"
