@@ -102,7 +102,7 @@ def layer_rates(encoder: keras.Model, first: float = 0.1) -> dict[str, float]:
 
 
 @keras.saving.register_keras_serializable("keras_metric")
-class LayerwiseRates:
+class LayerwiseRates(keras.optimizers.Optimizer):
     """Makes an optimizer of Keras multiply its learning rate by a factor for each variable.
 
         class LayerwiseLion(LayerwiseRates, keras.optimizers.Lion):
