@@ -1,20 +1,24 @@
 """Recipes: how a model is built, trained and evaluated; find a recipe and resolve its settings.
 
-A recipe is a file of `zoo/recipes` whose `RECIPE` has its functions and their settings. Listing and
-describing recipes reads only file names and docstrings, without importing Keras.
+A recipe is a file whose `RECIPE` has its functions and their settings: one of `zoo/recipes`, found
+by its name, or your own anywhere on the disk, found by its path. Listing and describing recipes
+reads only file names and docstrings, without importing Keras.
 """
 
 import ast
 import difflib
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 FOLDER = Path(__file__).parent / "recipes"
+PHOTOGRAPHS = "photographs"  # the recipe of `keras-metric train my_photos/`; it needs photographs
 MEASURED = "Measured:"  # begins the paragraph of a docstring that docs/collect.py writes
 
 Settings = Mapping[str, Any]
@@ -42,6 +46,12 @@ class Recipe:
         refine: `(settings, model, split) -> (model, Experiment)`, a second training, of a model
             made from the trained one, for the setting `refine_epochs`; this second model is saved.
         pictures: `(settings, model, split) -> {file name: Picture}`, for the card.
+        plan: `(settings, before) -> settings` that depend on the data filled in; it prints what it
+            chose. `before` are the settings of the run that is in the folder, or None.
+        finish: `(run, settings, model, split, report) -> dict`, writes further files of a finished
+            run; the report contains what it returns as `left`.
+        words: `settings -> words`, the arguments of `keras-metric train` that repeat a run; the
+            default is the recipe's name and `--set` for each changed setting.
         served: `(settings, model) -> (model, options)`, the model to export as a SavedModel, and
             the options of `keras_metric.export.saved_model`.
         column: name of the model in the card's table.
@@ -60,6 +70,9 @@ class Recipe:
     preprocessing: Callable | None = None
     refine: Callable | None = None
     pictures: Callable | None = None
+    plan: Callable | None = None
+    finish: Callable | None = None
+    words: Callable | None = None
     served: Callable | None = None
     column: str = "this model"
     task: str = "image-feature-extraction"
@@ -71,9 +84,15 @@ class Recipe:
     )
     name: str = ""
     about: str = ""
+    file: str = ""  # of a recipe outside the package
 
     def __post_init__(self):
         object.__setattr__(self, "settings", MappingProxyType(dict(self.settings)))
+
+    @property
+    def identity(self) -> str:
+        """What `get` finds this recipe by: its name, or the path of its file."""
+        return self.file or self.name
 
     def resolve_settings(self, overrides: Settings | None = None) -> dict[str, Any]:
         """The settings of a run: the defaults, replaced by `overrides` converted to their types."""
@@ -91,16 +110,65 @@ def names(pattern: str = "*") -> list[str]:
     return sorted(name for name in found if fnmatchcase(name, pattern))
 
 
-def get(name: str) -> Recipe:
-    """The recipe called `name`.
+def get(name: str | Path) -> Recipe:
+    """The recipe called `name`, or that of the file `my_recipe.py`.
+
+    A file is run as Python code: give only files that you trust. Files beside it can be imported.
 
     Raises:
         KeyError: there is no such recipe; the message suggests the most similar name.
+        FileNotFoundError: there is no such file.
+        ValueError: the file has no `RECIPE`, or running it fails.
     """
-    if name not in names():
-        raise KeyError(_unknown("recipe", name, names()))
-    module = import_module(f"zoo.recipes.{name.replace('-', '_')}")
+    if is_file(name):
+        return _of_file(Path(name).absolute())
+    if name == PHOTOGRAPHS:
+        module = import_module("zoo.photographs.recipe")
+    elif name in names():
+        module = import_module(f"zoo.recipes.{name.replace('-', '_')}")
+    else:
+        raise KeyError(_unknown("recipe", str(name), names()))
     return Recipe(**{**vars(module.RECIPE), "name": name, "about": _about(module.__doc__)})
+
+
+def is_file(name: str | Path) -> bool:
+    """Whether this is the path of a recipe, and not its name."""
+    return Path(name).suffix == ".py"
+
+
+def _of_file(file: Path) -> Recipe:
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"There is no recipe at {file}. Expected: a Python file with RECIPE = zoo.Recipe(...). "
+            "Received: no such file."
+        )
+    module = _imported(file)
+    recipe = getattr(module, "RECIPE", None)
+    if not isinstance(recipe, Recipe):
+        raise ValueError(
+            f"{file} is no recipe. Expected: RECIPE = zoo.Recipe(...) in it. Received: "
+            f"{'no RECIPE' if recipe is None else type(recipe).__name__}."
+        )
+    name, about = file.stem.replace("_", "-"), _about(module.__doc__ or f"The recipe {file.name}.")
+    return Recipe(**{**vars(recipe), "name": name, "about": about, "file": str(file)})
+
+
+def _imported(file: Path) -> ModuleType:
+    """The module of a file, under a name of its own; its folder can be imported from meanwhile."""
+    spec = spec_from_file_location(f"_recipe_{file.stem}", file)
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickles look their module up
+    sys.path.insert(0, str(file.parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ValueError(
+            f"The recipe {file} cannot be run. Expected: Python with RECIPE = zoo.Recipe(...). "
+            f"Received: {type(error).__name__}: {error}."
+        ) from error
+    finally:
+        sys.path.remove(str(file.parent))
+    return module
 
 
 def _about(docstring: str) -> str:

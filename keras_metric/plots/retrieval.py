@@ -89,8 +89,9 @@ def distance_histograms(same, different, *, threshold: float | None = None) -> F
 
 
 def curves(history: Sequence[Mapping[str, float]]) -> Figure:
-    """The logs of `fit` by epoch; `val_x` is drawn together with `x`."""
-    names = [name for name in history[0] if not name.startswith("val_")]
+    """The logs of `fit` by epoch; `val_x` is drawn together with `x`, if there is an `x`."""
+    logged = history[0]
+    names = [x for x in logged if not (x.startswith("val_") and x.removeprefix("val_") in logged)]
     drawn = figure(7, 2.8 * len(names) + 0.4)
     epochs = np.arange(1, len(history) + 1)
     marker = "o" if len(history) == 1 else None

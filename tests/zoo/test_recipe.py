@@ -68,3 +68,57 @@ def test_settle_refuses(key, value, message):
 def test_settings_of_a_recipe_cannot_be_changed():
     with pytest.raises(TypeError):
         recipe(epochs=3).settings["epochs"] = 4
+
+
+MINE = '''
+"""My own recipe of digits."""
+from beside import EPOCHS
+
+import zoo
+from zoo.recipes import digits_triplet
+
+_theirs = vars(digits_triplet.RECIPE)
+RECIPE = zoo.Recipe(**{**_theirs, "settings": {**_theirs["settings"], "epochs": EPOCHS}})
+'''
+
+
+@pytest.fixture
+def my_recipe(tmp_path):
+    (tmp_path / "beside.py").write_text("EPOCHS = 1\n")
+    file = tmp_path / "my_recipe.py"
+    file.write_text(MINE)
+    return file
+
+
+def test_a_recipe_outside_the_package(my_recipe):
+    found = zoo.get(my_recipe)
+    assert (found.name, found.identity) == ("my-recipe", str(my_recipe))
+    assert found.about == "My own recipe of digits."
+    assert found.settings["epochs"] == 1
+
+
+@pytest.mark.tensorflow
+def test_a_recipe_outside_the_package_is_trained_and_evaluated(my_recipe, tmp_path, capsys):
+    from zoo.cli import main
+
+    small = ["--set", "batches_per_epoch=2", "--set", "embedding=8", "--out", str(tmp_path / "run")]
+    assert main(["train", str(my_recipe), *small]) == 0
+    assert main(["evaluate", str(tmp_path / "run")]) == 0
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert f"keras-metric train {my_recipe} --set batches_per_epoch=2" in card
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\n", "is no recipe.*RECIPE = zoo.Recipe.*Received: no RECIPE"),
+        ("RECIPE = 3\n", "is no recipe.*Received: int"),
+        ("import nothing_like_this\n", "cannot be run.*ModuleNotFoundError"),
+    ],
+)
+def test_a_file_that_is_no_recipe(text, message, tmp_path):
+    (tmp_path / "odd.py").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        zoo.get(tmp_path / "odd.py")
+    with pytest.raises(FileNotFoundError, match="no recipe at .*none.py"):
+        zoo.get("none.py")

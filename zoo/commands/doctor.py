@@ -29,6 +29,7 @@ EXTRAS = {
     "milvus": ("pymilvus", "an index on a Milvus server or in its file"),
     "ray": ("ray", "embedding on many machines"),
     "legacy": ("tf_keras", "models saved by Keras 2"),
+    "log": ("tensorboard", "values of a training in other programs"),
     "serve": ("starlette", "the local server"),
     "litert": ("ai_edge_litert", "files for LiteRT"),
     "onnx": ("tf2onnx", "files for ONNX"),

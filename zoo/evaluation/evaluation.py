@@ -38,9 +38,13 @@ def evaluate(path: str | Path, *, data: str | Path | None = None) -> dict[str, A
     recipe = get(before["recipe"])
     settings = recipe.resolve_settings(before["settings"])
     split = recipe.data(settings, data)
-    return measured(
+    report = measured(
         run, recipe, settings, load(run.folder), split, before["history"], before["training"]
     )
+    if "left" in before:
+        report["left"] = before["left"]
+        write_json(run.metrics, report)
+    return report
 
 
 def _evaluate_trained(name: str, data: str | Path | None) -> dict[str, Any]:
@@ -67,11 +71,12 @@ def measured(
         histories["The training before it."] = trained["first"]
     made = attached(model)
     report = {
-        "recipe": recipe.name,
+        "recipe": recipe.identity,
         "command": command(recipe, settings),
         "settings": settings,
         "column": recipe.column,
         **found._asdict(),
+        "notes": (*found.notes, *map(_sentence, trained.get("told", ()))),
         "data": {"train": repr(split.train), "test": repr(split.test), "license": recipe.license},
         "training": trained,
         "parameters": model.count_params(),
@@ -91,7 +96,7 @@ def summarize(folder: Path, runs: list[Run]) -> dict[str, Any]:
     recipe = get(reports[0]["recipe"])
     settings = {k: v for k, v in reports[0]["settings"].items() if k != "seed"}
     report = {
-        "recipe": recipe.name,
+        "recipe": recipe.identity,
         "command": f"{command(recipe, settings)} --seeds {len(runs)}",
         "settings": settings,
         "column": recipe.column,
@@ -102,7 +107,7 @@ def summarize(folder: Path, runs: list[Run]) -> dict[str, Any]:
             title: _ranges_of_each([report["tables"][title] for report in reports])
             for title in reports[0].get("tables", {})
         },
-        "notes": reports[0].get("notes", ()),
+        "notes": list(dict.fromkeys(note for one in reports for note in one.get("notes", ()))),
         "data": reports[0]["data"],
         "training": {
             **{key: _total(reports, key) for key in ("seconds", "cpu_seconds")},
@@ -117,6 +122,11 @@ def summarize(folder: Path, runs: list[Run]) -> dict[str, Any]:
     return report
 
 
+def _sentence(told: str) -> str:
+    """What a training was told to be wrong with, as a note of the card."""
+    return f"In training: {told}."
+
+
 def _total(reports: list[dict[str, Any]], key: str) -> float:
     """Runs of before processor time was taken have none of it."""
     return round(sum(report["training"].get(key, 0.0) for report in reports), 1)
@@ -124,12 +134,16 @@ def _total(reports: list[dict[str, Any]], key: str) -> float:
 
 def command(recipe: Recipe, settings: dict[str, Any]) -> str:
     """The command line that repeats a run."""
-    changed = [
-        f"--set {shlex.quote(f'{key}={value}')}"
-        for key, value in settings.items()
-        if value != recipe.settings[key]
-    ]
-    return " ".join(["keras-metric train", recipe.name, *changed])
+    words = [recipe.identity] if recipe.words is None else recipe.words(settings)
+    if recipe.words is None:
+        words += [f"--set={k}={v}" for k, v in settings.items() if v != recipe.settings[k]]
+    return " ".join(["keras-metric train", *map(_quoted, words)])
+
+
+def _quoted(word: str) -> str:
+    if word.startswith("--set="):
+        return f"--set {shlex.quote(word.removeprefix('--set='))}"
+    return shlex.quote(word)
 
 
 def today() -> dict[str, Any]:
@@ -149,7 +163,8 @@ def versions() -> dict[str, str]:
 
 
 def _ranges_of_each(rows: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, dict]]:
-    return {name: _ranges([row[name] for row in rows]) for name in rows[0]}
+    common = [name for name in rows[0] if all(name in row for row in rows)]
+    return {name: _ranges([row[name] for row in rows]) for name in common}
 
 
 def _ranges(results: list[dict[str, float]]) -> dict[str, dict[str, float]]:

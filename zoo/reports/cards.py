@@ -66,17 +66,18 @@ def results_table(report: dict[str, Any]) -> list[str]:
         name: {column: values.get(name) for column, values in columns.items()}
         for name in report["results"]
     }
-    return _table(rows)
+    return table_lines(rows)
 
 
 def _further(tables: dict[str, dict[str, dict]]) -> list[str]:
     lines = []
     for title, rows in tables.items():
-        lines += [f"### {title}", "", *_table(rows), ""]
+        lines += [f"### {title}", "", *table_lines(rows), ""]
     return lines
 
 
-def _table(rows: dict[str, dict[str, Any]]) -> list[str]:
+def table_lines(rows: dict[str, dict[str, Any]]) -> list[str]:
+    """Row -> column -> value as lines of a Markdown table."""
     columns = list(dict.fromkeys(column for row in rows.values() for column in row))
     lines = [f"| | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
     for name, row in rows.items():
@@ -95,6 +96,8 @@ def _cell(value: Any) -> str:
 
 
 def _number(value: float) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
     if 0 < abs(value) < 1e-3:
         return f"{value:.1e}"
     return f"{value:.4f}" if abs(value) <= 1 else f"{value:.2f}"

@@ -159,7 +159,7 @@ class Distribution:
             batches and Share(batches, self.process, count)
             for batches in (experiment.batches, experiment.validation)
         )
-        return Experiment(experiment.model, *shares)
+        return Experiment(experiment.model, *shares, experiment.callbacks)
 
     def meet(self, place: str) -> None:
         """Wait until all processes are here."""

@@ -4,7 +4,8 @@ A recipe returns a `Split` of the data, an `Experiment` to train, and the result
 functions below create experiments with pairs, given triplets, labeled batches, or a head.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
@@ -33,11 +34,16 @@ class Split(NamedTuple):
 
 
 class Experiment(NamedTuple):
-    """A compiled model, the batches of one epoch, and validation batches (or None)."""
+    """A compiled model, the batches of one epoch, and validation batches (or None).
+
+    `callbacks` is called with a folder that exists until the end of the training, and returns
+    callbacks for `fit`; they run before the one that saves the state of an epoch.
+    """
 
     model: keras.Model
     batches: keras.utils.PyDataset
     validation: keras.utils.PyDataset | None = None
+    callbacks: Callable[[Path], Sequence[keras.callbacks.Callback]] | None = None
 
 
 class Measured(NamedTuple):

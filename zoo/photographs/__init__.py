@@ -1,0 +1,1 @@
+"""Training on your own photographs: listed, split, planned, trained, measured, made searchable."""

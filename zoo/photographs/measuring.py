@@ -1,0 +1,233 @@
+"""What a run on photographs is worth, beside what costs no training: pixels, the frozen backbone,
+the frozen backbone with LDA; by class with intervals, and in words where training was in vain."""
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from keras_metric import metrics
+from keras_metric.retrieval import Index
+from zoo import encoders, pretrained
+from zoo.datasets.reading._extras import need
+from zoo.photographs.embedding import Embedded, embedded, pixels
+from zoo.photographs.learning import few
+from zoo.photographs.photos import Photos
+from zoo.training.experiments import Measured, Results
+
+VOTERS = 20
+MEASURES = ("recall@1", "recall@5", "map@r", "r_precision", "mrr")
+COMPARED = ("recall@1", "map@r")  # of which one must be better than that of every baseline
+MOST_LEARNT_FROM = 20_000  # photographs that baselines learn from, and that vote
+SHRINKAGE = 0.2
+SHOWN_CLASSES = 30
+FROZEN, LDA, PIXELS = "frozen backbone", "frozen backbone + LDA", "raw pixels"
+
+
+class Set(NamedTuple):
+    """Vectors `(M, D)` and the names of their classes `(M,)`."""
+
+    vectors: np.ndarray
+    names: np.ndarray
+
+    @classmethod
+    def of(cls, found: Embedded, photos: Photos) -> "Set":
+        return cls(found.embeddings, np.array(photos.names, object)[photos.labels[found.rows]])
+
+    @property
+    def labels(self) -> np.ndarray:
+        return np.unique(self.names.astype(str), return_inverse=True)[1]
+
+
+def measure(settings, encoder, split) -> Measured:
+    known = few(split.train, MOST_LEARNT_FROM)
+    of_model = [Set.of(embedded(encoder, p), p) for p in (known, split.test)]
+    results = results_of(*of_model)
+    baselines = baselines_of(settings, known, split.test)
+    tables = {
+        "Intervals (95 %)": intervals(of_model[1]),
+        **by_class(*of_model),
+        **by_category(of_model[1], split.test),
+    }
+    notes = [*_vain(results, baselines), *_remarks(split)]
+    return Measured(results, baselines, tables, tuple(notes))
+
+
+def results_of(known: Set, asked: Set) -> Results:
+    """Retrieval among the photographs asked for; a vote of known ones where classes are shared."""
+    found = metrics.retrieval(asked.vectors, asked.labels, k=(1, min(5, len(asked.names) - 1)))
+    results = {name: round(float(found[name]), 6) for name in MEASURES if name in found}
+    if set(asked.names) <= set(known.names):
+        right = vote(known, asked) == asked.names
+        results["accuracy"] = round(float(right.mean()), 6)
+    return results
+
+
+def vote(known: Set, asked: Set) -> np.ndarray:
+    """The class that most of the nearest known photographs have."""
+    index = Index(distance="euclidean")
+    index.add(known.vectors, known.names.tolist())
+    k = min(VOTERS, len(known.names))
+    return np.array(index.match(asked.vectors, k, matcher="vote").labels, object)
+
+
+def baselines_of(settings, known: Photos, asked: Photos) -> dict[str, Results]:
+    """What the same photographs give without training."""
+    found = {PIXELS: results_of(Set.of(pixels(known), known), Set.of(pixels(asked), asked))}
+    backbone = frozen(settings, asked)
+    if backbone is None:
+        return found
+    before = Set.of(embedded(backbone, known), known)
+    after = Set.of(embedded(backbone, asked), asked)
+    found[FROZEN] = results_of(before, after)
+    projected = lda(before, after)
+    if projected is not None:
+        found[LDA] = results_of(*projected)
+    return found
+
+
+def frozen(settings, photos: Photos) -> keras.Model | None:
+    """The backbone with its ImageNet weights, as they are; None for one without."""
+    if settings["backbone"] not in pretrained.backbones() or settings["weights"] == "none":
+        return None
+    options = {"embedding": None, "normalize": True, "weights": "imagenet"}
+    return encoders.build(settings["backbone"], photos.shape, **options)
+
+
+def lda(known: Set, asked: Set) -> tuple[Set, Set] | None:
+    """Both sets in the directions that tell the known classes apart, of unit length.
+
+    Linear discriminant analysis with the covariance shrunk by 0.2 towards a multiple of the
+    identity. Fisher 1936; Ledoit and Wolf 2004. None where no class has two photographs.
+    """
+    analysis = need("sklearn.discriminant_analysis", extra="eval", purpose="The baseline of LDA")
+    classes, sizes = np.unique(known.names.astype(str), return_counts=True)
+    if len(classes) < 2 or sizes.max() < 2:
+        return None
+    model = analysis.LinearDiscriminantAnalysis(solver="eigen", shrinkage=SHRINKAGE)
+    model.fit(known.vectors, known.names.astype(str))
+    return tuple(
+        Set(_unit(model.transform(one.vectors).astype(np.float32)), one.names)
+        for one in (known, asked)
+    )
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+
+
+def nearest(asked: Set) -> tuple[np.ndarray, np.ndarray]:
+    """Of each vector the row of its nearest other one, and the distance."""
+    index = Index(distance="euclidean")
+    index.add(asked.vectors)
+    found = index.search(asked.vectors, min(2, len(asked.names)))
+    own = found.ids == np.arange(len(asked.names))[:, None]
+    own[~own.any(axis=1), -1] = True
+    return found.ids[~own], found.distances[~own]
+
+
+def _hits(asked: Set) -> np.ndarray:
+    """Whether the nearest other photograph is of the same class; NaN where a class has no other."""
+    rows, _ = nearest(asked)
+    hits = (asked.names[rows] == asked.names).astype(float)
+    hits[np.bincount(asked.labels)[asked.labels] == 1] = np.nan
+    return hits
+
+
+def intervals(asked: Set) -> dict[str, Results]:
+    """recall@1 of all photographs, and of the mean class, as other classes would give it."""
+    hits, labels = _hits(asked), asked.labels
+    low, high = metrics.bootstrap_mean(hits, labels)
+    again = metrics.bootstrap_mean(hits, np.arange(len(hits)))
+    mean = float(np.nanmean(hits))
+    return {
+        "recall@1, other classes of the kind": {"value": mean, "low": low, "high": high},
+        "recall@1, other photographs of these classes": {
+            "value": mean,
+            "low": again[0],
+            "high": again[1],
+        },
+    }
+
+
+def by_class(known: Set, asked: Set) -> dict[str, dict[str, Results]]:
+    """A table of the classes asked for, the weakest first, with intervals of recall@1."""
+    hits = _hits(asked)
+    voted = vote(known, asked) == asked.names if set(asked.names) <= set(known.names) else None
+    rows = {}
+    for name in sorted(set(asked.names)):
+        mine = (asked.names == name) & ~np.isnan(hits)
+        row = {"photographs": int((asked.names == name).sum())}
+        if mine.any():
+            low, high = wilson(int(hits[mine].sum()), int(mine.sum()))
+            row |= {"recall@1": float(hits[mine].mean()), "low": low, "high": high}
+        if voted is not None:
+            row["accuracy"] = float(voted[asked.names == name].mean())
+        rows[name] = row
+    order = sorted(rows, key=lambda name: (rows[name].get("recall@1", 2.0), name))
+    title = "By class, the weakest first"
+    if len(order) > SHOWN_CLASSES:
+        title = f"The {SHOWN_CLASSES} weakest of {len(order)} classes"
+    return {title: {name: rows[name] for name in order[:SHOWN_CLASSES]}}
+
+
+def by_category(asked: Set, photos: Photos) -> dict[str, dict[str, Results]]:
+    """A table of the categories of the classes, the weakest first; none without categories.
+
+    The intervals are for other classes of the category.
+    """
+    if photos.categories is None:
+        return {}
+    category_of = dict(zip(photos.names, photos.categories, strict=True))
+    mine = np.array([category_of[name] or "(none)" for name in asked.names], object)
+    hits, (rows, _) = _hits(asked), nearest(asked)
+    table = {}
+    for category in sorted(set(mine)):
+        chosen = mine == category
+        row = {
+            "photographs": int(chosen.sum()),
+            "classes": len(set(asked.names[chosen])),
+            "nearest of the category": float((mine[rows] == mine)[chosen].mean()),
+        }
+        if not np.isnan(hits[chosen]).all():
+            low, high = metrics.bootstrap_mean(hits[chosen], asked.labels[chosen])
+            row |= {"recall@1": float(np.nanmean(hits[chosen])), "low": low, "high": high}
+        table[category] = row
+    order = sorted(table, key=lambda name: (table[name].get("recall@1", 2.0), name))
+    return {"By category, the weakest first": {name: table[name] for name in order}}
+
+
+def wilson(right: int, asked: int, z: float = 1.96) -> tuple[float, float]:
+    """The 95 % interval of a share `right` of `asked`. Wilson 1927, the score interval."""
+    share, spread = right / asked, z * z / asked
+    middle = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * np.sqrt(share * (1 - share) / asked + spread / (4 * asked))
+    return round(max(0.0, middle - half), 6), round(min(1.0, middle + half), 6)
+
+
+def _vain(results: Results, baselines: dict[str, Results]) -> list[str]:
+    """A sentence for each baseline that training does not beat in both measures."""
+    return [
+        f"Warning: training does not beat the {name}: "
+        + ", ".join(f"{key} {results[key]:.4f} against {values[key]:.4f}" for key in COMPARED)
+        + ". Use that instead, or train longer, on more photographs, or with another loss."
+        for name, values in baselines.items()
+        if any(values[key] >= results[key] for key in COMPARED)
+    ]
+
+
+def _remarks(split) -> list[str]:
+    notes = []
+    if split.test is split.validation:
+        notes.append(
+            "The epoch was chosen on the photographs measured on: the results are too good."
+        )
+    alone = int((np.bincount(split.test.labels) == 1).sum())
+    if alone:
+        notes.append(f"{alone:,} classes measured on have one photograph: it has nothing to find.")
+    broken = split.train.images.broken
+    if broken:
+        notes.append(
+            f"{len(broken):,} photographs cannot be decoded, such as {next(iter(broken))}."
+        )
+    return notes
