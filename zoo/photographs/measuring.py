@@ -106,10 +106,11 @@ def lda(known: Set, asked: Set) -> tuple[Set, Set] | None:
         return None
     model = analysis.LinearDiscriminantAnalysis(solver="eigen", shrinkage=SHRINKAGE)
     model.fit(known.vectors, known.names.astype(str))
-    return tuple(
-        Set(_unit(model.transform(one.vectors).astype(np.float32)), one.names)
-        for one in (known, asked)
-    )
+    return _projected(model, known), _projected(model, asked)
+
+
+def _projected(model, one: Set) -> Set:
+    return Set(_unit(model.transform(one.vectors).astype(np.float32)), one.names)
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
