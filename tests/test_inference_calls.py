@@ -14,7 +14,9 @@ MODELS = {"model", "fcn", "encoder", "original", "stateless_call"}
 SYMBOLIC = {  # builds a graph, which is run by fit and by predict
     "keras_metric/convert/graph/trace.py": 1,
     "zoo/encoders/ensemble.py": 1,
+    "zoo/encoders/hub_presets.py": 1,
     "zoo/encoders/ink_frame.py": 1,
+    "zoo/pretrained/__init__.py": 1,
 }
 
 

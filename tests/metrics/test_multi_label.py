@@ -130,7 +130,7 @@ def test_single_measures_equal_those_of_one_pass(function, rng):
     [
         (np.arange(4), r"Expected: rows of 0 and 1.*Received: int64 of shape \(4,\)"),
         (np.full((4, 2), 2), r"Expected: rows of 0 and 1"),
-        (np.zeros((4, 2), int), r"nothing to find"),
+        (np.zeros((4, 2), int), r"No query has a candidate"),
         (np.ones((3, 2), int), r"Received: 4 embeddings and 3 labels"),
     ],
 )

@@ -204,7 +204,7 @@ POINTS, LABELS = np.arange(4.0)[:, None], np.array([0, 0, 1, 1])
     [
         ((POINTS, LABELS), {"k": 4}, r"Expected: k from 1 to 3. Received: k=4"),
         ((POINTS, LABELS), {"k": 0}, r"Expected: k from 1 to 3. Received: k=0"),
-        ((POINTS, np.arange(4)), {"k": 1}, r"nothing to find.*Expected.*Received"),
+        ((POINTS, np.arange(4)), {"k": 1}, r"No query has a candidate.*Expected.*Received"),
         ((POINTS[:3], LABELS), {}, r"Received: 3 embeddings and 4 labels"),
         ((POINTS, LABELS / 2), {}, r"Expected: integers.*Received: float64"),
         ((POINTS[:, 0], LABELS), {}, r"Expected: shape \(N, D\). Received: \(4,\)"),

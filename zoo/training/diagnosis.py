@@ -13,7 +13,6 @@ import keras
 import numpy as np
 
 from keras_metric import diagnostics
-from keras_metric.losses import PairLoss
 from zoo.progress import warn
 
 COLLAPSED = 0.05  # spread of the embeddings
@@ -262,7 +261,7 @@ def _encoder(model) -> keras.Model | None:
         return keras.Model(model.inputs, outputs["embeddings"])
     outputs = getattr(model, "outputs", None) or []
     vectors = len(outputs) == 1 and len(outputs[0].shape) == 2
-    return model if vectors and isinstance(getattr(model, "loss", None), PairLoss) else None
+    return model if vectors and hasattr(getattr(model, "loss", None), "against") else None
 
 
 def _margin(model) -> float | None:

@@ -168,7 +168,7 @@ def test_refusals_say_what_to_do(tmp_path):
         "exported": "saved again with model.save",
         "model.weights.h5": "weights only",
         "model.json": "configuration without weights",
-        "folder": "no SavedModel",
+        "folder": "is not a SavedModel",
         "broken.keras": "no format of Keras",
         "raw.h5": "saved as .keras",
         "missing.keras": "No model there",

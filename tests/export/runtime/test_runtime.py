@@ -144,7 +144,7 @@ def test_refusals_name_what_was_expected(runtime, images, tmp_path):
         runtime("nearest", images=images)
     with pytest.raises(TypeError, match="Expected: left, right. Received: images|right, left"):
         runtime("similarity", images=images)
-    with pytest.raises(FileNotFoundError, match="No SavedModel"):
+    with pytest.raises(FileNotFoundError, match="There is no SavedModel"):
         keras_metric.export.Runtime(tmp_path)
 
 

@@ -84,7 +84,7 @@ def test_doctor(capsys):
     ("arguments", "code", "words"),
     [
         (["trian"], 2, ["invalid choice: 'trian'", "Did you mean 'train'?"]),
-        (["train"], 2, ["the following arguments are required: name"]),
+        (["train"], 2, ["the following arguments are required: WHAT"]),
         (["train", "digits-tripet"], 1, ["Unknown recipe", "Did you mean 'digits-triplet'?"]),
         (
             ["train", "digits-triplet", "--set", "epoch=3"],

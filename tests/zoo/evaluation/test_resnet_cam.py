@@ -26,6 +26,7 @@ def photos(tmp_path, rng):
     return folder
 
 
+@pytest.mark.slow
 def test_without_the_published_weights_everything_says_so(photos, tmp_path):
     command = ["train", "resnet50-cam", "--data", photos, "--out", tmp_path / "run"]
     run = subprocess.run(

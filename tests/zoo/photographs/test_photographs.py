@@ -164,11 +164,11 @@ def test_errors_come_before_work(words, message, shapes, tmp_path, capsys):
 def test_baselines_of_a_backbone_and_lda():
     rng = np.random.default_rng(0)
     centers = rng.normal(size=(6, 20))
-    names = np.array([f"c{label}" for label in range(6)] * 10, object)
+    names = np.array([f"c{label}" for label in range(6)] * 40, object)
     noise = np.diag([8.0] * 10 + [0.1] * 10)  # the first half of the features says nothing
 
     def drawn():
-        values = centers[np.arange(60) % 6] + rng.normal(size=(60, 20)) @ noise
+        values = centers[np.arange(240) % 6] + rng.normal(size=(240, 20)) @ noise
         return measuring.Set(values.astype("float32"), names)
 
     known, asked = drawn(), drawn()

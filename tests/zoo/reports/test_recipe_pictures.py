@@ -26,6 +26,6 @@ def test_photographs_answered_right_and_wrong_are_explained(rng, monkeypatch):
     monkeypatch.setattr(plots, "comparison", lambda *a, **k: seen.update(k) or whole(*a, **k))
     shown = recipe.pictures(recipe.resolve_settings({}), model, Split(photos, photos, test))
     assert list(shown) == ["maps.png"]
-    wrong = ["taken for" in title for title in seen["titles"]]
+    wrong = ["classified as" in title for title in seen["titles"]]
     assert 0 < sum(wrong) < len(wrong)
     assert sum(wrong) == wrong.count(False)
