@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from zoo.cli import main, parser
@@ -13,6 +14,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "your-photographs.md").read_text(en
 EXAMPLE = PAGE.partition("## Without photographs")[2]
 
 
+@pytest.mark.slow
 def test_the_example_is_followed_word_by_word(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (block,) = re.findall(r"```python\n(.*?)```", EXAMPLE, re.DOTALL)

@@ -88,6 +88,7 @@ def test_other_photographs_are_not_taken_for_those_of_the_run(run, shapes, tmp_p
         zoo.get("photographs").data(settings, None)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_weights(run, shapes, tmp_path, monkeypatch):
     """And what is left to write when a run ends is written by the same command."""
     from zoo.training.callbacks import Checkpoint
@@ -118,6 +119,7 @@ def unwritable(folder):
     raise OSError("No space left on the disk. Expected: some. Received: none.")
 
 
+@pytest.mark.slow
 def test_a_table_with_groups_parts_and_missing_files(shapes, tmp_path, capsys):
     table = tmp_path / "list.csv"
     with table.open("w", encoding="utf-8-sig", newline="") as stream:
@@ -175,7 +177,7 @@ def test_baselines_of_a_backbone_and_lda():
     plain = measuring.results_of(known, asked)
     learnt = measuring.results_of(*measuring.lda(known, asked))
     assert learnt["recall@1"] > plain["recall@1"] + 0.3
-    assert learnt["accuracy"] > 0.9
+    assert learnt["accuracy"] > plain["accuracy"] + 0.3
     alone = measuring.Set(known.vectors[:6], names[:6])
     assert measuring.lda(alone, asked) is None
 
