@@ -12,9 +12,9 @@ import numpy as np
 
 from keras_metric import image_files
 from zoo.cleaning.duplicates import SIDE
+from zoo.datasets.reading.photographs import PART_NAMES
 from zoo.progress import shown
 
-SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 EXACT_TO = 20_000  # photographs up to which neighbors are searched exactly
 
 
@@ -112,6 +112,6 @@ def _splits(place: str, files: list[str]) -> list[tuple[str, str | None]] | None
     if not Path(place).is_dir():
         return None
     inside = [Path(file).relative_to(Path(place).resolve()).parts[:-1] for file in files]
-    if not all(parts and parts[0].lower() in SPLITS for parts in inside):
+    if not all(parts and parts[0].lower() in PART_NAMES for parts in inside):
         return None
     return [(parts[0], parts[1] if len(parts) > 1 else None) for parts in inside]

@@ -9,14 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_metric import metrics
-from keras_metric.retrieval import Index
 from zoo.datasets.reading._extras import need
+from zoo.evaluation.vectors import Vectors, lda, results_of
 from zoo.inference.collecting import Collected, collect
 
 KNOWN, ASKED = "train", "validation"
-VOTERS = 20
-SHRINKAGE = 0.2
 AS_IT_IS, WITH_LDA = "this model", "this model + LDA"
 
 
@@ -33,7 +30,7 @@ def measure(model: str | Path, folder: str | Path, **network: Any) -> dict[str, 
         ValueError: fewer than two classes, or a class in `validation` that `train` lacks.
         ImportError: scikit-learn or faiss is missing.
     """
-    lda = need("sklearn.discriminant_analysis", extra="eval", purpose="LDA")
+    need("sklearn", extra="eval", purpose="LDA")
     need("faiss", extra="search", purpose="The vote of the nearest photographs")
     places = [Path(folder) / name for name in (KNOWN, ASKED)]
     missing = [place.name for place in places if not place.is_dir()]
@@ -44,38 +41,27 @@ def measure(model: str | Path, folder: str | Path, **network: Any) -> dict[str, 
         )
     known, asked = (collect(model, place, **network) for place in places)
     of_known, of_asked = _labelled(known), _labelled(asked)
-    strange = sorted(set(of_asked[1]) - set(of_known[1]))
+    strange = sorted(set(of_asked.names) - set(of_known.names))
     if strange:
         raise ValueError(
             f"A vote cannot find a class that it does not know. Expected: every class of {ASKED} "
             f"in {KNOWN}. Received: {', '.join(strange[:5])} in {ASKED} only."
         )
-    analysis = lda.LinearDiscriminantAnalysis(solver="eigen", shrinkage=SHRINKAGE).fit(*of_known)
-    projected = [(_unit(analysis.transform(x)), names) for x, names in (of_known, of_asked)]
+    projected = lda(of_known, of_asked)
+    results = {AS_IT_IS: results_of(of_known, of_asked)}
+    if projected is not None:
+        results[WITH_LDA] = results_of(*projected)
     return {
         "model": str(model),
         "photographs": str(folder),
         "preprocessing": str(known.network.preprocessing),
-        KNOWN: len(of_known[1]),
-        ASKED: len(of_asked[1]),
-        "results": {AS_IT_IS: _results(of_known, of_asked), WITH_LDA: _results(*projected)},
+        KNOWN: len(of_known.names),
+        ASKED: len(of_asked.names),
+        "results": results,
         "skipped": [*known.skipped, *asked.skipped],
     }
 
 
-def _labelled(found: Collected) -> tuple[np.ndarray, np.ndarray]:
+def _labelled(found: Collected) -> Vectors:
     rows, numbers, names = found.labelled()
-    return found.embeddings[rows], np.array(names)[numbers]
-
-
-def _results(known: tuple, asked: tuple) -> dict[str, float]:
-    (vectors, names), index = asked, Index(distance="euclidean")
-    found = metrics.retrieval(vectors, np.unique(names, return_inverse=True)[1], k=(1,))
-    index.add(known[0], known[1].tolist())
-    voted = index.match(vectors, min(VOTERS, len(known[1])), matcher="vote").labels
-    found = {**found, "accuracy": np.mean(voted == names)}
-    return {name: round(float(found[name]), 6) for name in ("recall@1", "map@r", "accuracy")}
-
-
-def _unit(x: np.ndarray) -> np.ndarray:
-    return (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    return Vectors(found.embeddings[rows], np.array(names)[numbers])

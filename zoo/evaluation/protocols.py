@@ -4,11 +4,9 @@ import keras
 import numpy as np
 
 from keras_metric import metrics
-from keras_metric.retrieval import Index
 from zoo.datasets.images import Images
+from zoo.evaluation.vectors import MEASURES, Vectors, vote
 from zoo.training.experiments import Results
-
-RETRIEVAL = ("recall@1", "recall@5", "map@r", "r_precision", "mrr")
 
 
 def embed(encoder: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -31,10 +29,8 @@ def retrieval(encoder: keras.Model, images: Images) -> tuple[Results, dict[str, 
 
 def knn_accuracy(encoder: keras.Model, known: Images, asked: Images, *, k: int) -> float:
     """Accuracy of the label that most of the k nearest known images have."""
-    index = Index(distance="euclidean")
-    index.add(embed(encoder, known.images), known.labels.tolist())
-    answers = index.match(embed(encoder, asked.images), k, matcher="vote").labels
-    return round(float(np.mean(answers.astype(int) == asked.labels)), 6)
+    of_known, of_asked = (Vectors(embed(encoder, one.images), one.labels) for one in (known, asked))
+    return round(float(np.mean(vote(of_known, of_asked, k) == of_asked.names)), 6)
 
 
 def one_shot(
@@ -61,7 +57,7 @@ def one_shot(
 
 def _retrieved(embeddings: np.ndarray, images: Images) -> Results:
     found = metrics.retrieval(embeddings, images.labels, k=(1, 5))
-    return {name: round(float(found[name]), 6) for name in RETRIEVAL}
+    return {name: round(float(found[name]), 6) for name in MEASURES}
 
 
 def _one_shot_errors(embeddings, images, ways, runs, seed) -> Results:

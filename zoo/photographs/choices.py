@@ -93,7 +93,7 @@ def split_of(settings: dict[str, Any], listing: Listing) -> np.ndarray:
     known = (*splitting.WAYS, splitting.GIVEN)
     if settings["split"] not in known:
         raise ValueError(
-            f"There is no such split. Expected: one of: {', '.join(known)}. "
+            f"There is no such split. Expected: one of {', '.join(known)}. "
             f"Received: {settings['split']!r}."
         )
     shares = splitting.Shares(settings["validation"], settings["test"])

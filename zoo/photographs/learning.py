@@ -67,7 +67,7 @@ def experiment(settings, model, split) -> Experiment:
     known = (JOINT, *LOSSES, *HEADS)
     if settings["loss"] not in known:
         raise ValueError(
-            f"Unknown loss. Expected: one of: {', '.join(known)}. Received: {settings['loss']!r}."
+            f"Unknown loss. Expected: one of {', '.join(known)}. Received: {settings['loss']!r}."
         )
     trained, kind = _compiled(settings, model, split), PKBatches
     if settings["loss"] == JOINT:

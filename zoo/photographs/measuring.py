@@ -1,47 +1,31 @@
 """What a run on photographs is worth, beside what costs no training: pixels, the frozen backbone,
 the frozen backbone with LDA; by class with intervals, and in words where training was in vain."""
 
-from typing import NamedTuple
-
 import keras
 import numpy as np
 
 from keras_metric import metrics
 from keras_metric.retrieval import Index
 from zoo import encoders, pretrained
-from zoo.datasets.reading._extras import need
+from zoo.evaluation.vectors import Vectors, lda, results_of, vote
 from zoo.photographs.embedding import Embedded, embedded, pixels
 from zoo.photographs.learning import few
 from zoo.photographs.photos import Photos
 from zoo.training.experiments import Measured, Results
 
-VOTERS = 20
-MEASURES = ("recall@1", "recall@5", "map@r", "r_precision", "mrr")
 COMPARED = ("recall@1", "map@r")  # of which one must be better than that of every baseline
 MOST_LEARNT_FROM = 20_000  # photographs that baselines learn from, and that vote
-SHRINKAGE = 0.2
 SHOWN_CLASSES = 30
 FROZEN, LDA, PIXELS = "frozen backbone", "frozen backbone + LDA", "raw pixels"
 
 
-class Set(NamedTuple):
-    """Vectors `(M, D)` and the names of their classes `(M,)`."""
-
-    vectors: np.ndarray
-    names: np.ndarray
-
-    @classmethod
-    def of(cls, found: Embedded, photos: Photos) -> "Set":
-        return cls(found.embeddings, np.array(photos.names, object)[photos.labels[found.rows]])
-
-    @property
-    def labels(self) -> np.ndarray:
-        return np.unique(self.names.astype(str), return_inverse=True)[1]
+def vectors_of(found: Embedded, photos: Photos) -> Vectors:
+    return Vectors(found.embeddings, np.array(photos.names, object)[photos.labels[found.rows]])
 
 
 def measure(settings, encoder, split) -> Measured:
     known = few(split.train, MOST_LEARNT_FROM)
-    of_model = [Set.of(embedded(encoder, p), p) for p in (known, split.test)]
+    of_model = [vectors_of(embedded(encoder, p), p) for p in (known, split.test)]
     results = results_of(*of_model)
     baselines = baselines_of(settings, known, split.test)
     tables = {
@@ -53,32 +37,14 @@ def measure(settings, encoder, split) -> Measured:
     return Measured(results, baselines, tables, tuple(notes))
 
 
-def results_of(known: Set, asked: Set) -> Results:
-    """Retrieval among the photographs asked for; a vote of known ones where classes are shared."""
-    found = metrics.retrieval(asked.vectors, asked.labels, k=(1, min(5, len(asked.names) - 1)))
-    results = {name: round(float(found[name]), 6) for name in MEASURES if name in found}
-    if set(asked.names) <= set(known.names):
-        right = vote(known, asked) == asked.names
-        results["accuracy"] = round(float(right.mean()), 6)
-    return results
-
-
-def vote(known: Set, asked: Set) -> np.ndarray:
-    """The class that most of the nearest known photographs have."""
-    index = Index(distance="euclidean")
-    index.add(known.vectors, known.names.tolist())
-    k = min(VOTERS, len(known.names))
-    return np.array(index.match(asked.vectors, k, matcher="vote").labels, object)
-
-
 def baselines_of(settings, known: Photos, asked: Photos) -> dict[str, Results]:
     """What the same photographs give without training."""
-    found = {PIXELS: results_of(Set.of(pixels(known), known), Set.of(pixels(asked), asked))}
+    found = {PIXELS: results_of(vectors_of(pixels(known), known), vectors_of(pixels(asked), asked))}
     backbone = frozen(settings, asked)
     if backbone is None:
         return found
-    before = Set.of(embedded(backbone, known), known)
-    after = Set.of(embedded(backbone, asked), asked)
+    before = vectors_of(embedded(backbone, known), known)
+    after = vectors_of(embedded(backbone, asked), asked)
     found[FROZEN] = results_of(before, after)
     projected = lda(before, after)
     if projected is not None:
@@ -94,30 +60,7 @@ def frozen(settings, photos: Photos) -> keras.Model | None:
     return encoders.build(settings["backbone"], photos.shape, **options)
 
 
-def lda(known: Set, asked: Set) -> tuple[Set, Set] | None:
-    """Both sets in the directions that tell the known classes apart, of unit length.
-
-    Linear discriminant analysis with the covariance shrunk by 0.2 towards a multiple of the
-    identity. Fisher 1936; Ledoit and Wolf 2004. None where no class has two photographs.
-    """
-    analysis = need("sklearn.discriminant_analysis", extra="eval", purpose="The baseline of LDA")
-    classes, sizes = np.unique(known.names.astype(str), return_counts=True)
-    if len(classes) < 2 or sizes.max() < 2:
-        return None
-    model = analysis.LinearDiscriminantAnalysis(solver="eigen", shrinkage=SHRINKAGE)
-    model.fit(known.vectors, known.names.astype(str))
-    return _projected(model, known), _projected(model, asked)
-
-
-def _projected(model, one: Set) -> Set:
-    return Set(_unit(model.transform(one.vectors).astype(np.float32)), one.names)
-
-
-def _unit(x: np.ndarray) -> np.ndarray:
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-
-
-def nearest(asked: Set) -> tuple[np.ndarray, np.ndarray]:
+def nearest(asked: Vectors) -> tuple[np.ndarray, np.ndarray]:
     """Of each vector the row of its nearest other one, and the distance."""
     index = Index(distance="euclidean")
     index.add(asked.vectors)
@@ -127,7 +70,7 @@ def nearest(asked: Set) -> tuple[np.ndarray, np.ndarray]:
     return found.ids[~own], found.distances[~own]
 
 
-def _hits(asked: Set) -> np.ndarray:
+def _hits(asked: Vectors) -> np.ndarray:
     """Whether the nearest other photograph is of the same class; NaN where a class has no other."""
     rows, _ = nearest(asked)
     hits = (asked.names[rows] == asked.names).astype(float)
@@ -135,7 +78,7 @@ def _hits(asked: Set) -> np.ndarray:
     return hits
 
 
-def intervals(asked: Set) -> dict[str, Results]:
+def intervals(asked: Vectors) -> dict[str, Results]:
     """recall@1 of all photographs, and of the mean class, as other classes would give it."""
     hits, labels = _hits(asked), asked.labels
     low, high = metrics.bootstrap_mean(hits, labels)
@@ -151,7 +94,7 @@ def intervals(asked: Set) -> dict[str, Results]:
     }
 
 
-def by_class(known: Set, asked: Set) -> dict[str, dict[str, Results]]:
+def by_class(known: Vectors, asked: Vectors) -> dict[str, dict[str, Results]]:
     """A table of the classes asked for, the weakest first, with intervals of recall@1."""
     hits = _hits(asked)
     voted = vote(known, asked) == asked.names if set(asked.names) <= set(known.names) else None
@@ -172,7 +115,7 @@ def by_class(known: Set, asked: Set) -> dict[str, dict[str, Results]]:
     return {title: {name: rows[name] for name in order[:SHOWN_CLASSES]}}
 
 
-def by_category(asked: Set, photos: Photos) -> dict[str, dict[str, Results]]:
+def by_category(asked: Vectors, photos: Photos) -> dict[str, dict[str, Results]]:
     """A table of the categories of the classes, the weakest first; none without categories.
 
     The intervals are for other classes of the category.

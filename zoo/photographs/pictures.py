@@ -3,8 +3,9 @@
 import numpy as np
 
 from keras_metric import distances, image_files, plots
+from zoo.evaluation.vectors import Vectors
 from zoo.photographs.embedding import embedded
-from zoo.photographs.measuring import Set, nearest
+from zoo.photographs.measuring import nearest, vectors_of
 from zoo.photographs.photos import Photos
 from zoo.reports import embedding_pictures
 from zoo.training.experiments import Picture
@@ -28,7 +29,7 @@ def pictures(settings, encoder, split) -> dict[str, Picture]:
     same = photos.labels[:, None] == photos.labels
     above = np.triu(np.ones_like(same), 1)
     drawn = {**_galleries(photos, between, same)}
-    asked = Set.of(found, split.test)
+    asked = vectors_of(found, split.test)
     drawn["confusion.png"] = Picture(
         confusion(asked), "Which class the nearest other photograph has, of the classes that are "
         "mistaken most often; a row adds up to 1."
@@ -80,7 +81,7 @@ def thumbnail(photos: Photos, row: int) -> np.ndarray:
     return image_files.read(photos.paths[int(row)], (SIDE, SIDE), resize="letterbox", fill=255)
 
 
-def confusion(asked: Set):
+def confusion(asked: Vectors):
     """The matrix of a class and of that of the nearest other photograph, as shares of a row."""
     rows, _ = nearest(asked)
     names, labels = np.unique(asked.names.astype(str), return_inverse=True)

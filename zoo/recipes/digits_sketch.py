@@ -21,7 +21,7 @@ from keras_metric.models import CrossBranchLoss, CrossBranchNet
 from zoo import encoders
 from zoo.datasets.images import Images, stratified_split
 from zoo.datasets.sources import digits, printed
-from zoo.evaluation import protocols
+from zoo.evaluation import protocols, vectors
 from zoo.recipe import Recipe
 from zoo.recipes import _digits
 from zoo.training import experiments
@@ -115,7 +115,7 @@ def _both_ways(embeddings, split):
     (drawn, prints), labels = embeddings, split.test.labels
     ways = (drawn, labels[0], prints, labels[1]), (prints, labels[1], drawn, labels[0])
     return [
-        {name: round(float(found[name]), 6) for name in protocols.RETRIEVAL}
+        {name: round(float(found[name]), 6) for name in vectors.MEASURES}
         for found in (metrics.retrieval(*way, k=(1, 5)) for way in ways)
     ]
 

@@ -9,6 +9,7 @@ import pytest
 
 import zoo
 from zoo.cli import main
+from zoo.evaluation.vectors import Vectors, lda, results_of
 from zoo.photographs import measuring
 from zoo.photographs.photos import Photos
 from zoo.runs.runs import Run
@@ -171,22 +172,22 @@ def test_baselines_of_a_backbone_and_lda():
 
     def drawn():
         values = centers[np.arange(240) % 6] + rng.normal(size=(240, 20)) @ noise
-        return measuring.Set(values.astype("float32"), names)
+        return Vectors(values.astype("float32"), names)
 
     known, asked = drawn(), drawn()
-    plain = measuring.results_of(known, asked)
-    learnt = measuring.results_of(*measuring.lda(known, asked))
+    plain = results_of(known, asked)
+    learnt = results_of(*lda(known, asked))
     assert learnt["recall@1"] > plain["recall@1"] + 0.3
     assert learnt["accuracy"] > plain["accuracy"] + 0.3
-    alone = measuring.Set(known.vectors[:6], names[:6])
-    assert measuring.lda(alone, asked) is None
+    alone = Vectors(known.vectors[:6], names[:6])
+    assert lda(alone, asked) is None
 
 
 def test_results_by_category():
     names = ("a", "b", "c", "d")
     photos = Photos(None, np.repeat(np.arange(4), 2), names, None, ("one", "one", "two", ""))
     line = np.array([0, 1, 10, 11, 11.9, 13, 40, 41])  # b and c meet
-    asked = measuring.Set(line[:, None].astype("float32"), np.repeat(np.array(names, object), 2))
+    asked = Vectors(line[:, None].astype("float32"), np.repeat(np.array(names, object), 2))
     (table,) = measuring.by_category(asked, photos).values()
     assert list(table) == ["two", "one", "(none)"]
     assert table["one"]["classes"] == 2

@@ -246,7 +246,7 @@ def _part(row: tables.Row, file: Path) -> int:
     part = PART_NAMES.get(row.split.lower())
     if part is None:
         raise ValueError(
-            f"Line {row.number} of {file} is in an unknown part. Expected: one of: "
+            f"Line {row.number} of {file} is in an unknown part. Expected: one of "
             f"{', '.join(PART_NAMES)}, or nothing. Received: {row.split!r}."
         )
     return part

@@ -9,6 +9,8 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
+from keras_metric.image_files import SUFFIXES
+
 PATHS = ("path", "file", "filename", "image", "filepath", "file_path", "image_path", "photo")
 LABELS = ("label", "class", "category", "name", "target")
 
@@ -38,8 +40,8 @@ class Columns:
 USUAL = Columns()
 
 
-def rows(file: str | Path, columns: Columns = USUAL) -> Iterator[Row]:
-    """The lines of a table one by one.
+def rows(file: str | Path, columns: Columns = USUAL, *, labelled: bool = True) -> Iterator[Row]:
+    """The lines of a table one by one; `labelled`: it must have a column of labels.
 
     Cells are apart by tabs, in a `.csv` file by commas, or by semicolons where the first line has
     no comma; they may stand in quotes. The text is UTF-8, with or without a byte order mark. The
@@ -51,7 +53,7 @@ def rows(file: str | Path, columns: Columns = USUAL) -> Iterator[Row]:
     file = Path(file)
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            yield from _rows(file, stream, columns)
+            yield from _rows(file, stream, columns, labelled)
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{file} is not a table. Expected: text in UTF-8 with a path and a label in each line. "
@@ -64,12 +66,22 @@ def rows(file: str | Path, columns: Columns = USUAL) -> Iterator[Row]:
         ) from error
 
 
-def _rows(file: Path, stream, columns: Columns) -> Iterator[Row]:
+def has_head(file: Path) -> bool:
+    """Whether the first line of a table names a column of paths, and is not a picture's."""
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        first = stream.readline()
+    cells = [
+        x.strip().lower() for x in next(csv.reader([first], delimiter=_delimiter(file, first)), [])
+    ]
+    return any(x in PATHS for x in cells) and not any(x.endswith(SUFFIXES) for x in cells)
+
+
+def _rows(file: Path, stream, columns: Columns, labelled: bool) -> Iterator[Row]:
     first = stream.readline()
     stream.seek(0)
     reader = csv.reader(stream, delimiter=_delimiter(file, first), strict=True)
     head = [cell.strip() for cell in next(reader, [])]
-    places, headed = _places(file, head, columns)
+    places, headed = _places(file, head, columns, labelled)
     if not headed:
         yield _row(file, 1, head, places)
     for cells in reader:
@@ -83,7 +95,9 @@ def _delimiter(file: Path, first: str) -> str:
     return ";" if ";" in first and "," not in first else ","
 
 
-def _places(file: Path, head: list[str], columns: Columns) -> tuple[tuple[int | None, ...], bool]:
+def _places(
+    file: Path, head: list[str], columns: Columns, labelled: bool
+) -> tuple[tuple[int | None, ...], bool]:
     """The numbers of the columns of `Columns`, in its order; whether the table has a head."""
     named = {name.lower(): place for place, name in reversed(list(enumerate(head)))}
     asked = astuple(columns)
@@ -100,10 +114,11 @@ def _places(file: Path, head: list[str], columns: Columns) -> tuple[tuple[int | 
     options = [f"--{field.name}-column" for field in fields(columns)]
     if found[0] is None and found[1] is None and len(head) == 2 and not any(asked):
         return (0, 1, None, None, None), False
-    for place, name, option, needed in zip(found, asked, options, (1, 1, 0, 0, 0), strict=True):
+    needs = (True, labelled, False, False, False)
+    for place, name, option, needed in zip(found, asked, options, needs, strict=True):
         if place is None and (name or needed):
             raise ValueError(
-                f"{file} has no column {name or _kind(option)!r}. Expected: {option} with one of: "
+                f"{file} has no column {name or _kind(option)!r}. Expected: {option} with one of "
                 f"{', '.join(head) or 'none'}. Received: {name or 'nothing'}."
             )
     return tuple(found), True
