@@ -164,14 +164,18 @@ class Preprocessing:
         given = {name: value for name, value in changes.items() if value is not None}
         return replace(self, **given)
 
+    def fits(self, shape: tuple[int | None, int | None, int]) -> bool:
+        """Whether a model that takes `(height, width, channels)` takes what this makes."""
+        sides = zip(self.size or shape[:2], shape[:2], strict=True)
+        return shape[2] == self.channels and all(a == b or None in (a, b) for a, b in sides)
+
     def fitted(self, shape: tuple[int | None, int | None, int]) -> "Preprocessing":
         """The same for a model that takes `(height, width, channels)`; None is any size.
 
         Raises:
             ValueError: the model takes other images than this makes, or one of several sizes.
         """
-        sides = zip(self.size or shape[:2], shape[:2], strict=True)
-        if shape[2] != self.channels or any(a != b and None not in (a, b) for a, b in sides):
+        if not self.fits(shape):
             raise ValueError(
                 f"The preprocessing does not fit the model. Expected: images of {shape}. Received: "
                 f"{self}."

@@ -34,6 +34,7 @@ _SIZES = (32, 64, 128, 256, 512)  # tried in this order where the model takes an
 def write(model: keras.Model, draft: Path, options: Options) -> None:
     """Writes `model` as a SavedModel into the folder `draft` and compares the two."""
     parts = take_apart(model, options)
+    _check_preprocessing(parts, options)
     with tempfile.TemporaryDirectory() as folder:
         labels = _label_table(parts.labels, Path(folder) / "labels.txt")
         gallery = _variables_of(options.gallery, Path(folder) / "gallery.txt")
@@ -45,6 +46,13 @@ def write(model: keras.Model, draft: Path, options: Options) -> None:
         probes = check(draft, expected, pixel_range=options.pixel_range)
     _write_warmup(draft, probes)
     _write_metadata(draft, _facts(parts, served, options))
+
+
+def _check_preprocessing(parts: ModelParts, options: Options) -> None:
+    """That of the first input has to fit; others take the same steps at their own size."""
+    shape = parts.branches[0].shape
+    if options.preprocessing is not None and len(shape) == 3:
+        options.preprocessing.fitted(shape)
 
 
 def _chosen(available: dict[str, Endpoint], options: Options) -> dict[str, Endpoint]:

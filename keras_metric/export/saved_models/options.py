@@ -42,8 +42,14 @@ class Options:
         return options
 
     def preprocessing_of(self, shape: tuple[int | None, int | None, int]) -> Preprocessing:
-        """How image files become an input `(H, W, C)`; by default stretched."""
-        chosen = self.preprocessing or Preprocessing.of_shape((None, *shape))
+        """How image files become an input `(H, W, C)`; by default stretched.
+
+        An input of another size or color than the first takes the same steps at its own.
+        """
+        default = Preprocessing.of_shape((None, *shape))
+        chosen = self.preprocessing or default
+        if not chosen.fits(shape):
+            chosen = replace(chosen, size=default.size, color=default.color)
         return chosen.fitted(shape).with_changes(pixel_range=self.pixel_range)
 
     def as_json(self) -> str:

@@ -92,7 +92,7 @@ def test_errors_are_shown_in_three_parts(browser, address, tmp_path):
     browser.show(address)
     assert browser.choose("#query-file", tmp_path / "bad.png") == "failed"
     told = browser("[...document.querySelectorAll('#error p')].map(x => x.innerText)")
-    assert [part.split()[0] for part in told] == ["The", "Expected", "Received:"]
+    assert [part.split()[0] for part in told] == ["The", "Expected:", "Received:"]
     assert browser.click("#samples button:nth-child(2)") == "ready"
     assert browser("document.querySelector('#error').hidden")
     (tmp_path / "large.png").write_bytes(bytes(2**24 + 1))

@@ -87,7 +87,7 @@ def test_a_finished_run_is_not_trained_again(unbroken, capsys):
 
 
 def test_another_run_is_not_overwritten(unbroken, tmp_path):
-    with pytest.raises(FileExistsError, match="holds another run.*epochs=5.*Received.*epochs=4"):
+    with pytest.raises(FileExistsError, match="contains another run.*epochs=5.*Received.*epochs=4"):
         zoo.train("digits-triplet", unbroken, settings={**SMALL, "epochs": 5})
     with pytest.raises(
         FileExistsError, match=r"is in use\..*several seeds.*Received.*metrics.json"

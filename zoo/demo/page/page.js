@@ -43,7 +43,7 @@ async function shown(kind, question, show) {
 }
 
 function fail(error) {
-  const parts = error.message.split(/\s(?=Expected\b|Received\b)/);
+  const parts = error.message.split(/\s(?=Expected: |Received: )/);
   $("error").replaceChildren(...parts.map((part) => element("p", { textContent: part })));
   $("error").hidden = false;
   document.body.dataset.state = "failed";
