@@ -59,8 +59,8 @@ class _UntilKeras(MetaPathFinder):
 
 def _teach(serialization) -> None:
     """Import the module that a configuration names before Keras looks for its class."""
-    retrieve = serialization._retrieve_class_or_fn
-    if getattr(retrieve, "imports_when_met", False):
+    retrieve = getattr(serialization, "_retrieve_class_or_fn", None)  # private: it may be gone
+    if retrieve is None or getattr(retrieve, "imports_when_met", False):
         return
 
     @functools.wraps(retrieve)

@@ -76,6 +76,23 @@ def test_softmax_heads_equal_loops(head, similarities, moved, x):
     np.testing.assert_allclose(value, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("index", [0, 1, 2, 4])
+def test_labels_can_be_smoothed(index, x):
+    head, similarities, moved = SOFTMAX[index]
+    value = float(ops.stop_gradient(head.loss(label_smoothing=0.2)(LABELS, head(x))))
+    expected = 0.0
+    for row, y in zip(similarities(head, x), LABELS, strict=True):
+        logits = [5 * (moved(c) if k == y else c) for k, c in enumerate(row)]
+        total = log(sum(map(exp, logits)))
+        for k, logit in enumerate(logits):
+            expected -= (0.8 * (k == y) + 0.2 / CLASSES) * (logit - total) / len(x)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    with pytest.raises(
+        ValueError, match="label_smoothing is out of range.*Received: label_smoothing=1"
+    ):
+        head.loss(label_smoothing=1)
+
+
 def test_proxy_nca_leaves_its_own_proxy_out_of_the_sum(x):
     head = heads.ProxyNCA(CLASSES, scale=5.0)
     value = float(ops.stop_gradient(head.loss()(LABELS, head(x))))

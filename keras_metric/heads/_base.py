@@ -81,7 +81,10 @@ class Head(FixedArguments, keras.layers.Layer):
         return nearest_of_centers(products)
 
     def loss(self, **options):
-        """The Keras loss that belongs to this head; options: name, reduction, gather."""
+        """The Keras loss that belongs to this head.
+
+        options: name, reduction, gather, and label_smoothing where it is a cross-entropy.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not implement loss(**options).")
 
     def compute_output_shape(self, input_shape):
@@ -129,11 +132,27 @@ class HeadLoss(SampleLoss):
 
 
 class SoftmaxLoss(HeadLoss):
-    """-log softmax(scale · cos') of the true class; a leaf implements `moved`, cos to its cos'."""
+    """-log softmax(scale · cos') of the true class; a leaf implements `moved`, cos to its cos'.
+
+    label_smoothing: s in [0, 1): cross-entropy with the target 1 - s + s / C for the true class and
+    s / C for the others, which is the loss above plus s · (scale · cos' - mean of the logits).
+    Szegedy et al., "Rethinking the Inception Architecture", CVPR 2016, arXiv:1512.00567, section 7.
+    """
+
+    def __init__(self, *, label_smoothing: float = 0.0, **options):
+        super().__init__(**options)
+        self.label_smoothing = number("label_smoothing", label_smoothing, least=0, below=1)
 
     def values(self, columns, logits):
         others, own = others_and_own(logits, columns)
-        return softplus(others - self.scale * self.moved(own / self.scale))
+        moved = self.scale * self.moved(own / self.scale)
+        value = softplus(others - moved)
+        if not self.label_smoothing:
+            return value
+        mean = ops.mean(logits, axis=1) + (moved - own) / ops.cast(
+            ops.shape(logits)[1], logits.dtype
+        )
+        return value + self.label_smoothing * (moved - mean)
 
     def moved(self, cosines):
         """(B,) cosines with the true class -> what stands for them in the softmax."""

@@ -1,7 +1,7 @@
 """A local server for SavedModels with the REST and gRPC interfaces of TensorFlow Serving.
 
-`Refusal`, `HTTP`, `body_of` and `signals_end` are for other local servers, such as that of
-`keras-metric demo`: error responses, request bodies of limited size, and a clean shutdown.
+`Refusal`, `HTTP`, `body_of`, `web_server` and `signals_end` are for other local servers, such as
+that of `keras-metric demo`: error responses, request bodies of limited size, and a clean shutdown.
 """
 
 from importlib import import_module
@@ -13,6 +13,7 @@ _HOMES = {
     "body_of": "rest",
     "serve": "running",
     "signals_end": "signals",
+    "web_server": "signals",
 }
 
 __all__ = sorted(_HOMES)

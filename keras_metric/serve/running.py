@@ -7,9 +7,7 @@ from concurrent import futures
 from pathlib import Path
 
 from keras_metric.serve.servable import Servable
-from keras_metric.serve.signals import signals_end
-
-_DRAIN_SECONDS = 10
+from keras_metric.serve.signals import DRAIN_SECONDS, signals_end, web_server
 
 
 def serve(
@@ -47,7 +45,7 @@ def serve(
     """
     try:
         import grpc
-        import uvicorn
+        import uvicorn  # noqa: F401
 
         from keras_metric.serve.rest import application
         from keras_metric.serve.rpc import handlers
@@ -65,15 +63,7 @@ def serve(
     )
     stopped = threading.Event()
     watcher = threading.Thread(target=_watch, args=(servable, stopped, poll_seconds), daemon=True)
-    web = uvicorn.Server(
-        uvicorn.Config(
-            application(servable, max_bytes=max_bytes),
-            host=host,
-            port=rest_port,
-            log_level="warning",
-            timeout_graceful_shutdown=_DRAIN_SECONDS,
-        )
-    )
+    web = web_server(application(servable, max_bytes=max_bytes), host=host, port=rest_port)
     try:
         rpc_port = _bound(rpc, host, grpc_port)
         listening = _listening(web)
@@ -85,7 +75,7 @@ def serve(
             web.run(sockets=[listening])
     finally:
         stopped.set()
-        rpc.stop(_DRAIN_SECONDS).wait()
+        rpc.stop(DRAIN_SECONDS).wait()
         servable.close()
 
 

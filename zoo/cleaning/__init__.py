@@ -88,7 +88,8 @@ class Findings:
                 f"{counts['photographs']:,} photographs, {counts['broken']} unreadable, "
                 f"{counts['blank']} blank",
                 f"{counts['duplicates']} duplicates in {counts['duplicate groups']} groups{across}",
-                "labels were not judged: fewer than two classes, or too few photographs in one"
+                "labels were not judged: fewer than two classes of enough photographs, or "
+                "embeddings that do not tell the classes apart"
                 if suspects is None
                 else f"{suspects} suspect labels",
                 f"{counts['outliers']} outliers",
@@ -183,7 +184,8 @@ def _group(rows: list[int], pairs: list[Pair]) -> Group:
 def _suspects(
     photos: Photos, groups: list[list[int]], blank: np.ndarray, seed: int
 ) -> list[Suspect] | None:
-    """None where there are not two classes with enough photographs for each fold."""
+    """None where there are not two classes with enough photographs for each fold, or where the
+    embeddings do not tell the classes apart."""
     labelled = np.array([label is not None for label in photos.labels])
     known = np.flatnonzero(labelled & ~blank)
     names, labels, counts = np.unique(
@@ -195,6 +197,8 @@ def _suspects(
     for rows in groups:
         group[rows] = rows[0]
     found = find_suspects(photos.embeddings[known], labels, group[known], seed=seed)
+    if found is None:
+        return None
     return [
         Suspect(int(known[row]), str(names[one]), float(chance))
         for row, one, chance in zip(found.rows, found.classes, found.chances, strict=True)

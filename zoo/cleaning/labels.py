@@ -33,8 +33,12 @@ class Suspects(NamedTuple):
 
 def find_suspects(
     embeddings: np.ndarray, labels: np.ndarray, groups: np.ndarray, *, seed: int = 0
-) -> Suspects:
+) -> Suspects | None:
     """The labels that are more probably wrong than right.
+
+    None where the embeddings do not tell the classes apart: where the discriminant is not right
+    more often, by two standard errors, than the commonest label alone. Every label would be as
+    doubtful as any other.
 
     Args:
         embeddings: (N, D).
@@ -44,6 +48,8 @@ def find_suspects(
         seed: of the division into five folds.
     """
     scores = _held_out_scores(embeddings, labels, groups, seed)
+    if not _tells_apart(scores, labels):
+        return None
     temperature, noise = _fit(scores, labels)
     own = _of_labels(scores, labels, temperature)
     wrong = _share(noise, scores) / _likelihood(own, noise, scores)
@@ -52,6 +58,13 @@ def find_suspects(
     rows = np.flatnonzero(wrong > 0.5)
     rows = rows[np.argsort(-wrong[rows], kind="stable")]
     return Suspects(rows, others.argmax(axis=1)[rows], wrong[rows], noise)
+
+
+def _tells_apart(scores: np.ndarray, labels: np.ndarray) -> bool:
+    right = (scores.argmax(axis=1) == labels).mean()
+    commonest = np.bincount(labels).max() / len(labels)
+    error = np.sqrt(max(right * (1 - right), commonest * (1 - commonest)) / len(labels))
+    return bool(right > commonest + 2 * error)
 
 
 def _fit(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:

@@ -75,7 +75,8 @@ def read_photos(model: str, places: Sequence[str], work: Path, **network_options
         labels += [label for _, label in splits] if splits else found.labels
         parts += [split for split, _ in splits] if splits else [name] * len(found.files)
         embeddings.append(found.embeddings)
-        broken += found.skipped
+        root = Path(place).resolve() if Path(place).is_dir() else Path()
+        broken += [{**one, "image": str(root / one["image"])} for one in found.skipped]
     points = np.concatenate(embeddings).astype(np.float32)
     points /= np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
     with ThreadPoolExecutor() as pool:

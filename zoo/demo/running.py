@@ -7,11 +7,10 @@ import threading
 import webbrowser
 from collections.abc import Callable
 
-from keras_metric.serve import signals_end
+from keras_metric.serve import signals_end, web_server
 from zoo.datasets.reading._extras import need
 
 LOOPBACK = "127.0.0.1"
-DRAIN_SECONDS = 10
 
 
 def serve(app, port: int, *, browser: bool, ready: Callable[[str], None]) -> None:
@@ -26,10 +25,9 @@ def serve(app, port: int, *, browser: bool, ready: Callable[[str], None]) -> Non
     Raises:
         OSError: the port is taken.
     """
-    uvicorn = need("uvicorn", extra="serve", purpose="A page")
+    need("uvicorn", extra="serve", purpose="A page")
     listening = bound(port)
-    options = {"log_level": "warning", "timeout_graceful_shutdown": DRAIN_SECONDS}
-    web = uvicorn.Server(uvicorn.Config(app, **options))
+    web = web_server(app)
     with signals_end(web):
         address = f"http://{LOOPBACK}:{listening.getsockname()[1]}/"
         ready(address)

@@ -43,7 +43,13 @@ def planned(minutes: float, speed: Speed, batches_per_epoch: int) -> tuple[int, 
 
 def measured(settings, split) -> Speed:
     """The speed of this very training on this machine, of a model that is then thrown away."""
-    settings = {**settings, "epochs": 1, "batches_per_epoch": TRIED, "minutes": 0.0}
+    settings = {
+        **settings,
+        "epochs": 1,
+        "batches_per_epoch": TRIED,
+        "minutes": 0.0,
+        "start": "random",
+    }
     keras.utils.set_random_seed(0)
     model = learning.build(settings, split)
     experiment = learning.experiment(settings, model, split)

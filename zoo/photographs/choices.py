@@ -14,8 +14,10 @@ from zoo.datasets.reading.photographs import Listing
 from zoo.photographs import splitting
 
 PRETRAINED, FROM_SCRATCH = "efficientnet_lite0", "resnet18"
-BATCH = 60  # photographs of a batch
+BATCH, FINE_TUNED_BATCH = 60, 32  # photographs of a batch
 MOST_OF_A_CLASS = 16
+ONE_CENTER = ("normalized_softmax", "arcface", "proxy_anchor")  # heads of one vector a class
+MOST_CLASSES = 50_000  # with weights of their own in a head
 SAMPLE = 200  # photographs whose headers say how large they are
 
 
@@ -68,15 +70,18 @@ def plan(settings: dict[str, Any], listing: Listing) -> Plan:
     side, why = _side(backbone, listing)
     choose("size", side, why)
     told["preprocessing"] = (_told_preprocessing(filled), "an option: --resize")
-    choose("loss", "joint" if how == splitting.PHOTOS else "triplet", _why_loss(how))
-    if filled["backbone"] in pretrained.backbones() and filled["weights"] != "none":
+    tuned = filled["backbone"] in pretrained.backbones() and filled["weights"] != "none"
+    choose("loss", *_loss(tuned, len(sizes), how))
+    filled["start"] = _start(filled, tuned)
+    if tuned:
         rate = f"{filled['first_rate']:g} of the learning rate {filled['learning_rate']:g}"
         told["learns"] = (
             f"all but the lowest {filled['frozen']:.0%} of the layers, depthwise kernels and "
             f"normalization, the lowest at {rate}",
             "fine-tuning; options: --set frozen=, first_rate=, learning_rate=",
         )
-    p, k = batch_of(sizes, filled["images_per_class"], filled["classes_per_batch"])
+    batch = FINE_TUNED_BATCH if tuned else BATCH
+    p, k = batch_of(sizes, filled["images_per_class"], filled["classes_per_batch"], batch)
     described = f"{len(sizes):,} classes of {sizes.min()} to {sizes.max()} photographs"
     choose("classes_per_batch", p, described)
     choose("images_per_class", k, described)
@@ -84,7 +89,8 @@ def plan(settings: dict[str, Any], listing: Listing) -> Plan:
     steps = choose(
         "batches_per_epoch", max(1, math.ceil(sizes.sum() / size)), "all photographs once"
     )
-    choose("epochs", epochs_of(steps), f"of {steps} batches")
+    epochs = tuning_epochs_of(int(sizes.sum())) if tuned else epochs_of(steps)
+    choose("epochs", epochs, f"of {steps} batches")
     return Plan(filled, told)
 
 
@@ -105,24 +111,29 @@ def split_of(settings: dict[str, Any], listing: Listing) -> np.ndarray:
     return splitting.parts(listing, settings["split"], shares, settings["split_seed"])
 
 
-def batch_of(sizes: np.ndarray, k: int = 0, p: int = 0) -> tuple[int, int]:
+def batch_of(sizes: np.ndarray, k: int = 0, p: int = 0, size: int = BATCH) -> tuple[int, int]:
     """P classes x K photographs for classes of these sizes; `k`, `p` are kept where they are given.
 
-    About `BATCH` photographs: four of a class where the half of the classes has as many, else two
+    About `size` photographs: four of a class where the half of the classes has as many, else two
     (a class of one photograph gives it twice, differently cropped); of few classes more of each, so
     that the batch is as large.
     """
     classes = len(sizes)
     k = k or (4 if np.median(sizes) >= 4 else 2)
     if not p:
-        p = max(2, min(classes, BATCH // k))
-        k = max(k, min(BATCH // p, MOST_OF_A_CLASS, int(np.median(sizes))))
+        p = max(2, min(classes, size // k))
+        k = max(k, min(size // p, MOST_OF_A_CLASS, int(np.median(sizes))))
     return min(p, classes), k
 
 
 def epochs_of(batches: int) -> int:
     """Epochs of so many batches: 40 up to 15 batches, then as the root falls, at least 3."""
     return max(3, min(40, round(40 * math.sqrt(15 / batches))))
+
+
+def tuning_epochs_of(photographs: int) -> int:
+    """Epochs of fine-tuning: 10 for 2,500 photographs, fewer of more, as the root; 3 to 30."""
+    return max(3, min(30, round(10 * math.sqrt(2500 / photographs))))
 
 
 def _side(backbone: str, listing: Listing) -> tuple[int, str]:
@@ -176,7 +187,25 @@ def _why_split(listing: Listing) -> str:
     return f"{told}: measured on {wanted}{together}"
 
 
-def _why_loss(how: str) -> str:
+def _start(settings: dict[str, Any], tuned: bool) -> str:
+    """Where the embedding begins: "discriminants" of the frozen features, or "random"."""
+    able = tuned and settings["weights"] in ("auto", "imagenet") and settings["loss"] in ONE_CENTER
+    start = settings["start"]
+    if start == "auto":
+        return "discriminants" if able else "random"
+    if start not in ("discriminants", "random") or (start == "discriminants" and not able):
+        raise ValueError(
+            "The training cannot start there. Expected: random, or discriminants with a backbone "
+            f"with ImageNet weights and a loss of {', '.join(ONE_CENTER)}. Received: "
+            f"start={start}, backbone={settings['backbone']}, loss={settings['loss']}."
+        )
+    return start
+
+
+def _loss(tuned: bool, classes: int, how: str) -> tuple[str, str]:
+    """The loss, and why."""
+    if tuned and classes <= MOST_CLASSES:
+        return "normalized_softmax", "from the discriminants of the frozen features on"
     if how == splitting.PHOTOS:
-        return "the classes stay the same: triplets and cross-entropy at once"
-    return "semi-hard triplets: new classes will be asked for"
+        return "joint", "the classes stay the same: triplets and cross-entropy at once"
+    return "triplet", "semi-hard triplets: new classes will be asked for"

@@ -1,5 +1,6 @@
 """Photographs embedded once by each model: decoded by threads while the model works."""
 
+from functools import lru_cache
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -7,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_metric.preprocessing import Preprocessing
+from zoo import encoders, pretrained
 from zoo.photographs.photos import BATCH, Photos
 
 
@@ -50,6 +52,14 @@ def _predicted(model, images: np.ndarray) -> np.ndarray:
     lacking = BATCH - len(images)
     filled = np.concatenate([images, np.zeros((lacking, *images.shape[1:]), np.uint8)])
     return np.asarray(model.predict_on_batch(filled), np.float32)[: len(images)]
+
+
+@lru_cache(maxsize=1)
+def frozen(backbone: str, shape: tuple[int, int, int]) -> keras.Model | None:
+    """The backbone with its ImageNet weights and its features as they are; None for one without."""
+    if backbone not in pretrained.backbones():
+        return None
+    return encoders.build(backbone, shape, embedding=None, weights="imagenet")
 
 
 def pixels(photos: Photos, side: int = 32, *, workers: int = 2) -> Embedded:

@@ -1,5 +1,7 @@
 """The encoder of a run on photographs, and how it learns."""
 
+from bisect import bisect
+
 import keras
 import numpy as np
 
@@ -14,6 +16,7 @@ from keras_metric.losses import (
 from keras_metric.preprocessing import Preprocessing
 from zoo import encoders, pretrained
 from zoo.datasets.augmentation.crops import Crop
+from zoo.photographs.embedding import embedded, frozen
 from zoo.photographs.keeping_time import Budget
 from zoo.photographs.photos import Photos
 from zoo.training import fine_tuning
@@ -21,6 +24,7 @@ from zoo.training.experiments import Experiment, ForBoth, adam
 from zoo.training.fine_tuning import KeepBest
 
 MOST_CHOSEN_ON = 2000  # photographs that every epoch is measured on
+MOST_STARTED_FROM = 20_000  # photographs that the discriminants are of
 CLASSIFICATION = 0.5  # share of cross-entropy in the loss "joint"
 
 LOSSES = {
@@ -29,10 +33,11 @@ LOSSES = {
     "multi_similarity": lambda settings: MultiSimilarityLoss(),
     "infonce": lambda settings: InfoNCELoss(),
 }
+NORMALIZED_SOFTMAX = "normalized_softmax"
 HEADS = {
     "arcface": heads.ArcFace,
     "proxy_anchor": heads.ProxyAnchor,
-    "normalized_softmax": heads.NormalizedSoftmax,
+    NORMALIZED_SOFTMAX: heads.NormalizedSoftmax,
 }
 JOINT = "joint"
 
@@ -106,12 +111,28 @@ def _compiled(settings, model, split) -> keras.Model:
         )
         return both
     if name in HEADS:
-        head = HEADS[name](classes)
+        smooth = name == NORMALIZED_SOFTMAX
+        head = HEADS[name](classes, **({"scale": settings["scale"]} if smooth else {}))
         headed = keras.Sequential([model, head])
-        headed.compile(_optimizer(settings, model), head.loss())
+        _start(settings, model, head, split.train)
+        options = {"label_smoothing": settings["label_smoothing"]} if smooth else {}
+        headed.compile(_optimizer(settings, model), head.loss(**options))
         return headed
     model.compile(_optimizer(settings, model), LOSSES[name](settings))
     return model
+
+
+def _start(settings, model, head, train: Photos) -> None:
+    """The embedding and the head begin as the discriminants of what the frozen backbone gives."""
+    if settings["start"] != "discriminants":
+        return
+    backbone = frozen(settings["backbone"], train.shape)
+    known = of_each_class(train, MOST_STARTED_FROM)
+    found = embedded(backbone, known, workers=settings["workers"])
+    labels = known.labels[found.rows]
+    if set(labels) == set(range(len(train.names))):
+        embedding = model.get_layer("embedding")
+        fine_tuning.start_from_discriminants(embedding, head, found.embeddings, labels)
 
 
 def _optimizer(settings, model) -> keras.optimizers.Optimizer:
@@ -144,6 +165,18 @@ def few(photos: Photos, most: int) -> Photos:
     if len(chosen) > 2 * most:  # few, large classes
         chosen = np.sort(np.random.default_rng(0).permutation(chosen)[:most])
     return photos.where(chosen)
+
+
+def of_each_class(photos: Photos, most: int) -> Photos:
+    """The photographs, or about `most` of them: of each class as many, at least one."""
+    if len(photos) <= most:
+        return photos
+    order = np.lexsort((np.random.default_rng(0).random(len(photos)), photos.labels))
+    sizes = np.bincount(photos.labels)
+    place = np.arange(len(photos)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # in its class
+    caps = range(1, int(sizes.max()))
+    each = bisect(caps, most, key=lambda cap: np.minimum(sizes, cap).sum())
+    return photos.where(np.sort(order[place < max(each, 1)]))
 
 
 class InOrder(Batches):

@@ -1,14 +1,12 @@
 """What a run on photographs is worth, beside what costs no training: pixels, the frozen backbone,
 the frozen backbone with LDA; by class with intervals, and in words where training was in vain."""
 
-import keras
 import numpy as np
 
 from keras_metric import metrics
 from keras_metric.retrieval import Index
-from zoo import encoders, pretrained
 from zoo.evaluation.vectors import Vectors, lda, results_of, vote
-from zoo.photographs.embedding import Embedded, embedded, pixels
+from zoo.photographs.embedding import Embedded, embedded, frozen, pixels
 from zoo.photographs.learning import few
 from zoo.photographs.photos import Photos
 from zoo.training.experiments import Measured, Results
@@ -40,24 +38,20 @@ def measure(settings, encoder, split) -> Measured:
 def baselines_of(settings, known: Photos, asked: Photos) -> dict[str, Results]:
     """What the same photographs give without training."""
     found = {PIXELS: results_of(vectors_of(pixels(known), known), vectors_of(pixels(asked), asked))}
-    backbone = frozen(settings, asked)
-    if backbone is None:
+    backbone = frozen(settings["backbone"], asked.shape)
+    if backbone is None or settings["weights"] == "none":
         return found
-    before = vectors_of(embedded(backbone, known), known)
-    after = vectors_of(embedded(backbone, asked), asked)
-    found[FROZEN] = results_of(before, after)
-    projected = lda(before, after)
+    features = [vectors_of(embedded(backbone, photos), photos) for photos in (known, asked)]
+    found[FROZEN] = results_of(*map(_of_unit_length, features))
+    projected = lda(*features)
     if projected is not None:
         found[LDA] = results_of(*projected)
     return found
 
 
-def frozen(settings, photos: Photos) -> keras.Model | None:
-    """The backbone with its ImageNet weights, as they are; None for one without."""
-    if settings["backbone"] not in pretrained.backbones() or settings["weights"] == "none":
-        return None
-    options = {"embedding": None, "normalize": True, "weights": "imagenet"}
-    return encoders.build(settings["backbone"], photos.shape, **options)
+def _of_unit_length(found: Vectors) -> Vectors:
+    lengths = np.linalg.norm(found.vectors, axis=1, keepdims=True)
+    return Vectors(found.vectors / np.maximum(lengths, 1e-12), found.names)
 
 
 def nearest(asked: Vectors) -> tuple[np.ndarray, np.ndarray]:

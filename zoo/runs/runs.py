@@ -147,8 +147,9 @@ class Run:
         before = self.begun()
         if before != plan and (self.finished or self.checkpoint.exists()):
             raise FileExistsError(
-                f"{self.folder} contains another run. Expected: {_described(plan)}. Received: "
-                f"{_described(before)}. Choose another folder, or train with force to replace it."
+                f"{self.folder} contains another run. Expected: {_described(plan, before)}. "
+                f"Received: {_described(before, plan)}. Choose another folder, or train with force "
+                "to replace it."
             )
         return before == plan
 
@@ -265,9 +266,12 @@ def _visible(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def _described(plan: dict[str, Any]) -> str:
-    settings = " ".join(f"{key}={value}" for key, value in plan["settings"].items())
-    return f"{plan['recipe']} with {settings}"
+def _described(plan: dict[str, Any], other: dict[str, Any]) -> str:
+    """The recipe, and those of its settings in which it differs from the other."""
+    compared = other["settings"] if other["recipe"] == plan["recipe"] else {}
+    differing = {k: v for k, v in plan["settings"].items() if (k, v) not in compared.items()}
+    settings = " ".join(f"{key}={value}" for key, value in differing.items())
+    return f"{plan['recipe']} with {settings}" if settings else plan["recipe"]
 
 
 def _inside(folder: Path) -> str:

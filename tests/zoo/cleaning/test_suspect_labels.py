@@ -64,6 +64,11 @@ def test_a_copy_does_not_vouch_for_a_wrong_label(rng):
     assert {0, *range(36, 42)} <= set(found.rows)
 
 
+def test_nothing_is_judged_by_embeddings_that_do_not_tell_the_classes_apart(rng):
+    noise, truth = rng.normal(size=(180, 5)), np.repeat(np.arange(3), 60)
+    assert find_suspects(noise, truth, np.arange(180)) is None
+
+
 def test_repeatable_and_another_seed_divides_otherwise(rng):
     points, truth = classes(rng, apart=3.0)
     given = truth.copy()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -86,6 +87,7 @@ def test_every_kind_of_fault_is_found(birds, encoder, tmp_path, rng, capsys):
     assert [row["suggestion"] for row in found if row["kind"] == "label"] == ["jay"]
     assert names(found, "blank") == {("owl", "blank.png")}
     assert names(found, "broken") == {("jay", "torn.png")}
+    assert all(Path(row["file"]).is_file() for row in found)
     assert content["counts"]["duplicates"] == 2
     assert content["counts"]["photographs"] == 36
     assert [row["file"] for row in content["rows"]] == [row["file"] for row in found]

@@ -18,7 +18,7 @@ from PIL import Image
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--headless", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--no-sandbox")
-SECONDS = 300
+SECONDS = 120
 
 # Chromium reads questions from file 3 and writes answers to file 4.
 LAUNCH = "import os, sys; [os.dup2(int(n), m) for n, m in zip(sys.argv[1:3], (3, 4))]; "
