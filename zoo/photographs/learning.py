@@ -91,7 +91,13 @@ def experiment(settings, model, split) -> Experiment:
     seen = InOrder(few(split.validation, MOST_CHOSEN_ON), workers=settings["workers"])
 
     def callbacks(folder):
-        best = KeepBest(seen, measure=settings["best_by"], folder=folder, encoder=model)
+        best = KeepBest(
+            seen,
+            measure=settings["best_by"],
+            folder=folder,
+            encoder=model,
+            start=settings["start"] == "discriminants",
+        )
         return [best, Budget(settings["minutes"], folder)] if settings["minutes"] else [best]
 
     return Experiment(trained, batches, callbacks=callbacks)
