@@ -1,4 +1,4 @@
-"""Every recipe trains, measures itself and leaves a card; of each kind one is exported, too."""
+"""Every recipe trains; the first of each kind measures itself, leaves a card and is exported."""
 
 import math
 from functools import cache
@@ -11,6 +11,8 @@ import zoo
 from keras_metric.export import audit
 from keras_metric.models.branches import BranchNet
 from zoo.reports import pictures as pictures_of_runs
+from zoo.runs.runs import Run
+from zoo.training import training
 
 pytestmark = pytest.mark.tensorflow
 
@@ -36,10 +38,25 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("name", zoo.names())
-def test_runs(name, tmp_path, real_data, monkeypatch, request):
-    if name != "omniglot-siamese":  # whose validation pairs are of a tenth of each class
-        request.getfixturevalue("few_pictures")
+@cache
+def kinds():
+    """The first recipe of each kind: the others differ from it in their training only."""
+    found = {}
+    for name in zoo.names():
+        recipe = zoo.get(name)
+        made = (recipe.build, recipe.refine is None)
+        found.setdefault((*made, recipe.measure, recipe.served, recipe.pictures), name)
+    return set(found.values())
+
+
+SLOW = {"resnet50-cam"}  # three minutes, mostly of TensorFlow's tracing
+
+
+def named(names):
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in names]
+
+
+def small_settings(name):
     known = zoo.get(name).settings
     settings = {
         key: min(value, known[key]) if isinstance(value, int) else value
@@ -50,6 +67,25 @@ def test_runs(name, tmp_path, real_data, monkeypatch, request):
         settings["side"] = 16
     if "backbone" in known:
         settings["side"] = 64
+    return settings
+
+
+@pytest.mark.parametrize("name", named(sorted(set(zoo.names()) - kinds())))
+def test_trains(name, tmp_path, real_data, few_pictures):
+    recipe = zoo.get(name)
+    settings = recipe.resolve_settings(small_settings(name))
+    split = recipe.data(settings, real_data)
+    model, history, trained = training.fitted(Run(tmp_path / "run"), recipe, settings, split)
+    assert all(math.isfinite(logs["loss"]) for logs in history)
+    assert trained["epochs"] == len(history) >= 1
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+@pytest.mark.parametrize("name", named(sorted(kinds())))
+def test_runs(name, tmp_path, real_data, monkeypatch, request):
+    if name != "omniglot-siamese":  # whose validation pairs are of a tenth of each class
+        request.getfixturevalue("few_pictures")
+    known, settings = zoo.get(name).settings, small_settings(name)
     report = zoo.train(name, tmp_path / "run", settings=settings, data=real_data)
     assert report["baselines"]
     assert all(report["results"].keys() >= row.keys() for row in report["baselines"].values())
@@ -60,19 +96,7 @@ def test_runs(name, tmp_path, real_data, monkeypatch, request):
     assert all(f"]({name})" in card and (tmp_path / "run" / name).exists() for name in pictures)
     assert all(math.isfinite(value) for value in report["results"].values())
     assert all(math.isfinite(logs["loss"]) for logs in report["history"])
-    if name in kinds():
-        check_what_follows(tmp_path / "run", report, real_data, monkeypatch)
-
-
-@cache
-def kinds():
-    """The first recipe of each kind: the others differ from it in their training only."""
-    found = {}
-    for name in zoo.names():
-        recipe = zoo.get(name)
-        made = (recipe.build, recipe.refine is None)
-        found.setdefault((*made, recipe.measure, recipe.served, recipe.pictures), name)
-    return set(found.values())
+    check_what_follows(tmp_path / "run", report, real_data, monkeypatch)
 
 
 def check_what_follows(run, report, real_data, monkeypatch):

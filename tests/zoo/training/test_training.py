@@ -94,7 +94,7 @@ def test_another_run_is_not_overwritten(unbroken, tmp_path):
     ):
         training.train_seeds("digits-triplet", 2, unbroken, settings=SMALL)
     (tmp_path / "run.json").write_text('{"mine": true}')
-    with pytest.raises(FileExistsError, match=r"run.json is not ours"):
+    with pytest.raises(FileExistsError, match=r"run.json was not written by keras-metric"):
         zoo.train("digits-triplet", tmp_path, settings=SMALL, force=True)
     (tmp_path / "run.json").rename(tmp_path / "thesis.txt")
     with pytest.raises(FileExistsError, match=r"is in use\..*Received: a folder with thesis.txt"):
