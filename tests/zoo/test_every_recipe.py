@@ -49,7 +49,7 @@ def kinds():
     return set(found.values())
 
 
-SLOW = {"resnet50-cam"}  # three minutes, mostly of TensorFlow's tracing
+SLOW = {"emoji", "resnet50-cam"}  # minutes, mostly of TensorFlow's tracing
 
 
 def named(names):
@@ -67,6 +67,8 @@ def small_settings(name):
         settings["side"] = 16
     if "backbone" in known:
         settings["side"] = 64
+    if "start" in known:
+        settings["weights"] = known["weights"]  # a package has them
     return settings
 
 

@@ -1,6 +1,6 @@
 """`Images`: pictures in memory with their classes, and the ways to split them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -91,6 +91,12 @@ class Images:
             groups=None if self.groups is None else self.groups[chosen],
             drawers=None if self.drawers is None else self.drawers[chosen],
         )
+
+    def batches(self, workers: int = 1) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """`(positions, images)` of 64 at a time, in order, as photographs on the disk give them."""
+        for start in range(0, len(self), 64):
+            rows = np.arange(start, min(start + 64, len(self)))
+            yield rows, self.images[rows]
 
     def of_classes(self, labels: Sequence[int | str]) -> "Images":
         """The pictures of the classes named, by label or by name."""

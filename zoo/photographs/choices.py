@@ -132,8 +132,8 @@ def epochs_of(batches: int) -> int:
 
 
 def tuning_epochs_of(photographs: int) -> int:
-    """Epochs of fine-tuning: 10 for 2,500 photographs, fewer of more, as the root; 3 to 30."""
-    return max(3, min(30, round(10 * math.sqrt(2500 / photographs))))
+    """Epochs of fine-tuning: 14 for 2,500 photographs, fewer of more, as the root; 3 to 30."""
+    return max(3, min(30, round(14 * math.sqrt(2500 / photographs))))
 
 
 def _side(backbone: str, listing: Listing) -> tuple[int, str]:

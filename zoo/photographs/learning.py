@@ -68,7 +68,8 @@ def weights_of(settings) -> str | None:
     )
 
 
-def experiment(settings, model, split) -> Experiment:
+def experiment(settings, model, split, augment=None) -> Experiment:
+    """The encoder with what its loss needs, batches, and the best epoch on `validation`."""
     known = (JOINT, *LOSSES, *HEADS)
     if settings["loss"] not in known:
         raise ValueError(
@@ -85,7 +86,7 @@ def experiment(settings, model, split) -> Experiment:
         images_per_class=settings["images_per_class"],
         batches_per_epoch=settings["batches_per_epoch"],
         seed=settings["seed"],
-        augment=Crop(),
+        augment=augment or Crop(),
         workers=settings["workers"],
     )
     seen = InOrder(few(split.validation, MOST_CHOSEN_ON), workers=settings["workers"])
@@ -151,6 +152,7 @@ def _optimizer(settings, model) -> keras.optimizers.Optimizer:
         fine_tuning.warm_up_cosine(settings["learning_rate"], steps),
         rates=fine_tuning.layer_rates(model, settings["first_rate"]),
         weight_decay=settings["weight_decay"],
+        use_ema=settings["ema"],
     )
 
 

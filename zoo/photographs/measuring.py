@@ -37,16 +37,21 @@ def measure(settings, encoder, split) -> Measured:
 
 def baselines_of(settings, known: Photos, asked: Photos) -> dict[str, Results]:
     """What the same photographs give without training."""
-    found = {PIXELS: results_of(vectors_of(pixels(known), known), vectors_of(pixels(asked), asked))}
+    raw = [vectors_of(pixels(photos), photos) for photos in (known, asked)]
+    found = {PIXELS: results_of(*raw)}
+    vectors = {} if settings["weights"] == "none" else frozen_vectors(settings, known, asked)
+    return {**found, **{name: results_of(*pair) for name, pair in vectors.items()}}
+
+
+def frozen_vectors(settings, known: Photos, asked: Photos) -> dict[str, tuple[Vectors, Vectors]]:
+    """Both parts by the frozen backbone, as it is and with LDA; none without ImageNet weights."""
     backbone = frozen(settings["backbone"], asked.shape)
-    if backbone is None or settings["weights"] == "none":
-        return found
-    features = [vectors_of(embedded(backbone, photos), photos) for photos in (known, asked)]
-    found[FROZEN] = results_of(*map(_of_unit_length, features))
-    projected = lda(*features)
-    if projected is not None:
-        found[LDA] = results_of(*projected)
-    return found
+    if backbone is None:
+        return {}
+    before, after = (vectors_of(embedded(backbone, photos), photos) for photos in (known, asked))
+    found = {FROZEN: (_of_unit_length(before), _of_unit_length(after))}
+    projected = lda(before, after)
+    return found if projected is None else {**found, LDA: projected}
 
 
 def _of_unit_length(found: Vectors) -> Vectors:

@@ -154,6 +154,7 @@ RECIPE = Recipe(
         "frozen": 0.2,
         "first_rate": 0.1,
         "weight_decay": 1e-4,
+        "ema": False,
         "best_by": "map@r",
         "workers": 2,
         "digest": "",
