@@ -12,6 +12,7 @@ from keras_metric.retrieval.encoding import refuse_another
 from keras_metric.retrieval.engines.milvus import is_file
 from keras_metric.retrieval.matchers import Matches, matched
 from keras_metric.retrieval.recall import Recall, measured
+from keras_metric.retrieval.refinement import Refinement
 from keras_metric.retrieval.storage import generations
 from keras_metric.retrieval.storage.table import Filter
 
@@ -86,15 +87,16 @@ class Index(Collection):
         matcher: str = "nearest",
         filter: Filter | None = None,
         *,
+        refine: Refinement | None = None,
         model: keras.Model | str | None = None,
     ) -> Matches:
         """The label of each query from its `k` nearest records; None if none is near enough.
 
         Args:
-            items, filter, model: as in `search`.
+            items, filter, refine, model: as in `search`.
             matcher: "nearest", "vote" or "weighted", see `matchers`.
         """
-        found = self.search(items, k, filter, model=model)
+        found = self.search(items, k, filter, refine=refine, model=model)
         return matched(found, matcher, self.calibration)
 
     def recall(self, k: int = 10, sample: int = 1000, seed: int = 0) -> Recall:

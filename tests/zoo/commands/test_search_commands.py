@@ -97,6 +97,21 @@ def test_a_folder_of_photographs(indexed, capsys):
     assert np.mean(right) >= 0.8
 
 
+def test_refined_answers_have_the_distances_of_the_photograph(indexed, capsys):
+    command = ["search", str(indexed / "run"), str(indexed / "queries"), "-k", "20", "--json"]
+    found = {}
+    for refined in ([], ["--expand", "3", "--rerank", "40"]):
+        assert main([*command, *refined]) == 0
+        answers = json.loads(capsys.readouterr().out)["searches"]
+        found[bool(refined)] = [
+            {near["id"]: near["distance"] for near in answer["neighbours"]} for answer in answers
+        ]
+    assert [list(one) for one in found[True]] != [list(one) for one in found[False]]
+    for plain, refined in zip(found[False], found[True], strict=True):
+        for common in plain.keys() & refined.keys():
+            assert plain[common] == refined[common]
+
+
 def test_a_threshold_is_kept_with_model_index_and_export(indexed, tmp_path, capsys, rng):
     run = indexed / "run"
     assert main(["calibrate", str(run), str(indexed / "photos"), "--far", "0.02"]) == 0
