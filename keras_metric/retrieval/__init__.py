@@ -16,6 +16,7 @@ _HOMES = {
     "Index": "index",
     "MANIFEST": "storage.shards",
     "Matches": "matchers",
+    "PCA": "pca",
     "Recall": "recall",
     "Refinement": "refinement",
     "Shard": "storage.shards",

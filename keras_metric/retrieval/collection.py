@@ -14,7 +14,8 @@ from keras_metric.retrieval.engines.milvus import Milvus, is_file
 from keras_metric.retrieval.found import Found, nothing
 from keras_metric.retrieval.locking import ReadWriteLock
 from keras_metric.retrieval.metric import Metric
-from keras_metric.retrieval.options import checked_kind
+from keras_metric.retrieval.options import COMPRESSED, checked_kind
+from keras_metric.retrieval.pca import PCA
 from keras_metric.retrieval.refinement import Refinement, nearest, refined
 from keras_metric.retrieval.storage.table import Filter, checked_labels, checked_metadata
 
@@ -37,15 +38,21 @@ class Collection:
         engine: str = FAISS,
         collection: str = "keras_metric",
         token: str | None = None,
+        pca: PCA | None = None,
     ):
         self.options, self.kind = checked_kind(kind, options), kind
+        if engine != FAISS and (pca is not None or kind in COMPRESSED):
+            raise ValueError(
+                "Milvus stores vectors as they are. Expected: no PCA, and kind 'exact', 'ivf' or "
+                f"'hnsw'. Received: {'a PCA' if pca else f'kind={kind!r}'} in {engine}."
+            )
         if kind != "exact" and is_file(engine):
             raise ValueError(
                 "milvus-lite builds approximate kinds late, and without their options. Expected: "
                 "kind='exact', or the address of a server, or no engine for one in this process. "
                 f"Received: kind={kind!r} in {engine}."
             )
-        self._name, self._lock = collection, ReadWriteLock()
+        self._name, self._lock, self.pca = collection, ReadWriteLock(), pca
         self._encoder = None if encoder is None else Encoder(encoder, distance)
         own = None if self._encoder is None else self._encoder.distance
         self._metric = Metric.named(distance or own or "cosine")
@@ -66,8 +73,16 @@ class Collection:
 
     @property
     def width(self) -> int | None:
-        """D, the dimension of the embeddings; None before the first one."""
+        """The dimension of the stored embeddings (after a PCA); None before the first one."""
         return None if self._store is None else self._store.width
+
+    @property
+    def keeps_distances(self) -> bool:
+        """Whether distances are those of the embeddings, so that their thresholds apply.
+
+        Not after a PCA, nor of binary vectors; those of kind "int8" differ by their rounding.
+        """
+        return self.pca is None and self.kind != "binary"
 
     @property
     def ids(self) -> np.ndarray:
@@ -240,6 +255,8 @@ class Collection:
             items, queries=queries, embedded=made is not None
         ):
             items = self._encoder.embedded(items, queries=queries)
+        if self.pca is not None:
+            items = self.pca(items)
         vectors = self._metric.prepared(items)
         self._check_fit(vectors, made)
         return vectors

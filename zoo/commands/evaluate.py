@@ -26,7 +26,7 @@ examples:
   keras-metric evaluate digits-triplet
   keras-metric evaluate efficientnet_lite0 --photos clothing
   keras-metric evaluate efficientnet_lite0 --photos clothing --layer pool
-  keras-metric evaluate efficientnet_lite0 --photos clothing --expand 3 --rerank 100
+  keras-metric evaluate efficientnet_lite0 --photos clothing --expand 5 --rerank 100
   keras-metric evaluate efficientnet_lite0 --photos clothing --resize letterbox --fill 255
   keras-metric evaluate out/omniglot-triplet --protocol omniglot-oneshot --runs all_runs
   keras-metric evaluate --protocol omniglot-oneshot --runs all_runs.zip

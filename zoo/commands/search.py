@@ -15,7 +15,7 @@ green up to the threshold and red beyond it, gray without a threshold.
 examples:
   keras-metric search out/digits-triplet photo.jpg
   keras-metric search out/digits-triplet photo.jpg -k 8 -o gallery.png
-  keras-metric search out/digits-triplet photo.jpg --expand 2 --rerank 50
+  keras-metric search out/digits-triplet photo.jpg --expand 5 --rerank 100
   keras-metric search encoder.keras photos/ --index birds.index --matcher vote
   keras-metric search encoder.keras photo.jpg --index birds.index --label jay --json
 

@@ -33,8 +33,18 @@ def results_of(known: Vectors, asked: Vectors) -> dict[str, float]:
 
 def refined_results(known: Vectors, asked: Vectors, refine: Refinement) -> dict[str, float]:
     """The same measures, but for the reciprocal rank, of refined searches."""
-    labels, index = asked.labels, Index(distance="euclidean")
-    ids = index.add(asked.vectors)
+    found = searched_results(Index(distance="euclidean"), asked, refine)
+    return {**found, **_voted(known, asked, refine)}
+
+
+def searched_results(
+    index: Index, asked: Vectors, refine: Refinement | None = None
+) -> dict[str, float]:
+    """Retrieval of each vector among all others, by searches of an empty index that gets them.
+
+    Unlike in `results_of`, equally near vectors are ranked as the index ranks them.
+    """
+    labels, ids = asked.labels, index.add(asked.vectors)
     relevant = np.bincount(labels)[labels] - 1
     depth = min(max(int(relevant.max()), 5), len(labels) - 1)
     found = index.search(asked.vectors, depth, refine=refine, exclude=ids)
@@ -46,8 +56,7 @@ def refined_results(known: Vectors, asked: Vectors, refine: Refinement) -> dict[
         "map@r": (within * hits.cumsum(axis=1) / ranks).sum(axis=1) / share,
         "r_precision": within.sum(axis=1) / share,
     }
-    results = {name: round(float(scores[name][relevant > 0].mean()), 6) for name in scores}
-    return {**results, **_voted(known, asked, refine)}
+    return {name: round(float(scores[name][relevant > 0].mean()), 6) for name in scores}
 
 
 def vote(

@@ -124,7 +124,7 @@ class PhotoSearch(Searcher):
             model, size=size, branch=branch, pixels=pixels, resize=resize, fill=fill, layer=layer
         )
         network = networks.load(source)
-        if threshold is None and loaded.calibration is None:
+        if threshold is None and loaded.calibration is None and loaded.keeps_distances:
             loaded.calibration = calibration_of(model, network.fingerprint, loaded.distance)
         super().__init__(network, loaded, threshold, place)
 

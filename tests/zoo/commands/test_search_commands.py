@@ -144,6 +144,44 @@ def test_a_model_in_a_file_keeps_its_threshold_beside_it(place, tmp_path, capsys
     assert json.loads(capsys.readouterr().out)["threshold"] == found.threshold
 
 
+def test_a_compressed_index_is_searched_and_takes_no_threshold_of_embeddings(
+    place, tmp_path, capsys
+):
+    shutil.copytree(place / "run", tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "index", ignore_errors=True)
+    run, photos = str(tmp_path / "run"), str(place / "photos")
+    build = ["index", run, photos, "--pca", "16", "--whiten", "--kind", "int8", "--json"]
+    assert main(build) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["kind"], answer["width"], answer["threshold"]) == ("int8", 16, None)
+    assert main(["calibrate", run, photos, "--far", "0.02"]) == 0
+    assert "has it, too" not in capsys.readouterr().out
+    assert main(["search", run, str(place / "queries"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["threshold"] is None
+    right = [a["label"] == a["photo"].rsplit("/", 1)[1][0] for a in found["searches"]]
+    assert np.mean(right) >= 0.7
+    assert main(["index", run, photos, "--kind", "binary"]) == 0
+    assert "no threshold: these distances are not those" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--whiten"], "Received: --whiten without it."),
+        (["--pca", "0"], "Received: --pca=0"),
+        (["--pca", "8", "--engine", "a.db"], "Received: --pca with it."),
+        (["--kind", "binary", "--engine", "a.db"], "Received: --kind binary with it."),
+        (["--pca", "49"], "Received: 49."),
+    ],
+)
+def test_what_cannot_be_compressed_is_refused(place, tmp_path, options, words, capsys):
+    out = ["-o", str(tmp_path / "index")]
+    assert main(["index", str(place / "run"), str(place / "photos"), *out, *options]) == 1
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "index").exists()
+
+
 def test_a_collapsed_model_gets_no_verdict():
     near = [{"distance": 1e-8 * rank, "label": str(rank)} for rank in range(3)]
     assert searching._indistinct(near, "cosine")
