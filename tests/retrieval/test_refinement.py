@@ -89,6 +89,13 @@ def test_a_batch_is_its_matrices_and_the_unit_has_no_influence(clusters):
         np.testing.assert_allclose(found, k_reciprocal(1000 * part, 2, k1=5), rtol=1e-12)
 
 
+def test_an_item_is_its_own_nearest_among_copies_of_it(clusters):
+    x = clusters[0][:16]
+    x[8:12] = x[2]
+    wanted = loops_k_reciprocal(squared(x), 1, 3, 2, 0.3)
+    np.testing.assert_allclose(k_reciprocal(squared(x), k1=3, k2=2), wanted, rtol=1e-10)
+
+
 def test_a_copy_of_the_query_stays_first():
     x = np.random.default_rng(3).normal(size=(12, 4))
     x[5] = x[0]
