@@ -1,9 +1,10 @@
 """Search, matching and thresholds for embeddings.
 
 `Index` stores embeddings with labels and metadata, searches them, and keeps the fingerprint of the
-model that made them. `calibrate` chooses the distance up to which two items count as the same;
-`open_set` measures how often items that are not in the gallery are accepted. `write_shard` and
-`read_shards` store embeddings on disk without loading Keras.
+model that made them. `Refinement` improves the order of what a search finds (`expanded` queries,
+`k_reciprocal` re-ranking). `calibrate` chooses the distance up to which two items count as the
+same; `open_set` measures how often items that are not in the gallery are accepted. `write_shard`
+and `read_shards` store embeddings on disk without loading Keras.
 """
 
 from importlib import import_module
@@ -15,12 +16,16 @@ _HOMES = {
     "Index": "index",
     "MANIFEST": "storage.shards",
     "Matches": "matchers",
+    "PCA": "pca",
     "Recall": "recall",
+    "Refinement": "refinement",
     "Shard": "storage.shards",
     "calibrate": "calibration",
     "calibrate_pairs": "calibration",
     "check_place": "storage.generations",
+    "expanded": "expansion",
     "fingerprint": "weights",
+    "k_reciprocal": "reranking",
     "load_calibration": "calibration",
     "matched": "matchers",
     "open_set": "identification",

@@ -14,7 +14,9 @@ from keras_metric.retrieval.engines.milvus import Milvus, is_file
 from keras_metric.retrieval.found import Found, nothing
 from keras_metric.retrieval.locking import ReadWriteLock
 from keras_metric.retrieval.metric import Metric
-from keras_metric.retrieval.options import checked_kind
+from keras_metric.retrieval.options import COMPRESSED, checked_kind
+from keras_metric.retrieval.pca import PCA
+from keras_metric.retrieval.refinement import Refinement, nearest, refined
 from keras_metric.retrieval.storage.table import Filter, checked_labels, checked_metadata
 
 FAISS = "faiss"
@@ -36,15 +38,21 @@ class Collection:
         engine: str = FAISS,
         collection: str = "keras_metric",
         token: str | None = None,
+        pca: PCA | None = None,
     ):
         self.options, self.kind = checked_kind(kind, options), kind
+        if engine != FAISS and (pca is not None or kind in COMPRESSED):
+            raise ValueError(
+                "Milvus stores vectors as they are. Expected: no PCA, and kind 'exact', 'ivf' or "
+                f"'hnsw'. Received: {'a PCA' if pca else f'kind={kind!r}'} in {engine}."
+            )
         if kind != "exact" and is_file(engine):
             raise ValueError(
                 "milvus-lite builds approximate kinds late, and without their options. Expected: "
                 "kind='exact', or the address of a server, or no engine for one in this process. "
                 f"Received: kind={kind!r} in {engine}."
             )
-        self._name, self._lock = collection, ReadWriteLock()
+        self._name, self._lock, self.pca = collection, ReadWriteLock(), pca
         self._encoder = None if encoder is None else Encoder(encoder, distance)
         own = None if self._encoder is None else self._encoder.distance
         self._metric = Metric.named(distance or own or "cosine")
@@ -65,8 +73,16 @@ class Collection:
 
     @property
     def width(self) -> int | None:
-        """D, the dimension of the embeddings; None before the first one."""
+        """The dimension of the stored embeddings (after a PCA); None before the first one."""
         return None if self._store is None else self._store.width
+
+    @property
+    def keeps_distances(self) -> bool:
+        """Whether distances are those of the embeddings, so that their thresholds apply.
+
+        Not after a PCA, nor of binary vectors; those of kind "int8" differ by their rounding.
+        """
+        return self.pca is None and self.kind != "binary"
 
     @property
     def ids(self) -> np.ndarray:
@@ -122,11 +138,14 @@ class Collection:
         k: int = 10,
         filter: Filter | None = None,
         *,
+        refine: Refinement | None = None,
+        exclude=None,
         model: keras.Model | str | None = None,
     ) -> Found:
         """The `k` nearest records of a query, nearest first, of equally near ones the oldest first.
 
-        A distance depends only on its query and its record.
+        A distance depends only on its query and its record; with `refine` it is still that of the
+        given query, and the order may differ from that of the distances.
 
         Args:
             items: inputs of the encoder, such as images (Q, H, W, C), or embeddings (Q, D).
@@ -134,20 +153,28 @@ class Collection:
             filter: {name: value, or set of values} for "label", "id" and names of metadata; or a
                 function of a record, a dictionary of the same names. An exact index is also exact
                 with a filter.
+            refine: query expansion and re-ranking, see `Refinement`.
+            exclude: (Q,) for each query the id of a record that it must not find, such as its own.
             model: as in `add`.
 
         Raises:
-            ValueError: embeddings of another model or width, or not finite; k below 1.
+            ValueError: embeddings of another model or width, or not finite; k below 1; not one id
+                to exclude for each query.
             KeyError: a filter by a name that no record has.
         """
         k = whole("k", k)
         made = made_by(model)
         queries = self._vectors(items, made, queries=True)
+        own = None if exclude is None else _one_each(exclude, len(queries))
         with self._searching() as store:
             self._check_fit(queries, made)
             if store is None or store.empty:
                 return nothing(len(queries), k)
-            gaps, ids, *records = store.search(queries, k, filter)
+            if refine is None:
+                gaps, ids, *records = nearest(store, queries, k, filter, own)
+            else:
+                form = refine, self._metric.by_product
+                gaps, ids, *records = refined(store, queries, k, filter, own, *form)
         return Found(ids, self._metric.distances(gaps), *records)
 
     def remove(self, ids) -> int:
@@ -228,6 +255,8 @@ class Collection:
             items, queries=queries, embedded=made is not None
         ):
             items = self._encoder.embedded(items, queries=queries)
+        if self.pca is not None:
+            items = self.pca(items)
         vectors = self._metric.prepared(items)
         self._check_fit(vectors, made)
         return vectors
@@ -240,3 +269,14 @@ class Collection:
                 f"Embeddings of another width. Expected: (N, {self.width}), as those of the index. "
                 f"Received: {vectors.shape}."
             )
+
+
+def _one_each(ids, count: int) -> np.ndarray:
+    """An id for each of `count` queries."""
+    ids = np.asarray(ids)
+    if ids.shape != (count,) or ids.dtype.kind not in "iu":
+        raise ValueError(
+            f"`exclude` does not fit. Expected: one id for each of {count} queries. "
+            f"Received: shape {ids.shape}, {ids.dtype}."
+        )
+    return ids.astype(np.int64)

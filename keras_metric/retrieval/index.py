@@ -11,7 +11,9 @@ from keras_metric.retrieval.collection import FAISS, Collection
 from keras_metric.retrieval.encoding import refuse_another
 from keras_metric.retrieval.engines.milvus import is_file
 from keras_metric.retrieval.matchers import Matches, matched
+from keras_metric.retrieval.pca import PCA
 from keras_metric.retrieval.recall import Recall, measured
+from keras_metric.retrieval.refinement import Refinement
 from keras_metric.retrieval.storage import generations
 from keras_metric.retrieval.storage.table import Filter
 
@@ -41,7 +43,8 @@ class Index(Collection):
         distance: "cosine", "euclidean" or "squared_euclidean"; by default that of the encoder, if
             it has one, else "cosine".
         kind: "exact", "ivf" (inverted lists) or "hnsw" (a graph). The last two are approximate;
-            their measured recall is saved with the index, see `recall`.
+            their measured recall is saved with the index, see `recall`. "int8" and "binary" store
+            a byte or a bit for each number, and compare every vector as it is stored.
         options: of the kind. ivf: `nlist` lists (4 sqrt(N) by default), of which `nprobe` are
             searched (a sixteenth, at least 8). hnsw: `m` links (32), `ef_construction` (40),
             `ef_search` (64).
@@ -50,9 +53,11 @@ class Index(Collection):
             (milvus-lite), or http://host:port. An existing index is opened; `save` then writes its
             address, and the records stay in Milvus.
         collection, token: of Milvus; the token is never saved.
+        pca: a `PCA` through which all embeddings go first; saved with the index.
 
     Raises:
-        ValueError: an unknown distance, kind or option, or a distance other than the encoder's.
+        ValueError: an unknown distance, kind or option, or a distance other than the encoder's; a
+            PCA, "int8" or "binary" with Milvus.
         ConnectionError: no Milvus at that address.
     """
 
@@ -86,15 +91,16 @@ class Index(Collection):
         matcher: str = "nearest",
         filter: Filter | None = None,
         *,
+        refine: Refinement | None = None,
         model: keras.Model | str | None = None,
     ) -> Matches:
         """The label of each query from its `k` nearest records; None if none is near enough.
 
         Args:
-            items, filter, model: as in `search`.
+            items, filter, refine, model: as in `search`.
             matcher: "nearest", "vote" or "weighted", see `matchers`.
         """
-        found = self.search(items, k, filter, model=model)
+        found = self.search(items, k, filter, refine=refine, model=model)
         return matched(found, matcher, self.calibration)
 
     def recall(self, k: int = 10, sample: int = 1000, seed: int = 0) -> Recall:
@@ -147,7 +153,8 @@ class Index(Collection):
             made = made and Preprocessing.from_json(made)
             check_same(made, attached(encoder), f"The index {folder}")
             asked = {key: facts[key] for key in ("distance", "kind", "options", "engine")}
-            index = cls(encoder, **asked, collection=facts["collection"], token=token)
+            asked |= {"collection": facts["collection"], "token": token, "pca": PCA.read(place)}
+            index = cls(encoder, **asked)
             refuse_another(facts["fingerprint"], index.fingerprint, "The encoder")
             index.fingerprint = facts["fingerprint"] or index.fingerprint
             index.preprocessing = made
@@ -198,6 +205,8 @@ class Index(Collection):
         return self._recall[1]
 
     def _write(self, draft: Path) -> None:
+        if self.pca is not None:
+            self.pca.write(draft)
         if self._store is not None and self.engine == FAISS:
             self._store.write(draft)
 

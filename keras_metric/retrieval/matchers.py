@@ -70,7 +70,7 @@ def _answer(labels: np.ndarray, distances: np.ndarray, matcher: str):
 def _weights(distances: np.ndarray, matcher: str) -> np.ndarray:
     if matcher == "nearest":
         return np.eye(1, len(distances))[0]
-    spread = distances[-1] - distances[0]
+    farthest, spread = distances.max(), np.ptp(distances)  # refined answers are in another order
     if matcher == "vote" or spread == 0:
         return np.ones(len(distances))
-    return (distances[-1] - distances) / spread
+    return (farthest - distances) / spread

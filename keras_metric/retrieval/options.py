@@ -5,7 +5,13 @@ from collections.abc import Mapping
 
 from keras_metric.arguments import whole
 
-OPTIONS = {"exact": (), "ivf": ("nlist", "nprobe"), "hnsw": ("m", "ef_construction", "ef_search")}
+COMPRESSED = ("int8", "binary")
+OPTIONS = {
+    "exact": (),
+    "ivf": ("nlist", "nprobe"),
+    "hnsw": ("m", "ef_construction", "ef_search"),
+    **dict.fromkeys(COMPRESSED, ()),
+}
 
 
 def checked_kind(kind: str, options: Mapping[str, int] | None) -> dict[str, int]:

@@ -48,6 +48,33 @@ def network_options(options: Namespace) -> dict[str, Any]:
     }
 
 
+def add_refinement(parser: ArgumentParser) -> None:
+    """Query expansion and re-ranking."""
+    parser.add_argument(
+        "--expand",
+        type=int,
+        default=0,
+        metavar="K",
+        help="search the mean of a photograph and its K nearest instead",
+    )
+    parser.add_argument(
+        "--rerank",
+        type=int,
+        default=0,
+        metavar="N",
+        help="order the N nearest by the neighbors they share with the photograph",
+    )
+
+
+def refinement(options: Namespace):
+    """The `Refinement` that `add_refinement` was given; None for none."""
+    if not options.expand and not options.rerank:
+        return None
+    from keras_metric.retrieval import Refinement
+
+    return Refinement(expand=options.expand, rerank=options.rerank)
+
+
 def skipped_lines(found) -> list[str]:
     """What could not be read, a line each, and how many there were."""
     lines = [f"skipped {one['image']}: {one['reason']}" for one in found.skipped[:TOLD]]

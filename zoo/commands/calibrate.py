@@ -74,7 +74,7 @@ def run(options: Namespace) -> Answer:
     beside = Run(place.parent).index
     if (beside / "index.json").is_file():
         index = Index.load(beside)
-        if index.distance == calibration.distance:
+        if index.distance == calibration.distance and index.keeps_distances:
             index.calibration = calibration
             index.save(beside)
             lines.append(f"{beside}: has it, too")

@@ -8,8 +8,9 @@ compared with those on its card.
 FOLDER has `train` and `validation`, each with one sub-folder per class. Every photograph of
 `validation` is searched among the others (recall@1, MAP@R) and classified by a vote of its 20
 nearest in `train` (accuracy); the second column is the same with linear discriminant analysis of
-the embeddings, fitted to `train`. --layer pool takes the features of a pretrained network as they
-are, not scaled to unit length.
+the embeddings, fitted to `train`. --expand and --rerank, as in `keras-metric search`, add a column
+with the results of refined searches. --layer pool takes the features of a pretrained network as
+they are, not scaled to unit length.
 
 --protocol omniglot-oneshot is one-shot classification: one drawing of each of 20 characters by one
 drawer, the same characters by another, each query classified by the nearest drawing. MODEL is an
@@ -25,6 +26,7 @@ examples:
   keras-metric evaluate digits-triplet
   keras-metric evaluate efficientnet_lite0 --photos clothing
   keras-metric evaluate efficientnet_lite0 --photos clothing --layer pool
+  keras-metric evaluate efficientnet_lite0 --photos clothing --expand 5 --rerank 100
   keras-metric evaluate efficientnet_lite0 --photos clothing --resize letterbox --fill 255
   keras-metric evaluate out/omniglot-triplet --protocol omniglot-oneshot --runs all_runs
   keras-metric evaluate --protocol omniglot-oneshot --runs all_runs.zip
@@ -38,7 +40,12 @@ from typing import Any
 import zoo
 from zoo.commands import Answer, add_data, columns, table
 from zoo.commands._pictures import SKIPPED
-from zoo.commands._retrieval import add_network_options, network_options
+from zoo.commands._retrieval import (
+    add_network_options,
+    add_refinement,
+    network_options,
+    refinement,
+)
 
 PROTOCOLS = ("omniglot-oneshot",)
 DRAWN = {"alphabets": None, "draws": 20, "ways": 20, "seed": 0}
@@ -53,6 +60,7 @@ def arguments(parser: ArgumentParser) -> None:
         "--photos", metavar="FOLDER", help="photographs in FOLDER/train and FOLDER/validation"
     )
     add_network_options(parser)
+    add_refinement(parser)
     parser.add_argument("--protocol", choices=PROTOCOLS, help="evaluation protocol")
     parser.add_argument("--runs", metavar="DIR", help="the published one-shot runs, or their zip")
     add_data(parser)
@@ -83,7 +91,8 @@ def run(options: Namespace) -> Answer:
 def _on_photographs(options: Namespace) -> Answer:
     from zoo.evaluation.photo_folders import measure
 
-    found = measure(options.path, options.photos, **network_options(options))
+    refine = refinement(options)
+    found = measure(options.path, options.photos, refine, **network_options(options))
     lines = [
         f"{found['train']:,} photographs known, {found['validation']:,} asked",
         f"preprocessed: {found['preprocessing']}",
@@ -120,6 +129,7 @@ def _check(options: Namespace) -> None:
     of_network = [
         f"--{key}" for key, value in network_options(options).items() if value is not None
     ]
+    of_network += [f"--{key}" for key in ("expand", "rerank") if getattr(options, key)]
     others = [f"--{key}" for key in ("protocol", "runs", "data") if getattr(options, key)]
     if options.photos is not None:
         if options.path is None or others or drawn:
@@ -131,7 +141,8 @@ def _check(options: Namespace) -> None:
     if of_network:
         raise ValueError(
             "A run is measured as its recipe says. Expected: --size, --branch, --pixels, --layer, "
-            f"--resize and --fill with --photos. Received: {', '.join(of_network)} without it."
+            "--resize, --fill, --expand and --rerank with --photos. "
+            f"Received: {', '.join(of_network)} without it."
         )
     if options.protocol is None:
         unfit = [*(["--runs"] if options.runs is not None else []), *drawn]

@@ -4,12 +4,18 @@ PHOTO is an image, or a folder of images. The index is that of the run unless --
 `keras-metric index` creates it. With a threshold (`keras-metric calibrate`, or --threshold) the
 last column shows the label of the photograph, or that nothing in the index matches.
 
+--expand K searches the mean of the photograph and its K nearest neighbors instead of the
+photograph; --rerank N orders its N nearest by the neighbors that they have in common with it. The
+distances shown are always those of the photograph itself, so they may not ascend, and the threshold
+applies to them.
+
 The written picture has one row per photograph: the photograph, then its neighbors, nearest first;
 green up to the threshold and red beyond it, gray without a threshold.
 
 examples:
   keras-metric search out/digits-triplet photo.jpg
   keras-metric search out/digits-triplet photo.jpg -k 8 -o gallery.png
+  keras-metric search out/digits-triplet photo.jpg --expand 5 --rerank 100
   keras-metric search encoder.keras photos/ --index birds.index --matcher vote
   keras-metric search encoder.keras photo.jpg --index birds.index --label jay --json
 
@@ -22,7 +28,13 @@ from pathlib import Path
 
 from zoo.commands import Answer, columns
 from zoo.commands._pictures import SKIPPED, sources
-from zoo.commands._retrieval import add_network, network_options, own_place
+from zoo.commands._retrieval import (
+    add_network,
+    add_refinement,
+    network_options,
+    own_place,
+    refinement,
+)
 
 MUST_EXIST = {
     "model": "a .keras file, a run or a SavedModel",
@@ -43,6 +55,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--matcher", default="nearest", help="nearest, vote or weighted (default: nearest)"
     )
+    add_refinement(parser)
     parser.add_argument("--threshold", type=float, metavar="T", help="replaces the calibrated one")
 
 
@@ -50,6 +63,7 @@ def run(options: Namespace) -> Answer:
     from zoo.inference.searching import PhotoSearch
 
     out = own_place(options.out, ".png", options.path) if options.out else None
+    refine = refinement(options)
     photos = sources(Path(options.path))
     search = PhotoSearch(
         options.model,
@@ -58,7 +72,7 @@ def run(options: Namespace) -> Answer:
         **network_options(options),
     )
     chosen = None if options.label is None else {"label": options.label}
-    answers, skipped = search(photos, options.k, options.matcher, chosen)
+    answers, skipped = search(photos, options.k, options.matcher, chosen, refine)
     if not answers:
         raise ValueError(
             f"No photograph could be read. Expected: one at least. Received: {skipped[0]['reason']}"

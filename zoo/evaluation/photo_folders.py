@@ -9,18 +9,22 @@ from typing import Any
 
 import numpy as np
 
+from keras_metric.retrieval import Refinement
 from zoo.datasets.reading._extras import need
-from zoo.evaluation.vectors import Vectors, lda, results_of
+from zoo.evaluation.vectors import Vectors, lda, refined_results, results_of
 from zoo.inference.collecting import Collected, collect
 
 KNOWN, ASKED = "train", "validation"
 AS_IT_IS, WITH_LDA = "this model", "this model + LDA"
 
 
-def measure(model: str | Path, folder: str | Path, **network: Any) -> dict[str, Any]:
+def measure(
+    model: str | Path, folder: str | Path, refine: Refinement | None = None, **network: Any
+) -> dict[str, Any]:
     """Results of a model on `folder/validation`, with what it knows of `folder/train`.
 
-    `network` are options of `zoo.inference.collecting.collect`, such as `resize`.
+    `network` are options of `zoo.inference.collecting.collect`, such as `resize`. With `refine`
+    another column has the results of refined searches.
 
     "+ LDA" is linear discriminant analysis of the embeddings (Fisher 1936), fitted to `train`, with
     the covariance shrunk by 0.2 towards a multiple of the identity; its outputs have unit length.
@@ -49,6 +53,8 @@ def measure(model: str | Path, folder: str | Path, **network: Any) -> dict[str, 
         )
     projected = lda(of_known, of_asked)
     results = {AS_IT_IS: results_of(of_known, of_asked)}
+    if refine is not None:
+        results[f"{AS_IT_IS}, {refine}"] = refined_results(of_known, of_asked, refine)
     if projected is not None:
         results[WITH_LDA] = results_of(*projected)
     return {

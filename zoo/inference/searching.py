@@ -11,7 +11,7 @@ import numpy as np
 from keras_metric import image_files
 from keras_metric.arguments import number
 from keras_metric.preprocessing import check_same
-from keras_metric.retrieval import Calibration, Filter, Index, matched, refuse_another
+from keras_metric.retrieval import Calibration, Filter, Index, Refinement, matched, refuse_another
 from zoo.inference.bulk import networks
 from zoo.inference.bulk.networks import Network
 from zoo.inference.bulk.pipeline import Reader
@@ -65,9 +65,11 @@ class Searcher:
         k: int,
         matcher: str = "nearest",
         filter: Filter | None = None,
+        refine: Refinement | None = None,
     ) -> list[Answered]:
         """What is near to pictures `(B, H, W, C)` uint8, one of each name in `photos`."""
-        found = self.index.search(self.network(images), k, filter, model=self.network.fingerprint)
+        made = {"refine": refine, "model": self.network.fingerprint}
+        found = self.index.search(self.network(images), k, filter, **made)
         labels = matched(found, matcher, self.index.calibration).labels
         answers = []
         for row, photo in enumerate(photos):
@@ -122,12 +124,17 @@ class PhotoSearch(Searcher):
             model, size=size, branch=branch, pixels=pixels, resize=resize, fill=fill, layer=layer
         )
         network = networks.load(source)
-        if threshold is None and loaded.calibration is None:
+        if threshold is None and loaded.calibration is None and loaded.keeps_distances:
             loaded.calibration = calibration_of(model, network.fingerprint, loaded.distance)
         super().__init__(network, loaded, threshold, place)
 
     def __call__(
-        self, photos: list[Path], k: int, matcher: str, filter: dict[str, Any] | None
+        self,
+        photos: list[Path],
+        k: int,
+        matcher: str,
+        filter: dict[str, Any] | None,
+        refine: Refinement | None = None,
     ) -> tuple[list[Answered], list[dict[str, str]]]:
         """The answers, and which photographs could not be read and why."""
         reader = Reader(Path(), self.network.preprocessing)
@@ -137,7 +144,7 @@ class PhotoSearch(Searcher):
         if not good:
             return [], skipped
         names, images = [photo for photo, _ in good], np.stack([pixels for _, pixels in good])
-        return self.answers(names, images, k, matcher, filter), skipped
+        return self.answers(names, images, k, matcher, filter, refine), skipped
 
     def gallery(self, answers: list[Answered]):
         """A figure: each photograph and its neighbours."""

@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from keras_metric.retrieval.engines.compressed import Binary, Int8
 from keras_metric.retrieval.engines.exact import Exact
 from keras_metric.retrieval.engines.graph import Graph
 from keras_metric.retrieval.engines.inverted import Inverted
 from keras_metric.retrieval.storage.table import Filter, Table
 
-KINDS = {"exact": Exact, "ivf": Inverted, "hnsw": Graph}
+KINDS = {"exact": Exact, "ivf": Inverted, "hnsw": Graph, "int8": Int8, "binary": Binary}
 
 
 class Local:

@@ -9,8 +9,9 @@ from keras import layers
 
 from keras_metric import Preprocessing
 from keras_metric.preprocessing import attach
+from keras_metric.retrieval import Refinement
 from zoo.cli import main
-from zoo.evaluation.vectors import MEASURES
+from zoo.evaluation.vectors import MEASURES, Vectors, refined_results, results_of
 
 pytest.importorskip("faiss")
 discriminant = pytest.importorskip("sklearn.discriminant_analysis")
@@ -84,6 +85,30 @@ def test_the_results_are_those_of_loops(place, resize, capsys):
         assert shown == pytest.approx(values, abs=1e-5), column
 
 
+def test_refined_searches_are_another_column(place, capsys):
+    command = ["evaluate", str(place / "model.keras"), "--photos", str(place / "photos"), "--json"]
+    assert main([*command, "--expand", "2", "--rerank", "15"]) == 0
+    results = json.loads(capsys.readouterr().out)["results"]
+    found = results["this model, expanded by 2, 15 re-ranked"]
+    assert found.keys() == results["this model"].keys() - {"mrr"}
+    assert found != {name: results["this model"][name] for name in found}
+
+
+def test_without_effect_refined_results_are_those_of_the_model(place):
+    model = keras.saving.load_model(place / "model.keras")
+    known, asked = (
+        Vectors(
+            model.predict_on_batch(OWN.batch(files)), np.array([f.parent.name for f in files], "O")
+        )
+        for files in (
+            sorted((place / "photos" / x).rglob("*.png")) for x in ("train", "validation")
+        )
+    )
+    wanted = results_of(known, asked)
+    found = refined_results(known, asked, Refinement())
+    assert found == pytest.approx({name: wanted[name] for name in found}, abs=1e-6)
+
+
 def test_people_read_a_table(place, capsys):
     assert main(["evaluate", str(place / "model.keras"), "--photos", str(place / "photos")]) == 0
     head, made, columns, *rows = capsys.readouterr().out.splitlines()
@@ -99,6 +124,8 @@ def test_people_read_a_table(place, capsys):
         (["--photos", "{photos}/train"], "Expected: the folders train and validation"),
         (["--photos", "{photos}", "--ways", "3"], "Received: --photos with --ways."),
         (["--resize", "crop"], "Received: --resize without it."),
+        (["--rerank", "9"], "Received: --rerank without it."),
+        (["--photos", "{photos}", "--rerank", "1"], "Received: rerank=1"),
     ],
 )
 def test_what_does_not_go_together_is_refused(place, arguments, words, capsys):

@@ -97,6 +97,21 @@ def test_a_folder_of_photographs(indexed, capsys):
     assert np.mean(right) >= 0.8
 
 
+def test_refined_answers_have_the_distances_of_the_photograph(indexed, capsys):
+    command = ["search", str(indexed / "run"), str(indexed / "queries"), "-k", "20", "--json"]
+    found = {}
+    for refined in ([], ["--expand", "3", "--rerank", "40"]):
+        assert main([*command, *refined]) == 0
+        answers = json.loads(capsys.readouterr().out)["searches"]
+        found[bool(refined)] = [
+            {near["id"]: near["distance"] for near in answer["neighbours"]} for answer in answers
+        ]
+    assert [list(one) for one in found[True]] != [list(one) for one in found[False]]
+    for plain, refined in zip(found[False], found[True], strict=True):
+        for common in plain.keys() & refined.keys():
+            assert plain[common] == refined[common]
+
+
 def test_a_threshold_is_kept_with_model_index_and_export(indexed, tmp_path, capsys, rng):
     run = indexed / "run"
     assert main(["calibrate", str(run), str(indexed / "photos"), "--far", "0.02"]) == 0
@@ -127,6 +142,44 @@ def test_a_model_in_a_file_keeps_its_threshold_beside_it(place, tmp_path, capsys
     assert main(search) == 0
     found = load_calibration(tmp_path / "encoder.calibration.json")
     assert json.loads(capsys.readouterr().out)["threshold"] == found.threshold
+
+
+def test_a_compressed_index_is_searched_and_takes_no_threshold_of_embeddings(
+    place, tmp_path, capsys
+):
+    shutil.copytree(place / "run", tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "index", ignore_errors=True)
+    run, photos = str(tmp_path / "run"), str(place / "photos")
+    build = ["index", run, photos, "--pca", "16", "--whiten", "--kind", "int8", "--json"]
+    assert main(build) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["kind"], answer["width"], answer["threshold"]) == ("int8", 16, None)
+    assert main(["calibrate", run, photos, "--far", "0.02"]) == 0
+    assert "has it, too" not in capsys.readouterr().out
+    assert main(["search", run, str(place / "queries"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["threshold"] is None
+    right = [a["label"] == a["photo"].rsplit("/", 1)[1][0] for a in found["searches"]]
+    assert np.mean(right) >= 0.7
+    assert main(["index", run, photos, "--kind", "binary", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["threshold"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--whiten"], "Received: --whiten without it."),
+        (["--pca", "0"], "Received: --pca=0"),
+        (["--pca", "8", "--engine", "a.db"], "Received: --pca with it."),
+        (["--kind", "binary", "--engine", "a.db"], "Received: --kind binary with it."),
+        (["--pca", "49"], "Received: 49."),
+    ],
+)
+def test_what_cannot_be_compressed_is_refused(place, tmp_path, options, words, capsys):
+    out = ["-o", str(tmp_path / "index")]
+    assert main(["index", str(place / "run"), str(place / "photos"), *out, *options]) == 1
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "index").exists()
 
 
 def test_a_collapsed_model_gets_no_verdict():
