@@ -215,11 +215,12 @@ def _group(file: Path) -> str:
 
 
 def _folders(root: Path, environment: Mapping[str, str]) -> Iterator[Path]:
-    """Where the loader looks for libraries, in its order."""
+    """Where the loader looks for libraries of 64 bits, in its order."""
     yield from (Path(place) for place in environment.get("LD_LIBRARY_PATH", "").split(":") if place)
     for file in sorted((root / "etc/ld.so.conf.d").glob("*.conf")):
         lines = [line.strip() for line in _text(file).splitlines()]
-        yield from (root / line.lstrip("/") for line in lines if line.startswith("/"))
+        places = [line for line in lines if line.startswith("/") and "i386" not in line]
+        yield from (root / line.lstrip("/") for line in places)
     yield from (root / place for place in FOLDERS)
 
 

@@ -340,3 +340,9 @@ def test_the_older_file_of_the_kernel_tells_the_version_too(machine):
     assert machine.facts().module == "550.54.14"
     machine.write("proc/driver/nvidia/version", re.sub(" Open| for x86_64", "", about))
     assert machine.facts().module == "550.54.14"
+
+
+def test_libraries_of_32_bits_do_not_count(machine):
+    machine.write("etc/ld.so.conf.d/a.conf", "/usr/lib/i386-linux-gnu\n")
+    machine.write("usr/lib/i386-linux-gnu/libcuda.so.1")
+    assert machine.facts().libraries["libcuda.so.1"].endswith("usr/lib64/libcuda.so.1")
