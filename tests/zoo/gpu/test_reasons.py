@@ -13,7 +13,8 @@ from zoo.gpu.reasons import REASONS, reasons
 pytestmark = pytest.mark.tensorflow
 
 SMI = "0, GPU-11aa, NVIDIA L4, 550.54.14, {used}, 23034, {mode}"
-# What tensorflow 2.21.0 wrote, with a driver and without the libraries of CUDA.
+# What tensorflow 2.21.0 wrote, with a driver and without the libraries of CUDA, shortened; the line
+# of TensorRT is added, for versions that look for it.
 NOT_LOADED = """\
 I0000 dso_loader.cc:133] Successfully opened dynamic library libcuda.so.1
 E0000 cuda_executor.cc:1737] INTERNAL: CUDA Runtime error: Failed call to cudaGetRuntimeVersion: \
@@ -27,7 +28,8 @@ W0000 gpu_device.cc:2365] Cannot dlopen some GPU libraries. Please make sure the
 mentioned above are installed properly if you would like to use GPU.
 Skipping registering GPU devices...
 """
-# What jax 0.10.2 wrote beside its plugin for CUDA, without the libraries and with another version.
+# What jax 0.10.2 wrote beside its plugin for CUDA, without the libraries, and with a plugin whose
+# version was changed; what torch wrote is from public reports.
 JAX_NOT_LOADED = """\
 RuntimeError: jaxlib/cuda/versions_helpers.cc:38: operation cudaRuntimeGetVersion(&version) \
 failed: Error loading CUDA libraries. GPU will not be used.
