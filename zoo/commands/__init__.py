@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from zoo.pretrained import is_named
 
 ORDER = ("list", "train", "evaluate", "export", "doctor")
-WITHOUT_KERAS = ("list", "publish", "serve")
+WITHOUT_KERAS = ("list", "publish", "serve", "doctor")
 FAILURES = (ValueError, TypeError, KeyError, OSError, ImportError, RuntimeError, MemoryError)
 
 
@@ -52,7 +52,7 @@ def run(options: Namespace) -> int:
     try:
         _check_paths(options, getattr(module, "MUST_EXIST", {}))
         if options.command not in WITHOUT_KERAS:
-            _load_keras_quietly()
+            load_keras_quietly()
         if not options.json:
             answer = module.run(options)
             return _print(answer.text, answer.code)
@@ -115,7 +115,7 @@ def columns(rows: list[list[str]]) -> str:
     )
 
 
-def _load_keras_quietly() -> None:
+def load_keras_quietly() -> None:
     """Import Keras without the banners that its backend's libraries write to standard error.
 
     TensorFlow's warnings about retracing are hidden, too.
@@ -123,7 +123,7 @@ def _load_keras_quietly() -> None:
     logging.getLogger("tensorflow").addFilter(lambda said: "retracing" not in said.getMessage())
     kept = os.dup(2)
     try:
-        # doctor reports a backend that does not load; every other command fails on it anyway
+        # a backend that does not load: the command fails on it anyway, with its words
         with open(os.devnull, "wb") as nowhere, contextlib.suppress(Exception):
             os.dup2(nowhere.fileno(), 2)
             importlib.import_module("keras")

@@ -1,4 +1,7 @@
-"""show what is installed and how to install what is missing, or what a model takes and gives
+"""show what is installed, why a GPU is not used, or what a model takes and gives
+
+Each reason why the backend uses no GPU comes in three parts: what was seen, what it means, and the
+command that mends it. With --json the facts behind it are given, too: attach them to a report.
 
 With MODEL it shows what the model takes and gives, and how a picture becomes its input: size,
 stretched, letterboxed or cropped, fill, interpolation, color and range of pixels.
@@ -12,11 +15,13 @@ examples:
 import importlib.util
 import platform
 import sys
+import textwrap
 from argparse import ArgumentParser, Namespace
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from zoo.commands import Answer
+from zoo.commands import Answer, load_keras_quietly
 
 EXTRAS = {
     "cpu": ("tensorflow", "TensorFlow, the default backend, and SavedModels"),
@@ -48,6 +53,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> Answer:
     if options.model is not None:
+        load_keras_quietly()
         from zoo.inference.describing import described
 
         content = described(options.model)
@@ -59,25 +65,31 @@ def run(options: Namespace) -> Answer:
 
 
 def examine() -> dict[str, Any]:
-    """Versions, backend, devices, and for each extra whether it is there.
+    """Versions, backend, devices, why no GPU is used, and for each extra whether it is there.
 
-    `usable` is False when no backend can be loaded; `problem` then says why.
+    `usable` is False when the backend cannot be loaded; `problem` then says why.
     """
+    from zoo.gpu.backends import look
+    from zoo.gpu.facts import gather
+    from zoo.gpu.reasons import reasons
+
+    seen = look()
+    facts = gather(seen)
     found: dict[str, Any] = {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in ("keras-metric", "keras", "numpy")},
         "extras": {extra: _version_of_module(module) for extra, (module, _) in EXTRAS.items()},
-        "usable": True,
+        "usable": not seen.problem,
+        "backend": seen.backend,
+        "devices": list(seen.devices),
+        "gpu": {
+            "used": bool(seen.gpus),
+            "reasons": [reason._asdict() for reason in reasons(facts)],
+            "facts": asdict(facts),
+        },
     }
-    try:
-        import keras
-
-        found["backend"] = keras.config.backend()
-        found["devices"] = _devices(found["backend"])
-    except Exception as error:  # a broken backend may raise anything; its words are the diagnosis
-        found.update(usable=False, problem=f"{type(error).__name__}: {error}")
-    return found
+    return found | ({"problem": seen.problem} if seen.problem else {})
 
 
 def as_text(found: dict[str, Any]) -> str:
@@ -86,13 +98,12 @@ def as_text(found: dict[str, Any]) -> str:
     lines += [f"{name:13} {number or 'missing'}" for name, number in found["packages"].items()]
     if found["usable"]:
         lines += [f"backend   {found['backend']}, on {', '.join(found['devices'])}"]
-        if found["backend"] == "tensorflow" and not any("GPU" in d for d in found["devices"]):
-            lines += ['          no GPU is visible; `pip install "keras-metric[gpu]"` for NVIDIA']
     else:
         lines += [
-            f"backend   cannot be loaded: {found['problem']}",
+            f"backend   {found['backend']} cannot be loaded: {found['problem']}",
             '          get one with `pip install "keras-metric[cpu]"`',
         ]
+    lines += _gpu_as_text(found["gpu"])
     lines += ["", "extras"]
     for extra, number in found["extras"].items():
         have = number or f'missing: `pip install "keras-metric[{extra}]"`'
@@ -100,18 +111,17 @@ def as_text(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _devices(backend: str) -> list[str]:
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        return [device.name.split(":", 1)[1] for device in tf.config.list_physical_devices()]
-    if backend == "jax":
-        import jax
-
-        return [f"{device.platform}:{device.id}" for device in jax.devices()]
-    import torch
-
-    return ["gpu:0 " + torch.cuda.get_device_name(0)] if torch.cuda.is_available() else ["cpu"]
+def _gpu_as_text(gpu: dict[str, Any]) -> list[str]:
+    """Whether a GPU is used, and the reasons in three parts; commands stay on one line."""
+    lines = [f"gpu       {'used' if gpu['used'] else 'not used'}"]
+    for reason in gpu["reasons"]:
+        lines.append("")
+        for part in ("seen", "means"):
+            lines += textwrap.wrap(
+                reason[part], 98, initial_indent=f"  {part:6}", subsequent_indent=" " * 8
+            )
+        lines.append(f"  mend  {reason['mend']}")
+    return lines
 
 
 def _version(package: str) -> str | None:

@@ -43,7 +43,7 @@ def test_every_command_teaches(command, capsys):
     ],
 )
 def test_a_missing_path_is_said_before_keras_is_imported(arguments, capsys, monkeypatch):
-    monkeypatch.setattr(commands, "_load_keras_quietly", lambda: pytest.fail("Keras is loaded"))
+    monkeypatch.setattr(commands, "load_keras_quietly", lambda: pytest.fail("Keras is loaded"))
     code, error = failing(arguments, capsys)
     assert code == 1
     assert "There is nothing at nowhere. Expected: " in error
@@ -62,7 +62,7 @@ def test_notes_for_programmers_stay_away_and_warnings_do_not(capsys):
     logger, heard = logging.getLogger("tensorflow"), []
     handler = logging.Handler()
     handler.emit = lambda record: heard.append(record.getMessage())
-    main(["doctor"])
+    main(["doctor", "digits-triplet"])
     logger.addHandler(handler)
     logger.warning("5 out of the last %d calls triggered tf.function retracing.", 21)
     logger.warning("The disk is full.")

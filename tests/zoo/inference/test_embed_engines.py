@@ -3,8 +3,10 @@
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
@@ -118,3 +120,62 @@ def test_a_worker_loads_no_keras(served):
     done = subprocess.run(command, capture_output=True, text=True, cwd=root)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.splitlines()[-1] == "(64, 64, 3)"
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_changes_no_byte(served, tmp_path):
+    """kill -9 of one of two workers of Ray in the middle: its part is run again by another."""
+    pytest.importorskip("ray")
+    if not Path("/proc/self/stat").exists():
+        pytest.skip("finds the workers in /proc")
+    photos, undisturbed, out = (tmp_path / name for name in ("photos", "plain", "ray"))
+    photos.mkdir()
+    noise = np.random.default_rng(0)
+    for number in range(400):
+        picture = noise.integers(0, 256, (300, 300, 3)).astype("float32")
+        keras.utils.save_img(photos / f"{number:03}.jpg", picture, scale=False)
+    small = ["--shard", "10", "--batch", "8"]
+    command = ["embed", str(served / "served"), str(photos)]
+    assert main([*command, "-o", str(undisturbed), *small]) == 0
+    options = ["-o", str(out), *small, "--engine", "ray", "--workers", "2"]
+    root = str(Path(__file__).resolve().parents[3])
+    running = subprocess.Popen(
+        [sys.executable, "-m", "zoo", *command, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": root},
+    )
+    while len(list(out.glob("part-*.parquet"))) < 3 and running.poll() is None:
+        time.sleep(0.02)
+    workers = [pid for pid in below(running.pid) if command_of(pid).startswith("ray::MapWorker")]
+    os.kill(workers[0], signal.SIGKILL)
+    assert len(list(out.glob("part-*.parquet"))) < 40
+    _, errors = running.communicate(timeout=300)
+    assert running.returncode == 0, errors[-3000:]
+    files = {file.name: file.read_bytes() for file in undisturbed.iterdir()}
+    assert len(files) == 42  # with the manifest and what was skipped
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == files
+
+
+def below(pid: int) -> set[int]:
+    """The processes that a process has started, and theirs."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue  # it has ended
+    found, size = {pid}, 0
+    while len(found) > size:
+        size = len(found)
+        found |= {child for child, parent in parents.items() if parent in found}
+    return found - {pid}
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
