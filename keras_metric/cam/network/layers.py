@@ -61,7 +61,7 @@ def find_layer(found: Search, layer=None) -> MappedLayer:
         number = len(outputs)
         for which in ((number - 1,), tuple(range(number))):
             target = _target(found, candidate, which, outputs)
-            if target is not None and _carries_all(found, target, outputs):
+            if target is not None and carries_all(found, target, outputs):
                 target = _with_measured_axes(found, target, outputs)
                 if target is not None:
                     return target
@@ -184,7 +184,7 @@ def _anyway(found: Search, layer, outputs) -> MappedLayer:
     return target
 
 
-def _carries_all(found: Search, target: MappedLayer, outputs: list) -> bool:
+def carries_all(found: Search, target: MappedLayer, outputs: list) -> bool:
     """The answer follows from this activation alone, and from its positions."""
     held = [outputs[i] for i in target.which]
     noisy = _with_noise(found.inputs)
