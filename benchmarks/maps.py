@@ -3,6 +3,7 @@
     python benchmarks/peers/make.py pytorch-grad-cam torchcam captum tf-keras-vis tf-explain xplique
     python benchmarks/maps.py                                   the small net, everyone
     python benchmarks/maps.py --net ResNet50 --peers keras-metric
+    python benchmarks/maps.py --net ViT --peers keras-metric    maps of attention
 
 The forward pass is a `tf.function` of `model(x, training=False)`, or torch under `no_grad`, from
 the batch to a NumPy answer, in the process and the environment of the contender. One thread.
@@ -20,7 +21,7 @@ from tables import machine
 
 from zoo.files import write, write_json, write_text
 
-NETS = ("small", "MobileNetV2", "ResNet50")
+NETS = ("small", "MobileNetV2", "ResNet50", "ViT")
 
 
 def measured(contender: str, net: str, batch: int, rounds: int) -> dict:

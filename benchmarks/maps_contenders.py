@@ -21,6 +21,7 @@ import numpy as np  # noqa: E402  (after the number of threads)
 
 CLASS = 1
 OURS = ("cam", "gradcam", "gradcam++", "hirescam", "xgradcam", "layercam", "eigencam")
+OF_ATTENTION = ("rollout", "attention-relevance", "attnlrp")
 
 
 def torch_net():
@@ -42,6 +43,8 @@ def keras_net(net: str):
     import keras
     from keras import Input, Model, layers
 
+    if net == "ViT":
+        return vision_transformer(), "tokens"
     if net != "small":
         model = getattr(keras.applications, net)(weights=None)
         return model, model.layers[-3].name
@@ -52,6 +55,25 @@ def keras_net(net: str):
     x = layers.Conv2D(128, 3, padding="same", activation="relu", name="last")(x)
     x = layers.GlobalAveragePooling2D()(x)
     return Model(image, layers.Dense(10, activation="softmax")(x)), "last"
+
+
+def vision_transformer(side=224, patch=16, width=384, heads=6, blocks=6):
+    """Six blocks of a ViT-S/16."""
+    from keras import Input, Model, layers
+
+    count = (side // patch) ** 2
+    image = Input((side, side, 3))
+    x = layers.Conv2D(width, patch, strides=patch)(image)
+    x = layers.ZeroPadding1D((1, 0))(layers.Reshape((count, width))(x))
+    shape = (count + 1, width)
+    x = layers.EinsumDense("btk,kc->btc", shape, bias_axes="tc", name="tokens")(x)
+    for _ in range(blocks):
+        seen = layers.LayerNormalization(epsilon=1e-6)(x)
+        x = layers.Add()([x, layers.MultiHeadAttention(heads, width // heads)(seen, seen)])
+        seen = layers.LayerNormalization(epsilon=1e-6)(x)
+        x = layers.Add()([x, layers.Dense(width)(layers.Dense(4 * width, "gelu")(seen))])
+    x = layers.LayerNormalization(epsilon=1e-6)(x)
+    return Model(image, layers.Dense(1000, activation="softmax")(x[:, 0]))
 
 
 def keras_forward(model, images) -> Callable:
@@ -66,7 +88,12 @@ def ours(net: str, images) -> dict[str, Callable]:
 
     from keras_metric.cam import CAM, SimilarityCAM
 
-    model, _ = keras_net(net)
+    model, layer = keras_net(net)
+    if net == "ViT":
+        cams = {name: CAM(model, name) for name in OF_ATTENTION}
+        cams["forward and backward"] = CAM(model, "hirescam", layer)
+        found = {name: lambda cam=cam: cam(images, CLASS) for name, cam in cams.items()}
+        return {"forward": keras_forward(model, images), **found}
     cams = {name: CAM(model, name) for name in OURS}
     found = {name: lambda cam=cam: cam(images) for name, cam in cams.items()}
     found["cam, all classes, not resized"] = lambda: cams["cam"](images, "all", raw=True)

@@ -12,8 +12,10 @@ from keras_metric.cam import rendering
 from keras_metric.cam.methods import smoothing
 from keras_metric.cam.methods import table as methods
 from keras_metric.cam.methods.completeness import Completeness, completeness
+from keras_metric.cam.methods.conservation import first_tokens
 from keras_metric.cam.network.cache import Cache
 from keras_metric.cam.network.examples import check_fits, check_model, example_inputs, signature
+from keras_metric.cam.network.layers import find_layer, image_itself
 from keras_metric.cam.plan import plan
 from keras_metric.cam.runs import EVERYTHING, MAPS, RAW, Options, Result, Runner
 from keras_metric.cam.targets import classes as class_choice
@@ -22,6 +24,7 @@ from keras_metric.cam.targets.targets import Target, as_target
 
 _SIZES_HELD = 8
 SAMPLES = 8  # noisy copies
+_FIND = dict.fromkeys(methods.OF_THE_IMAGE, image_itself) | {"relevance": first_tokens}
 
 
 class Explanation(NamedTuple):
@@ -59,7 +62,8 @@ class CAM:
         model: any Keras model: functional, sequential, subclassed, nested, siamese.
         method: a name in `METHODS`.
         layer: the layer to map, or its name; by default the last spatial activation from which the
-            whole output is computed. `layer_name` is its name.
+            whole output is computed ("attnlrp": the last before any attention). `layer_name` is
+            its name.
         output: which of several outputs to explain, by key or number.
         relu: keep only evidence for the class.
         normalize: "minmax" (each map from 0 to 1), "max" (signs kept), or "none" (magnitudes that
@@ -192,8 +196,8 @@ class CAM:
     def _runner(self, inputs) -> Runner:
         def build():
             check_fits(self.model, inputs)
-            of_image = self.method.needs in methods.OF_THE_IMAGE
-            found = plan(self.model, inputs, self._layer, self._output, look_through, of_image)
+            find = _FIND.get(self.method.needs, find_layer)
+            found = plan(self.model, inputs, self._layer, self._output, look_through, find)
             return Runner(found, self.method, self._render, self._options, inputs)
 
         return self._runners.get(signature(inputs), build)

@@ -41,12 +41,17 @@ class Plan(NamedTuple):
 
 
 def plan(
-    model: keras.Model, inputs, layer, output, find_patches: Callable, of_image: bool = False
+    model: keras.Model,
+    inputs,
+    layer,
+    output,
+    find_patches: Callable,
+    find: Callable = layers.find_layer,
 ) -> Plan:
     """Find the final activation to look through, the layer to map and the head behind it.
 
-    `find_patches(calls, answer)` says which final layers to look through; with `of_image` the
-    image itself is mapped.
+    `find_patches(calls, answer)` says which final layers to look through, `find(search, layer)`
+    which layer to map.
     """
     examples = keras.tree.map_structure(example, inputs)
 
@@ -62,11 +67,11 @@ def plan(
             "activation ends the model: maps explain the probabilities, which saturate.",
             stacklevel=4,
         )
-    mapped = layers.image_itself(found, layer) if of_image else layers.find_layer(found, layer)
+    mapped = find(found, layer)
     layout = _layout_of_answer(found, mapped)
     activations = [call.output for call in found.calls if call.layer is mapped.layer]
     chosen = [activations[i] for i in mapped.which]
-    if of_image:
+    if mapped.layer is None:
         head = heads.Refusal("the image itself is mapped")
     elif len(chosen) == 1:
         head = heads.linear_head(

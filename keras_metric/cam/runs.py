@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_metric.cam.methods import attention, attribution, fullgrad
+from keras_metric.cam.methods import attention, attribution, fullgrad, relevance
 from keras_metric.cam.methods.many_passes import COLLECT, Options
 from keras_metric.cam.methods.table import OF_MANY_PASSES, OF_THE_IMAGE, Evidence, Method
 from keras_metric.cam.network.cache import Cache
@@ -285,6 +285,9 @@ class Runner:
         elif self.method.needs == "attention":
             outputs, parts = attention.attention_evidence(self.plan, inputs, bound)
             raws = self._grids([self._places(self.method.function(e)) for e in parts])
+        elif self.method.needs == "relevance":
+            outputs, parts = relevance.relevance_evidence(self.plan, inputs, bound)
+            raws = self._grids([self.method.function(evidence) for evidence in parts])
         elif self.method.needs == "pixels":
             outputs, parts = attribution.pixel_evidence(self.plan, inputs, bound)
             raws = self._grids([self.method.function(evidence) for evidence in parts])

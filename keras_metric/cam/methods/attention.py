@@ -1,8 +1,8 @@
 """Evidence of transformers: what every attention layer looks at, and how the score depends on it.
 
 Layers are `keras.layers.MultiHeadAttention` and `GroupQueryAttention` in which all tokens attend to
-all tokens. A map is the row of the token that is read out: the first where tokens without a place
-(a class token) go before the grid, else the mean over the tokens of the grid.
+all tokens. A map is the row of the token that is read out: the first one without a place (a class
+token) if there is one, else the mean over the tokens of the grid.
 """
 
 from collections.abc import Callable
@@ -48,13 +48,25 @@ def check(plan: Plan, inputs) -> None:
     sides = []
     if len(positions) == 1 and positions[0].is_tokens:
         examples = keras.tree.map_structure(example, inputs)
-        sides = [tuple(a.shape[-2:]) for a in _pass(plan, examples, lambda a: a)[1]]
+        met = _pass(plan, examples, lambda a: a)[1]
+        sides = [tuple(a.shape[-2:]) for a in met]
+        _check_whole(plan, met, keras.tree.flatten(examples)[0].shape[0])
     if not positions or (tokens(plan),) * 2 not in sides:
         raise ValueError(
             f"Model {plan.model.name!r} has no attention to show. Expected: layers of "
             "keras.layers.MultiHeadAttention or GroupQueryAttention over the tokens of one image "
             f"(B, T, C), each token to every other. Received: layer {plan.mapped.layer.name!r}, "
             f"attention of {sides or 'no'} tokens."
+        )
+
+
+def _check_whole(plan: Plan, attentions: list, images: int) -> None:
+    windows = max((a.shape[0] for a in attentions), default=images)
+    if windows != images:
+        raise ValueError(
+            f"Model {plan.model.name!r} has attention within windows, which these maps would leave "
+            "out. Expected: each token attends to every other. Received: attention of "
+            f"{windows // images} windows of an image; 'attnlrp' explains such models."
         )
 
 
@@ -69,8 +81,12 @@ def readout(plan: Plan) -> np.ndarray:
     weights = np.full(tokens(plan), 1 / layout.count, "float32")
     if layout.skip:
         weights = np.zeros(tokens(plan), "float32")
-        weights[0] = 1
+        weights[_first_without_place(layout)] = 1
     return weights
+
+
+def _first_without_place(layout: Positions) -> int:
+    return min(set(range(layout.count + layout.skip)) - set(layout.places)) if layout.places else 0
 
 
 def _pass(plan: Plan, inputs, seize: Callable):

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_metric.cam.methods import fullgrad
+from keras_metric.cam.methods.conservation import conserved
 from keras_metric.cam.methods.table import METHODS
 from keras_metric.cam.network.hooks import forward
 from keras_metric.cam.plan import watched
@@ -29,10 +30,12 @@ def completeness(runner: Runner, inputs, classes, target: Target | None = None) 
         hirescam, gradcam, xgradcam  score = score at zero activation + sum of the map
         integrated-gradients         score = score of an image of zeros + sum of the map
         fullgrad                     score = sum of the input's and all biases' shares
+        attnlrp                      score = sum of the map + relevance of tokens without a place
+                                             + what biases and the softmax of attention keep
 
     The second is exact for affine heads (Grad-CAM: behind global average pooling), the third up to
-    the error of the integration, the fourth for nets of ReLU and max; elsewhere the residual says
-    how far the map is from telling everything.
+    the error of the integration, the fourth for nets of ReLU and max, the last up to rounding;
+    elsewhere the residual says how far the map is from telling everything.
     """
     kind = runner.method.complete
     if kind is None:
@@ -48,8 +51,9 @@ def completeness(runner: Runner, inputs, classes, target: Target | None = None) 
     else:
         scores = [runner.score_of_target(target, len(columns[0]))]
     total = sum(maps.sum(axis=tuple(range(2, maps.ndim))) for maps in result.raw)
-    if kind == "shares":
-        explained = _each(runner, inputs, scores, _sum_of_shares)
+    if kind in ("shares", "relevance"):
+        shares = _sum_of_shares if kind == "shares" else _sum_of_relevance
+        explained = _each(runner, inputs, scores, shares)
     elif kind == "mean":
         count = np.prod(result.raw[0].shape[2:])
         explained = total / count + _biases(runner, inputs, result.classes, target, scores[0])
@@ -84,6 +88,11 @@ def _score_of_zeros(runner: Runner, x, score: Score, arrays):
 def _sum_of_shares(runner: Runner, x, score: Score, arrays):
     bound = lambda outputs: score.function(outputs, arrays)  # noqa: E731
     return fullgrad.fullgrad(runner.plan, runner.layouts, x, bound).total
+
+
+def _sum_of_relevance(runner: Runner, x, score: Score, arrays):
+    plan, bound = runner.plan, lambda outputs: score.function(outputs, arrays)
+    return conserved(plan.model, plan.patches, plan.mapped, x, bound).total
 
 
 def _biases(runner: Runner, inputs, classes, target: Target | None, score: Score) -> np.ndarray:

@@ -81,7 +81,7 @@ def _pass(plan: Plan, inputs, seize: Callable):
     flat = list(keras.tree.flatten(inputs))
     place = plan.mapped.images[0].number
     flat[place] = take(flat[place], None)
-    hooks = [*plan.patches, *_bias_hooks(plan.model, take)]
+    hooks = [*plan.patches, *bias_hooks(plan.model, take)]
     outputs = forward(plan.model, keras.tree.pack_sequence_as(inputs, flat), hooks)
     return outputs, met, biases
 
@@ -94,7 +94,8 @@ def check(plan: Plan) -> None:
         )
 
 
-def _bias_hooks(model: keras.Model, take) -> list[Patch]:
+def bias_hooks(model: keras.Model, take: Callable) -> list[Patch]:
+    """`take(tensor, bias)` is put in place of every tensor to which a bias was added."""
     hooks = []
     for layer in operations(model):
         if isinstance(layer, keras.layers.BatchNormalization):

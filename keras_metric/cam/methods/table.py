@@ -24,8 +24,9 @@ NEEDS = (
     "occlusions",
     "random masks",
     "attention",
+    "relevance",
 )
-COMPLETE = (None, "mean", "sum", "path", "shares")
+COMPLETE = (None, "mean", "sum", "path", "shares", "relevance")
 OF_THE_IMAGE = ("pixels", "path", "occlusions", "random masks")  # no layer is looked at
 OF_MANY_PASSES = ("masks", "ablations", "path", "occlusions", "random masks")
 EPSILON = 1e-7
@@ -63,7 +64,7 @@ class Method(NamedTuple):
     complete: what the raw map adds up to, None for nothing. "mean": the mean plus the bias is the
         score of a linear head; "sum": the sum plus the score at zero activation is; "path": the
         sum is the score minus that of an image of zeros; "shares": the sum is the score of a net
-        of ReLU.
+        of ReLU; "relevance": with what biases and softmax keep, the sum is the score.
     smooth: default of `CAM(smooth=)`: "noise", "flips", or None for a single map.
     paper: where it was published, None if it was not.
     """
@@ -278,6 +279,15 @@ def attention_relevance(e: Evidence):
         along = ops.mean(ops.relu(gradient * attention), axis=1)
         relevance = relevance + ops.einsum("bt,bts->bs", relevance + 0 * along[:, 0], along)
     return relevance - e.readout
+
+
+@method("attnlrp", needs="relevance", complete="relevance", paper="arXiv:2402.05602")
+def attnlrp(e: Evidence):
+    """g . A at the tokens before the first attention, g by the rules of relevance propagation.
+
+    Achtibat et al. 2024, section 3. arXiv:2402.05602
+    """
+    return weighted(e.gradients, e.activations)
 
 
 METHODS["fullgrad"] = Method(

@@ -63,7 +63,7 @@ def changes(run: Callable, inputs, number: int) -> list[Changes]:
     """`Changes` of each tensor that `run(inputs)` lists, by the axes of one input."""
     flat = list(keras.tree.flatten(inputs))
     image = ops.convert_to_numpy(ops.cast(flat[number], "float32"))
-    noise = _noise(image, np.random.default_rng(2))
+    noise = noise_like(image, np.random.default_rng(2))
     before = [_numpy(x) for x in run(inputs)]
     found = [Changes({}, {}) for _ in before]
     for axis in range(1, image.ndim):
@@ -81,7 +81,8 @@ def _numpy(tensor) -> np.ndarray:
     return ops.convert_to_numpy(ops.cast(tensor, "float32"))
 
 
-def _noise(image: np.ndarray, rng) -> np.ndarray:
+def noise_like(image: np.ndarray, rng) -> np.ndarray:
+    """Uniform in the range of the image, which is at least 1."""
     low, high = float(image.min()), float(image.max())
     noise = rng.uniform(low, max(high, low + 1), image.shape)
     return noise.astype("float32")

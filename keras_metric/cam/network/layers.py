@@ -13,6 +13,7 @@ from keras import ops
 
 from keras_metric.cam.network.axes import changes, measured
 from keras_metric.cam.network.hooks import Call, Patch, forward, is_tensor, record, replacing
+from keras_metric.cam.network.places import Elsewhere, placed
 from keras_metric.cam.network.positions import (
     Image,
     Positions,
@@ -61,7 +62,7 @@ def find_layer(found: Search, layer=None) -> MappedLayer:
         number = len(outputs)
         for which in ((number - 1,), tuple(range(number))):
             target = _target(found, candidate, which, outputs)
-            if target is not None and _carries_all(found, target, outputs):
+            if target is not None and carries_all(found, target, outputs):
                 target = _with_measured_axes(found, target, outputs)
                 if target is not None:
                     return target
@@ -169,7 +170,52 @@ def _with_measured_axes(found: Search, target: MappedLayer, outputs: list) -> Ma
     if None in pairs:
         return None
     images, positions = zip(*pairs, strict=True)
+    if len(pairs) == 1:
+        positions = (_as_placed(found, target, images[0], positions[0], outputs[target.which[0]]),)
+    if any(isinstance(layout, Elsewhere) for layout in positions):
+        return None
     return target._replace(images=images, positions=positions)
+
+
+def _as_placed(found: Search, target: MappedLayer, image: Image, layout: Positions, output):
+    """The grid with each token at its measured place, where tokens were put into some order."""
+    if not layout.is_tokens and not _regroups(found.calls, output):
+        return layout
+    first = _first_tokens(found.calls, layout, output)
+    watched = [*first, (target.layer, target.which[0])]
+
+    def run(inputs):
+        met: list = []
+        hooks = [
+            hook
+            for layer, which in watched
+            for hook in replacing(layer, lambda x, _: met.append(x) or x, (which,))
+        ]
+        forward(found.model, inputs, [*found.patches, *hooks])
+        return met
+
+    return placed(run, found.inputs, image, layout)
+
+
+def _regroups(calls: list[Call], output) -> bool:
+    """Whether a layer before an output may have put positions into another order."""
+    end = next(i for i, call in enumerate(calls) if call.output is output)
+    kinds = [type(call.layer) for call in calls[: end + 1]]
+    return any(k.__name__ == "Reshape" or not k.__module__.startswith("keras.") for k in kinds)
+
+
+def _first_tokens(calls: list[Call], layout: Positions, output) -> list[tuple[Any, int]]:
+    """The first layer whose output has the same tokens, if it is another, and which of its calls.
+
+    There they are not mixed by attention yet.
+    """
+    for i, call in enumerate(calls):
+        if call.output is output:
+            break
+        shape = tuple(getattr(call.output, "shape", ()))
+        if shape[:-1] == tuple(output.shape)[:-1] and layout.axes[-1] < len(shape) - 1:
+            return [(call.layer, sum(other.layer is call.layer for other in calls[:i]))]
+    return []
 
 
 def _anyway(found: Search, layer, outputs) -> MappedLayer:
@@ -179,12 +225,13 @@ def _anyway(found: Search, layer, outputs) -> MappedLayer:
         shapes = [tuple(getattr(output, "shape", ())) for output in outputs]
         raise ValueError(
             f"Layer {layer.name!r} has no positions to map. Expected: an output (B, H, W, C) "
-            f"with more than one position, or (B, T, C). Received: shapes {shapes}."
+            "with more than one position, or (B, T, C), that lie over the image as a grid does. "
+            f"Received: shapes {shapes}."
         )
     return target
 
 
-def _carries_all(found: Search, target: MappedLayer, outputs: list) -> bool:
+def carries_all(found: Search, target: MappedLayer, outputs: list) -> bool:
     """The answer follows from this activation alone, and from its positions."""
     held = [outputs[i] for i in target.which]
     noisy = _with_noise(found.inputs)

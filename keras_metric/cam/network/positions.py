@@ -6,10 +6,11 @@ Shapes only say what is possible (`layouts`); which of these is true is measured
 
 import math
 from collections.abc import Iterator
-from itertools import combinations, permutations
+from itertools import combinations, islice, permutations
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_metric.cam.network.hooks import is_tensor
@@ -44,14 +45,17 @@ class Positions(NamedTuple):
     grid: cells along each axis of the image.
     axes: the axes of the activation that hold them: one for each axis of the image, or the one
         axis of a sequence of tokens.
-    skip: tokens before the grid that belong to no place (class token, registers).
+    skip: tokens that belong to no place (class token, registers), before the grid.
     order: for tokens, the axes of the grid from the slowest to the fastest; () is row by row.
+    places: for tokens in any other order, the token of each cell, row by row; the `skip` tokens
+        without a place may then be anywhere.
     """
 
     grid: tuple[int, ...]
     axes: tuple[int, ...]
     skip: int = 0
     order: tuple[int, ...] = ()
+    places: tuple[int, ...] = ()
 
     @property
     def count(self) -> int:
@@ -64,13 +68,15 @@ class Positions(NamedTuple):
     @property
     def is_usual(self) -> bool:
         """Axes as Keras's image data format has them; tokens row by row."""
-        tokens = self.axes == (1,) and not self.order
+        tokens = self.axes == (1,) and not self.order and not self.places
         return tokens if self.is_tokens else self.axes == usual_axes(len(self.axes) + 2)
 
     def flatten(self, activation):
         """-> `(B, N, K)` in float32."""
         flat = _transposed(ops.cast(activation, "float32"), self._first_places(activation))
-        if self.skip:
+        if self.places:
+            flat = ops.take(flat, np.array(self.places, "int32"), axis=1)
+        elif self.skip:
             flat = flat[:, self.skip :]
         channels = math.prod(flat.shape[1 + len(self.axes) :])
         if self.order:
@@ -87,7 +93,10 @@ class Positions(NamedTuple):
             flat = _transposed(grid, (0, *(1 + a for a in self.order), -1))
         lengths = (self.count,) if self.is_tokens or self.skip else self.grid
         flat = ops.cast(ops.reshape(flat, (-1, *lengths, *rest)), activation.dtype)
-        if self.skip:
+        if self.places:
+            every = ops.concatenate([flat, _transposed(activation, moved)], axis=1)
+            flat = ops.take(every, self._from_cells_and_tokens(), axis=1)
+        elif self.skip:
             tokens = _transposed(activation, moved)
             flat = ops.concatenate([tokens[:, : self.skip], flat], axis=1)
         return _transposed(flat, tuple(moved.index(a) for a in range(len(moved))))
@@ -95,6 +104,12 @@ class Positions(NamedTuple):
     def maps(self, flat):
         """`(B, ..., N)` -> `(B, ..., h, w)`."""
         return ops.reshape(flat, (*ops.shape(flat)[:-1], *self.grid))
+
+    def _from_cells_and_tokens(self) -> np.ndarray:
+        """For each token its cell; for those without a place the token itself, after all cells."""
+        numbers = self.count + np.arange(self.count + self.skip)
+        numbers[list(self.places)] = np.arange(self.count)
+        return numbers.astype("int32")
 
     def _all(self) -> range:
         return range(len(self.grid))
@@ -164,15 +179,22 @@ def _dense(shape, chosen) -> Iterator[Positions]:
 
 def _tokens(axis: int, tokens: int, size: tuple[int, ...]) -> Iterator[Positions]:
     """Row by row first, then every other order of the axes."""
-    for skip in range(6):
+    for skip, grid in islice(grids_of_tokens(tokens, size, 5), 1):
+        for order in permutations(range(len(size))):
+            rows = order == tuple(range(len(size)))
+            yield Positions(grid, (axis,), skip, () if rows else order)
+
+
+def grids_of_tokens(
+    tokens: int, size: tuple[int, ...], most: int
+) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """How many tokens may have no place, at most so many, and the grid of the others."""
+    for skip in range(min(most, tokens - 2) + 1):
         count = tokens - skip
-        scale = (count / math.prod(size)) ** (1 / len(size)) if count > 1 else 0.0
+        scale = (count / math.prod(size)) ** (1 / len(size))
         grid = tuple(round(length * scale) for length in size)
-        if count > 1 and math.prod(grid) == count and (skip == 0 or _is_tiling(grid, size)):
-            for order in permutations(range(len(size))):
-                rows = order == tuple(range(len(size)))
-                yield Positions(grid, (axis,), skip, () if rows else order)
-            return
+        if math.prod(grid) == count and (skip == 0 or _is_tiling(grid, size)):
+            yield skip, grid
 
 
 def _is_tiling(grid: tuple[int, ...], size: tuple[int, ...]) -> bool:

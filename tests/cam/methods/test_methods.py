@@ -75,8 +75,9 @@ ELSEWHERE = {
     "rise": "test_attribution",
     "rollout": "test_attention",
     "attention-relevance": "test_attention",
+    "attnlrp": "test_relevance",
 }
-OF_CONVOLUTIONS = [name for name in METHODS if METHODS[name].needs != "attention"]
+OF_CONVOLUTIONS = [n for n in METHODS if METHODS[n].needs not in ("attention", "relevance")]
 
 
 def loops(name, e):

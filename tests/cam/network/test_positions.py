@@ -85,6 +85,18 @@ def test_tokens_without_a_place_are_left_out_and_put_back(layout, rng):
     np.testing.assert_array_equal(back[:, :1], rows[:, :1])
 
 
+def test_tokens_in_any_order_are_put_in_order_and_back(rng):
+    layout = Positions((2, 3), (1,), skip=2, places=(7, 1, 5, 2, 0, 4))
+    tokens = rng.normal(size=(2, 8, 5)).astype("float32")
+    flat = ops.convert_to_numpy(layout.flatten(ops.convert_to_tensor(tokens)))
+    for cell, token in enumerate(layout.places):
+        np.testing.assert_array_equal(flat[:, cell], tokens[:, token])
+    back = layout.restore(ops.convert_to_tensor(2 * flat), ops.convert_to_tensor(tokens))
+    for token in range(8):
+        factor = 2 if token in layout.places else 1
+        np.testing.assert_array_equal(back[:, token], factor * tokens[:, token])
+
+
 def test_images_are_told_from_other_inputs():
     photo, vector, numbers = np.zeros((2, 8, 8, 3)), np.zeros((2, 4)), np.zeros((2, 9), "int32")
     assert spatial_inputs([vector, photo]) == [1]
