@@ -3,7 +3,7 @@
 from argparse import ArgumentParser
 from pathlib import Path
 
-from keras_metric.image_files import RESIZES
+from keras_metric.image_files import INTERPOLATIONS, RESIZES
 from keras_metric.image_files import SUFFIXES as IMAGES
 
 SKIPPED = 3
@@ -21,6 +21,11 @@ def add_resizing(parser: ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="gray value of margins and transparent parts (default: as the model says, else 0)",
+    )
+    parser.add_argument(
+        "--interpolation",
+        choices=INTERPOLATIONS,
+        help="between pixels (default: as the model says, else bilinear)",
     )
 
 

@@ -44,6 +44,7 @@ def network_options(options: Namespace) -> dict[str, Any]:
         "pixels": options.pixels,
         "resize": options.resize,
         "fill": options.fill,
+        "interpolation": options.interpolation,
         "layer": options.layer,
     }
 

@@ -78,7 +78,9 @@ def run(options: Namespace) -> Answer:
     model = zoo.load(options.model)
     options.target_file = fingerprint(options.target)
     output = options.output
-    preprocess = zoo.preprocessing(model).with_changes(resize=options.resize, fill=options.fill)
+    preprocess = zoo.preprocessing(model).with_changes(
+        resize=options.resize, fill=options.fill, interpolation=options.interpolation
+    )
     maps = MapPictures(
         model,
         options.method.split(","),

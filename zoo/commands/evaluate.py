@@ -141,7 +141,7 @@ def _check(options: Namespace) -> None:
     if of_network:
         raise ValueError(
             "A run is measured as its recipe says. Expected: --size, --branch, --pixels, --layer, "
-            "--resize, --fill, --expand and --rerank with --photos. "
+            "--resize, --fill, --interpolation, --expand and --rerank with --photos. "
             f"Received: {', '.join(of_network)} without it."
         )
     if options.protocol is None:

@@ -53,6 +53,7 @@ def collect(
     pixels: str | None = None,
     resize: str | None = None,
     fill: int | None = None,
+    interpolation: str | None = None,
     layer: str | None = None,
 ) -> Collected:
     """Embed a folder or list of pictures, or read the shards that `keras-metric embed` made of one.
@@ -62,7 +63,14 @@ def collect(
         ValueError: no picture that can be read, or shards of another model.
     """
     source = networks.locate(
-        model, size=size, branch=branch, pixels=pixels, resize=resize, fill=fill, layer=layer
+        model,
+        size=size,
+        branch=branch,
+        pixels=pixels,
+        resize=resize,
+        fill=fill,
+        interpolation=interpolation,
+        layer=layer,
     )
     network = networks.load(source)
     place, others = Path(place), 0

@@ -116,12 +116,20 @@ class PhotoSearch(Searcher):
         pixels: str | None = None,
         resize: str | None = None,
         fill: int | None = None,
+        interpolation: str | None = None,
         layer: str | None = None,
     ):
         place = index_place(model, index)
         loaded = Index.load(place)
         source = networks.locate(
-            model, size=size, branch=branch, pixels=pixels, resize=resize, fill=fill, layer=layer
+            model,
+            size=size,
+            branch=branch,
+            pixels=pixels,
+            resize=resize,
+            fill=fill,
+            interpolation=interpolation,
+            layer=layer,
         )
         network = networks.load(source)
         if threshold is None and loaded.calibration is None and loaded.keeps_distances:

@@ -71,12 +71,12 @@ def measured(known, asked) -> dict:
     return {name: float(np.mean(value)) for name, value in values.items()}
 
 
-@pytest.mark.parametrize("resize", [None, "stretch"])
-def test_the_results_are_those_of_loops(place, resize, capsys):
+@pytest.mark.parametrize("changes", [{}, {"resize": "stretch"}, {"interpolation": "bicubic"}])
+def test_the_results_are_those_of_loops(place, changes, capsys):
     command = ["evaluate", str(place / "model.keras"), "--photos", str(place / "photos"), "--json"]
-    assert main([*command, *([] if resize is None else ["--resize", resize])]) == 0
+    assert main([*command, *(f"--{name}={value}" for name, value in changes.items())]) == 0
     found = json.loads(capsys.readouterr().out)
-    preprocess = OWN.with_changes(resize=resize)
+    preprocess = OWN.with_changes(**changes)
     assert (found["train"], found["validation"]) == (36, 21)
     assert found["preprocessing"] == str(preprocess)
     wanted = expected(keras.saving.load_model(place / "model.keras"), place, preprocess)

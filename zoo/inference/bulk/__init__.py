@@ -32,6 +32,7 @@ def embed(
     pixels: str | None = None,
     resize: str | None = None,
     fill: int | None = None,
+    interpolation: str | None = None,
     layer: str | None = None,
     batch: int = 64,
     shard_size: int = 1024,
@@ -52,7 +53,7 @@ def embed(
         size: height and width, for a model that takes any.
         pixels: the range that the model was trained on, if pixels were scaled outside of it:
             "0..1", "-1..1" or "0..255".
-        resize, fill: as in `keras_metric.Preprocessing`, instead of the model's own.
+        resize, fill, interpolation: as in `keras_metric.Preprocessing`, instead of the model's own.
         layer: of a classifier, the layer whose output is the embedding.
         folder: of images, or a list (CSV, TSV) of paths and labels.
         batch: images per call of the network.
@@ -74,7 +75,14 @@ def embed(
         )
     listing, out = Listing.of(folder), Path(out)
     source = networks.locate(
-        model, branch=branch, size=size, pixels=pixels, resize=resize, fill=fill, layer=layer
+        model,
+        branch=branch,
+        size=size,
+        pixels=pixels,
+        resize=resize,
+        fill=fill,
+        interpolation=interpolation,
+        layer=layer,
     )
     if engine == "ray":
         from zoo.inference.bulk import on_ray

@@ -21,8 +21,8 @@ class Source:
     - `branch`: which network, where there are two.
     - `size`: height and width, for a model that takes any.
     - `threads`: of a SavedModel; the library's own choice when None.
-    - `pixels`: the range it was trained on, a key of `pixels.RANGES`; `resize`, `fill`: as of
-      `keras_metric.Preprocessing`. None leaves these to the preprocessing of the model.
+    - `pixels`: the range it was trained on, a key of `pixels.RANGES`; `resize`, `fill`,
+      `interpolation`: as of `keras_metric.Preprocessing`. None leaves these to that of the model.
     - `layer`: whose output is the embedding, where it is not the last one.
     """
 
@@ -34,6 +34,7 @@ class Source:
     layer: str | None = None
     resize: str | None = None
     fill: int | None = None
+    interpolation: str | None = None
 
     @property
     def exported(self) -> bool:
@@ -49,6 +50,7 @@ class Source:
         asked = own.with_changes(
             resize=self.resize,
             fill=self.fill,
+            interpolation=self.interpolation,
             pixel_range=self.pixels and pixels.known(self.pixels),
         )
         asked = replace(asked, size=self.size or own.size)
@@ -171,7 +173,7 @@ def _mark(fingerprint: str, usual: Preprocessing, asked: Preprocessing) -> str:
     marks = []
     if asked.pixel_range != usual.pixel_range:
         marks.append("{:g}..{:g}".format(*asked.pixel_range))
-    others = ("resize", "fill")
+    others = ("resize", "fill", "interpolation")
     marks += [f"{x}={getattr(asked, x)}" for x in others if getattr(asked, x) != getattr(usual, x)]
     if not marks:
         return fingerprint
@@ -208,10 +210,11 @@ def _up_to(model, name: str):
 def _exported(source: Source) -> Network:
     from keras_metric.export import Runtime, read_metadata
 
-    if any(x is not None for x in (source.layer, source.pixels, source.resize, source.fill)):
+    given = (source.layer, source.pixels, source.resize, source.fill, source.interpolation)
+    if any(x is not None for x in given):
         raise ValueError(
-            "A SavedModel is as it was exported. Expected: --layer, --pixels, --resize and --fill "
-            f"for a .keras file or a run only. Received: {source.path}."
+            "A SavedModel is as it was exported. Expected: --layer, --pixels, --resize, --fill and "
+            f"--interpolation for a .keras file or a run only. Received: {source.path}."
         )
     facts = read_metadata(source.path)
     if facts["kind"] != "embedding" or "fingerprint" not in facts:
