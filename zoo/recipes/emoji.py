@@ -6,6 +6,9 @@ Three companies drew each emoji. The network learns from three drawings each of 
 asked about others: a drawing by one company is searched among those of all unseen emoji by another,
 in all six directions. It learns as `keras-metric train PHOTOS` does (see `clothing-finetuned`), but
 nothing is mirrored: an arrow to the left is another emoji than one to the right.
+
+Measured: 1 seed, 12 epochs, 10.2 minutes on two cores: recall@1 0.8762, recall@5 0.9619, mrr
+0.9143.
 """
 
 from itertools import permutations
