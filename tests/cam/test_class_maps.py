@@ -106,7 +106,9 @@ def test_unknown_options_are_refused():
 def all_methods():
     """Compiling on JAX takes seconds a method: the ordinary run has three there."""
     quick = {"cam", "hirescam", "ablationcam"}
-    names = [name for name, method in METHODS.items() if method.needs != "attention"]
+    names = [
+        name for name, method in METHODS.items() if method.needs not in ("attention", "relevance")
+    ]
     slow = set(names) - quick if keras.backend.backend() == "jax" else set()
     return [pytest.param(m, marks=[pytest.mark.slow] if m in slow else []) for m in names]
 

@@ -200,8 +200,15 @@ def _as_placed(found: Search, target: MappedLayer, image: Image, layout: Positio
 def _regroups(calls: list[Call], output) -> bool:
     """Whether a layer before an output may have put positions into another order."""
     end = next(i for i, call in enumerate(calls) if call.output is output)
-    kinds = [type(call.layer) for call in calls[: end + 1]]
-    return any(k.__name__ == "Reshape" or not k.__module__.startswith("keras.") for k in kinds)
+    return any(_may_regroup(type(call.layer)) for call in calls[: end + 1])
+
+
+def _may_regroup(kind: type) -> bool:
+    """Keras's Reshape, and layers of one's own that are not a kind of some layer of Keras."""
+    if kind.__module__.startswith("keras."):
+        return kind.__name__ == "Reshape"
+    bases = set(kind.__mro__[1:]) - set(keras.Layer.__mro__) - set(keras.Model.__mro__)
+    return not any(base.__module__.startswith("keras.") for base in bases)
 
 
 def _first_tokens(calls: list[Call], layout: Positions, output) -> list[tuple[Any, int]]:

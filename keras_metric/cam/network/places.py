@@ -55,7 +55,8 @@ def placed(run: Callable, inputs, image: Image, layout: Positions) -> Positions 
             rows = places == tuple(range(skip, tokens))
             return Positions(grid, layout.axes, skip, (), () if rows else places)
     here = known[-1][list(usual)]
-    best, own = np.abs(here).mean(), (here * _numbers(layout.grid)).mean()
+    apart = here - here.mean(axis=0)  # what all change with alike says nothing of a place
+    best, own = np.abs(apart).mean(), (apart * _numbers(layout.grid)).mean()
     return Elsewhere() if best >= SURE > 2 * own else layout
 
 

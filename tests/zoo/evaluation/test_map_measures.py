@@ -96,7 +96,11 @@ def test_faithful_maps_beat_the_centre(cases):
 
 
 def test_every_method_can_be_measured(cases):
-    apart = ("random masks", "attention")  # hundreds of passes an image; no network of convolutions
+    apart = (
+        "random masks",
+        "attention",
+        "relevance",
+    )  # hundreds of passes an image; no network of convolutions
     quick = [name for name, method in METHODS.items() if method.needs not in apart]
     found = map_measures.localisation(map_measures.explainers(finder(), quick), *cases)
     assert found.keys() == {*quick, "centre", "any pixel"}
