@@ -23,6 +23,10 @@ class Vectors(NamedTuple):
     def labels(self) -> np.ndarray:
         return np.unique(self.names.astype(str), return_inverse=True)[1]
 
+    def of_unit_length(self) -> "Vectors":
+        lengths = np.linalg.norm(self.vectors, axis=1, keepdims=True)
+        return Vectors(self.vectors / np.maximum(lengths, 1e-12), self.names)
+
 
 def results_of(known: Vectors, asked: Vectors) -> dict[str, float]:
     """Retrieval among the vectors asked for; a vote of known ones where these have all classes."""
@@ -94,4 +98,4 @@ def lda(known: Vectors, asked: Vectors) -> tuple[Vectors, Vectors] | None:
 
 def _projected(model, one: Vectors) -> Vectors:
     x = model.transform(one.vectors).astype(np.float32)
-    return Vectors(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12), one.names)
+    return Vectors(x, one.names).of_unit_length()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,35 +45,16 @@ class Collected:
         return rows, numbers, names.tolist()
 
 
-def collect(
-    model: str | Path,
-    place: str | Path,
-    *,
-    size: tuple[int, int] | None = None,
-    branch: str | None = None,
-    pixels: str | None = None,
-    resize: str | None = None,
-    fill: int | None = None,
-    interpolation: str | None = None,
-    layer: str | None = None,
-) -> Collected:
+def collect(model: str | Path, place: str | Path, **network_options: Any) -> Collected:
     """Embed a folder or list of pictures, or read the shards that `keras-metric embed` made of one.
+
+    The options are those of `zoo.inference.bulk.networks.Source`: size, branch, pixels, resize, ...
 
     Raises:
         FileNotFoundError: no such model, folder or shards.
         ValueError: no picture that can be read, or shards of another model.
     """
-    source = networks.locate(
-        model,
-        size=size,
-        branch=branch,
-        pixels=pixels,
-        resize=resize,
-        fill=fill,
-        interpolation=interpolation,
-        layer=layer,
-    )
-    network = networks.load(source)
+    network = networks.load(networks.locate(model, **network_options))
     place, others = Path(place), 0
     if (place / MANIFEST).is_file():
         manifest = read_manifest(place)

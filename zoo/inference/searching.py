@@ -100,6 +100,8 @@ class Searcher:
 class PhotoSearch(Searcher):
     """A model with its index, for photographs in files.
 
+    The options are those of `zoo.inference.bulk.networks.Source`: size, branch, pixels, resize, ...
+
     Raises:
         FileNotFoundError: no such model or index.
         ValueError: an index of another model, or a damaged one.
@@ -111,27 +113,11 @@ class PhotoSearch(Searcher):
         index: str | Path | None = None,
         *,
         threshold: float | None = None,
-        size: tuple[int, int] | None = None,
-        branch: str | None = None,
-        pixels: str | None = None,
-        resize: str | None = None,
-        fill: int | None = None,
-        interpolation: str | None = None,
-        layer: str | None = None,
+        **network_options: Any,
     ):
         place = index_place(model, index)
         loaded = Index.load(place)
-        source = networks.locate(
-            model,
-            size=size,
-            branch=branch,
-            pixels=pixels,
-            resize=resize,
-            fill=fill,
-            interpolation=interpolation,
-            layer=layer,
-        )
-        network = networks.load(source)
+        network = networks.load(networks.locate(model, **network_options))
         if threshold is None and loaded.calibration is None and loaded.keeps_distances:
             loaded.calibration = calibration_of(model, network.fingerprint, loaded.distance)
         super().__init__(network, loaded, threshold, place)

@@ -72,7 +72,8 @@ def plan(settings: dict[str, Any], listing: Listing) -> Plan:
     told["preprocessing"] = (_told_preprocessing(filled), "an option: --resize")
     tuned = filled["backbone"] in pretrained.backbones() and filled["weights"] != "none"
     choose("loss", *_loss(tuned, len(sizes), how))
-    filled["start"] = _start(filled, tuned)
+    choose("start", *_start(filled, tuned))
+    _check_start(filled, tuned)
     if tuned:
         rate = f"{filled['first_rate']:g} of the learning rate {filled['learning_rate']:g}"
         told["learns"] = (
@@ -187,25 +188,32 @@ def _why_split(listing: Listing) -> str:
     return f"{told}: measured on {wanted}{together}"
 
 
-def _start(settings: dict[str, Any], tuned: bool) -> str:
-    """Where the embedding begins: "discriminants" of the frozen features, or "random"."""
-    able = tuned and settings["weights"] in ("auto", "imagenet") and settings["loss"] in ONE_CENTER
-    start = settings["start"]
-    if start == "auto":
-        return "discriminants" if able else "random"
+def _can_start(settings: dict[str, Any], tuned: bool) -> bool:
+    """Whether there are frozen features, and a head that begins as their discriminants."""
+    return tuned and settings["weights"] in ("auto", "imagenet") and settings["loss"] in ONE_CENTER
+
+
+def _start(settings: dict[str, Any], tuned: bool) -> tuple[str, str]:
+    """Where embedding and head begin, and why."""
+    if _can_start(settings, tuned):
+        return "discriminants", "of the frozen features; an option: --set start=random"
+    return "random", f"discriminants need ImageNet weights and a loss of {', '.join(ONE_CENTER)}"
+
+
+def _check_start(settings: dict[str, Any], tuned: bool) -> None:
+    start, able = settings["start"], _can_start(settings, tuned)
     if start not in ("discriminants", "random") or (start == "discriminants" and not able):
         raise ValueError(
             "The training cannot start there. Expected: random, or discriminants with a backbone "
             f"with ImageNet weights and a loss of {', '.join(ONE_CENTER)}. Received: "
             f"start={start}, backbone={settings['backbone']}, loss={settings['loss']}."
         )
-    return start
 
 
 def _loss(tuned: bool, classes: int, how: str) -> tuple[str, str]:
     """The loss, and why."""
     if tuned and classes <= MOST_CLASSES:
-        return "normalized_softmax", "from the discriminants of the frozen features on"
+        return "normalized_softmax", "the backbone is pretrained"
     if how == splitting.PHOTOS:
         return "joint", "the classes stay the same: triplets and cross-entropy at once"
     return "triplet", "semi-hard triplets: new classes will be asked for"

@@ -120,10 +120,11 @@ def _compiled(settings, model, split) -> keras.Model:
     if name in HEADS:
         smooth = name == NORMALIZED_SOFTMAX
         head = HEADS[name](classes, **({"scale": settings["scale"]} if smooth else {}))
+        options = {"label_smoothing": settings["label_smoothing"]} if smooth else {}
+        loss = head.loss(**options)
         headed = keras.Sequential([model, head])
         _start(settings, model, head, split.train)
-        options = {"label_smoothing": settings["label_smoothing"]} if smooth else {}
-        headed.compile(_optimizer(settings, model), head.loss(**options))
+        headed.compile(_optimizer(settings, model), loss)
         return headed
     model.compile(_optimizer(settings, model), LOSSES[name](settings))
     return model

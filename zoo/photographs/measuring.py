@@ -49,14 +49,9 @@ def frozen_vectors(settings, known: Photos, asked: Photos) -> dict[str, tuple[Ve
     if backbone is None:
         return {}
     before, after = (vectors_of(embedded(backbone, photos), photos) for photos in (known, asked))
-    found = {FROZEN: (_of_unit_length(before), _of_unit_length(after))}
+    found = {FROZEN: (before.of_unit_length(), after.of_unit_length())}
     projected = lda(before, after)
     return found if projected is None else {**found, LDA: projected}
-
-
-def _of_unit_length(found: Vectors) -> Vectors:
-    lengths = np.linalg.norm(found.vectors, axis=1, keepdims=True)
-    return Vectors(found.vectors / np.maximum(lengths, 1e-12), found.names)
 
 
 def nearest(asked: Vectors) -> tuple[np.ndarray, np.ndarray]:

@@ -62,9 +62,6 @@ RECIPE = Recipe(
     pictures=pictures,
     preprocessing=_fine_tuned.preprocessing,
     license=_clothing.LICENSE,
-    protocol="Measured on the 341 validation photos of the home, which nothing was chosen on. "
-    "`recall@1` and `map@r` search each photo among the others; `accuracy` is that of a vote of "
-    f"the {_clothing.VOTERS} nearest of the photos trained on. The classes are those trained on.",
-    limits="The embedding is meant for comparing photos of one piece of clothing each by their "
-    "distance. It tells the ten kinds of clothes of its training apart, not pieces of one kind.",
+    protocol=_clothing.PROTOCOL_OF_HOME,
+    limits=_clothing.LIMITS,
 )
