@@ -34,12 +34,15 @@ class Failed(Exception):
     """A contender that could not do a cell; the message goes into the table's notes."""
 
 
-def environment(contender: str) -> tuple[Path, dict[str, str]]:
-    """The Python and the environment variables of a contender, `library` or `library/backend`."""
+def environment(contender: str, root: Path = ROOT) -> tuple[Path, dict[str, str]]:
+    """The Python and the environment variables of a contender, `library` or `library/backend`.
+
+    root: the checkout whose packages ours is.
+    """
     library, _, backend = contender.partition("/")
     variables = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", PYTHONWARNINGS="ignore")
     if library in HERE:
-        variables |= {"KERAS_BACKEND": backend or "tensorflow", "PYTHONPATH": str(ROOT)}
+        variables |= {"KERAS_BACKEND": backend or "tensorflow", "PYTHONPATH": str(root)}
         return interpreter(OURS), variables
     if library == "tensorflow-similarity":
         variables["TF_USE_LEGACY_KERAS"] = "1"
@@ -49,13 +52,15 @@ def environment(contender: str) -> tuple[Path, dict[str, str]]:
 class Worker:
     """A running worker.py, watched: it may take so many seconds an answer and so much memory."""
 
-    def __init__(self, module: str, contender: str, case: str, size: int, *, seconds, memory):
-        python, variables = environment(contender)
+    def __init__(
+        self, module: str, contender: str, case: str, size: int, *, seconds, memory, root=ROOT
+    ):
+        python, variables = environment(contender, root)
         if not python.exists():
             raise Failed(f"no environment at {default_folder()}: run benchmarks/peers/make.py")
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (it lives as long as the process)
         self.seconds, self.memory, self.pending = seconds, memory, b""
-        script = Path(__file__).with_name("worker.py")
+        script = root / "benchmarks" / "worker.py"
         self.process = subprocess.Popen(
             [python, script, module, contender, case, str(size)],
             env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,

@@ -20,7 +20,14 @@ from keras_metric.numerics.operations import (
 )
 from keras_metric.pairs import Pairs
 
-__all__ = ["TIERS", "by_labels", "by_pairs", "same_class_columns", "take_positives_out"]
+__all__ = [
+    "TIERS",
+    "FewPositives",
+    "by_labels",
+    "by_pairs",
+    "same_class_columns",
+    "take_positives_out",
+]
 
 TIERS = (3, 8)  # positives an anchor that a fast way is built for; the least that is enough is used
 
@@ -70,10 +77,7 @@ def by_labels(batch, few: Callable, many: Callable):
 
 
 def by_pairs(pairs: Pairs, few: Callable, many: Callable):
-    """few(pairs, columns) or many(pairs), where the positives are too many for (A, S) columns.
-
-    The columns are those of all positives of each anchor, -1 where there are fewer.
-    """
+    """few(pairs, their positives taken out), or many(pairs) where an anchor has too many."""
     if not may_branch(pairs.distances):
         return many(pairs)
     most = ops.amax(ops.sum(ops.cast(pairs.positives, "int32"), axis=1))
@@ -84,7 +88,7 @@ def by_pairs(pairs: Pairs, few: Callable, many: Callable):
             positives = ops.pad(positives, [[0, 0], [0, slots]])
         filled, columns = ops.top_k(positives, slots)
         columns = where(filled > 0, ops.cast(columns, "int32"), -1)
-        return few(pairs._replace(distances=distances), columns)
+        return few(take_positives_out(pairs._replace(distances=distances), columns))
 
     branches = [lambda distances, slots=slots: of_few(slots, distances) for slots in TIERS]
     return switch(

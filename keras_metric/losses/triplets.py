@@ -11,7 +11,7 @@ from keras import ops
 from keras_metric import distances
 from keras_metric.arguments import number, serializable
 from keras_metric.losses._base import PairLoss, has_needed
-from keras_metric.losses._few_positives import TIERS, by_labels, by_pairs
+from keras_metric.losses._few_positives import TIERS, FewPositives, by_pairs
 from keras_metric.numerics.operations import at_least, take_columns, take_rows, where
 from keras_metric.pairs import (
     Pairs,
@@ -82,6 +82,7 @@ class TripletLoss(PairLoss):
         self.mining = mining
         self.soft = soft
         self.swap = swap
+        self.few_positives_from = None if mining in COLUMNS else 0
 
     def values(self, pairs, nearest_negatives=None):
         """Distances to positives and to the negative of each, the violation, the hinge."""
@@ -112,36 +113,38 @@ class TripletLoss(PairLoss):
     # chosen rows are measured again from the embeddings.
 
     def fast_values(self, pairs):
+        if self.mining in COLUMNS:
+            return self._of_columns(pairs, COLUMNS[self.mining](pairs))
+        if self.multi_label:  # whose classes are no runs of the sorted labels
+            return by_pairs(pairs, self.values_of_few, self.values)
+        return self.values(pairs)
+
+    def values_of_few(self, pairs):
+        """The same of pairs whose few positives were taken out: one pass over the row for each."""
         if self.mining == "all":
-            return by_pairs(
-                pairs,
-                lambda pairs, columns: all_triplets_of_few(pairs, columns, self.margin),
-                self.values,
-            )
-        if self.mining == "semi_hard":
-            return by_pairs(
-                pairs,
-                lambda pairs, columns: self._at(pairs, semi_hard_columns(pairs, columns)),
-                self.values,
-            )
-        return self._at(pairs, COLUMNS[self.mining](pairs))
+            return all_triplets_of_few(pairs, self.margin)
+        to_positives, are_positives = pairs.to_positives()
+        columns = _nearest_beyond(pairs, -to_positives, are_positives)
+        to_negatives = take_columns(pairs.distances, columns)
+        return self.of_triplets(to_positives, to_negatives, are_positives)
 
-    def _at(self, pairs, columns):
+    def _of_columns(self, pairs, columns):
         """The values of triplets given as columns (A, 2 S), positives first, -1 for none."""
-        to_both = take_columns(pairs.distances, at_least(columns, 0))
-        return self._of_columns(to_both, columns)
+        return self._of_both(take_columns(pairs.distances, at_least(columns, 0)), columns)
 
-    def _of_columns(self, to_both, columns):
-        to_positives, to_negatives = ops.split(to_both, 2, axis=1)
+    def _of_both(self, distances, columns):
+        to_positives, to_negatives = ops.split(distances, 2, axis=1)
         return self.of_triplets(to_positives, to_negatives, ops.split(columns >= 0, 2, axis=1)[0])
 
     def _counted(self, batch):
-        every = super()._counted
-        if not self.fast or self.mining == "all" or self.swap or not self._pays(batch):
-            return every(batch)
-        if self.mining != "semi_hard":
+        if self.fast and self.mining in COLUMNS and not self.swap and self._pays(batch):
             return self._measured_again(batch)
-        return every(batch) if self.multi_label else by_labels(batch, self._measured_again, every)
+        return super()._counted(batch)
+
+    def _of_few_positives(self, batch):
+        if self.mining == "semi_hard" and self._pays(batch):
+            return self._measured_again(batch)
+        return super()._of_few_positives(batch)
 
     def _pays(self, batch):
         """Whether measuring the chosen rows again costs less than a gradient through all pairs."""
@@ -159,7 +162,7 @@ class TripletLoss(PairLoss):
         columns, counts = chosen[:, :-1], chosen[:, -1] > 0
         rows = take_rows(_with_dense_gradient(batch.candidates), at_least(columns, 0))
         d = distances.paired(self._distance)(ops.expand_dims(batch.anchors, 1), rows)
-        return where(counts, self._of_columns(d, columns), 0), counts
+        return where(counts, self._of_both(d, columns), 0), counts
 
     def _chosen(self, batch):
         """The columns of some anchors' triplets, and as a last one whether the anchor counts."""
@@ -236,12 +239,13 @@ def all_triplets(pairs: Pairs, margin: float):
     return ops.sum(hinges, axis=1) / at_least(active, 1)
 
 
-def all_triplets_of_few(pairs: Pairs, columns, margin: float):
-    """The same for positives in few columns (A, S): one pass over the row counts for each."""
+def all_triplets_of_few(pairs: FewPositives, margin: float):
+    """The same for few positives: one pass over the row counts for each."""
     d, _, negatives = pairs
-    reach = take_columns(d, at_least(columns, 0)) + margin
+    to_positives, are_positives = pairs.to_positives()
+    reach = to_positives + margin
     away = where(negatives, ops.stop_gradient(d), np.inf)
-    limits = where(columns >= 0, ops.stop_gradient(reach), -np.inf)
+    limits = where(are_positives, ops.stop_gradient(reach), -np.inf)
     within = [
         ops.cast(away < limits[:, slot : slot + 1], d.dtype) for slot in range(limits.shape[1])
     ]

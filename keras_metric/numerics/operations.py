@@ -76,6 +76,7 @@ def take_rows(rows, places):
 def switch(index, branches, *tensors):
     """branches[index](*tensors), index a whole number, (): only that one is run.
 
+    The tensors have A rows; a branch returns (A,) floats and whatever else, which has no gradient.
     Gradients reach the tensors, not what else a branch reads. On TensorFlow the backward pass runs
     the last branch, the rarest, again: what two branches keep for it goes through the same places,
     and a float of the one where the other has an integer is an invalid graph to TensorFlow.
@@ -215,44 +216,43 @@ def _as_it_is(rows):
 
 
 def _switch(index, branches, tensors):
-    """A switch whose last branch keeps nothing for the backward pass, which runs it again."""
+    """A switch whose last branch keeps nothing for the backward pass, which runs it again.
+
+    Its gradient is chosen where the tensors enter, not added to another: they may be of size A x C.
+    Zeros that are added to the result bring there what it is differentiated by.
+    """
     import tensorflow as tf
 
     if tf.executing_eagerly():
         return branches[int(index)](*tensors)
     *branches, last = branches
 
+    @tf.custom_gradient
+    def enter(*tensors):
+        def gradient(of_result, *parts):
+            return tf.cond(
+                index == len(branches),
+                lambda: gradient_of_last(tensors, of_result),
+                lambda: list(parts),
+            )
+
+        zeros = tf.zeros(tf.shape(tensors[0])[:1], tensors[0].dtype)
+        return [zeros, *map(tf.identity, tensors)], gradient
+
+    def gradient_of_last(tensors, of_result):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(tensors)
+            result, *_ = tf.nest.flatten(last(*tensors))
+        parts = tape.gradient(result, tensors, of_result, unconnected_gradients="zero")
+        return [tf.convert_to_tensor(part) for part in parts]
+
     def last_alone(*tensors):
         return tf.nest.map_structure(tf.stop_gradient, last(*tensors))
 
+    zeros, *tensors = enter(*tensors)
     results = ops.switch(index, [*branches, last_alone], *tensors)
-    flat = tf.nest.flatten(results)
-    places = [place for place, result in enumerate(flat) if result.dtype.is_floating]
-
-    def gradients_of_last(upstream):
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(tensors)
-            again = tf.nest.flatten(last(*tensors))
-        wanted = [again[place] for place in places]
-        parts = tape.gradient(wanted, tensors, upstream, unconnected_gradients="zero")
-        return [tf.convert_to_tensor(part) for part in parts]
-
-    @tf.custom_gradient
-    def with_gradients_of_last(*values):
-        def gradient(*upstream):
-            parts = tf.cond(
-                index == len(branches),
-                lambda: gradients_of_last(upstream),
-                lambda: [tf.zeros_like(tensor) for tensor in tensors],
-            )
-            return [*upstream, *parts]
-
-        return [tf.identity(value) for value in values[: len(places)]], gradient
-
-    values = with_gradients_of_last(*(flat[place] for place in places), *tensors)
-    for place, value in zip(places, tf.nest.flatten(values), strict=True):
-        flat[place] = value
-    return tf.nest.pack_sequence_as(results, flat)
+    first, *others = tf.nest.flatten(results)
+    return tf.nest.pack_sequence_as(results, [first + zeros, *others])
 
 
 def _with_columns(values, columns):

@@ -65,10 +65,12 @@ def kept(body) -> list[str | None]:
     return types
 
 
-def step_of(loss, rows):
+def step_of(loss, rows, columns=None):
     import tensorflow as tf
 
-    @tf.function(input_signature=[tf.TensorSpec([rows], "int64"), tf.TensorSpec([rows, 5])])
+    of_labels = [rows] if columns is None else [rows, columns]
+
+    @tf.function(input_signature=[tf.TensorSpec(of_labels, "int64"), tf.TensorSpec([rows, 5])])
     def step(labels, x):
         with tf.GradientTape() as tape:
             tape.watch(x)
@@ -108,15 +110,19 @@ def test_training_prints_no_warning_of_tensorflow():
     assert "invalid graph" not in run.stderr
 
 
+@pytest.mark.parametrize("multi_label", [False, True])
 @pytest.mark.parametrize("mining", ["semi_hard", "all"])
-def test_every_branch_has_the_value_and_gradient_of_whole_rows(mining, rng):
+def test_every_branch_has_the_value_and_gradient_of_whole_rows(mining, multi_label, rng):
     """Two, six and twelve images of a class: the first branch, the second, and the rarest."""
     x = rng.normal(size=(24, 5)).astype("float32")
-    fast, slow = losses.TripletLoss(mining=mining), losses.TripletLoss(mining=mining)
+    options = {"mining": mining, "multi_label": multi_label}
+    fast, slow = losses.TripletLoss(**options), losses.TripletLoss(**options)
     slow.fast = False
-    fast, slow = step_of(fast, 24), step_of(slow, 24)
+    fast, slow = (step_of(loss, 24, 12 if multi_label else None) for loss in (fast, slow))
     for images in (2, 6, 12):
-        value, gradient = fast(np.arange(24) // images, x)
-        expected, wanted = slow(np.arange(24) // images, x)
+        classes = np.arange(24) // images
+        labels = np.eye(12, dtype="int64")[classes] if multi_label else classes
+        value, gradient = fast(labels, x)
+        expected, wanted = slow(labels, x)
         np.testing.assert_allclose(value, expected, rtol=1e-5)
         np.testing.assert_allclose(gradient, wanted, rtol=1e-4, atol=1e-6)
