@@ -1,5 +1,6 @@
 """Settings of every test: quiet backends, few threads, and where the real data is."""
 
+import functools
 import os
 import shutil
 import sys
@@ -49,10 +50,27 @@ ON_TENSORFLOW = (
     *("metrics/test_all_pairs.py", "metrics/test_callbacks.py", "metrics/test_clustering.py"),
     *("metrics/test_detection.py", "metrics/test_intervals.py", "metrics/test_multi_label.py"),
     *("metrics/test_one_shot.py", "metrics/test_retrieval.py", "metrics/test_verification.py"),
-    *("test_arguments.py", "test_docs.py", "test_floors.py", "test_inference_calls.py"),
+    *("test_arguments.py", "test_docs.py", "test_files_visited.py"),
+    *("test_floors.py", "test_inference_calls.py"),
     *("test_pages.py", "test_ratios.py", "test_readme.py", "test_repository.py"),
     *("test_saved_classes.py", "test_surface.py", "test_wheel.py"),
 )
+
+
+def pytest_configure(config):
+    """The usual run leaves graphs of TensorFlow as they are.
+
+    Optimizing one takes longer than the few runs of it in a test. The slow run has them optimized,
+    as users have.
+    """
+    if BACKEND == "tensorflow" and "not slow" in config.option.markexpr:
+        import tensorflow as tf
+
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+        plain = tf.compat.v1.ConfigProto()
+        plain.graph_options.rewrite_options.disable_meta_optimizer = True
+        session = tf.compat.v1.Session
+        tf.compat.v1.Session = functools.partial(session, config=plain)
 
 
 def pytest_ignore_collect(collection_path, config):

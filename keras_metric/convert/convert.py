@@ -215,8 +215,10 @@ def _apply(site: Site) -> list[Value]:
             site.op.quantization_mode,
         )
     averaged = any(isinstance(v.layout, Cells) and v.layout.averaged for v in site.values)
-    stride = common_stride([site.build.cell_stride(v) for v in site.values])
-    site = align_cells(site)
+    strides = [site.build.cell_stride(v) for v in site.values]
+    stride = common_stride(strides)
+    if any(one not in (None, stride) for one in strides):
+        site = align_cells(site)
     rule = find(site)
     if averaged and not probes.is_affine(site.step, site.values):
         results, name = _last_activation(site), "dropped activation"

@@ -154,7 +154,8 @@ def _faithful(score: Callable, images: np.ndarray, maps: np.ndarray) -> Results:
 
 def _score(model: keras.Model, classes: np.ndarray) -> Callable:
     def score(images):
-        logits = ops.convert_to_tensor(model.predict(images, batch_size=256, verbose=0))
+        parts = [images[first : first + 256] for first in range(0, len(images), 256)]
+        logits = np.concatenate([model.predict_on_batch(part) for part in parts])
         every = ops.convert_to_numpy(ops.sigmoid(logits))
         return every[np.arange(len(classes)), classes]
 

@@ -99,6 +99,14 @@ class Value:
     def over(self, tensor) -> "Value":
         return replace(self, tensor=tensor)
 
+    def with_channels_last(self) -> "Value":
+        """The same map with its channels behind."""
+        if not self.layout.channels_first:
+            return self
+        rank = len(self.layout.size)
+        moved = layers.Permute((*range(2, rank + 2), 1))(self.tensor)
+        return replace(self, tensor=moved, layout=replace(self.layout, channels_first=False))
+
 
 @dataclass(frozen=True)
 class Conversion:

@@ -9,7 +9,7 @@ from keras_metric.convert.graph.site import Cells, Grid, Joint, Plain, Value, Vi
 from keras_metric.convert.graph.trace import GLOBAL_POOLS
 from keras_metric.convert.rules.table import rule
 from keras_metric.convert.rules.trunk import AVERAGE_POOLS, MAX_POOLS, pointwise, slide
-from keras_metric.convert.rules.views import aligned, channels_last, per_window, spread, unfold
+from keras_metric.convert.rules.views import aligned, per_window, spread, unfold
 
 REDUCTIONS = ("Mean", "Max", "Amax")
 
@@ -40,7 +40,7 @@ def pool_all(site, average: bool):
             f"{site.op.name!r} pools the whole image, as in squeeze-excite: it was kept."
         )
         return site.wrap(site.replay())
-    value = channels_last(site.value)
+    value = site.value.with_channels_last()
     if site.build.pooling == "map":
         if not average:
             raise site.refuse("takes a maximum", "average pooling for pooling='map'")

@@ -165,17 +165,7 @@ def as_view(value: Value) -> Value:
     index = np.arange(int(np.prod(grid.shape))).reshape(grid.shape)
     if grid.channels_first:
         index = np.moveaxis(index, -1, 0)
-    return Value(value.reference, None, View(channels_last(value), index))
-
-
-def channels_last(value: Value) -> Value:
-    """The same map with its channels behind."""
-    grid = value.layout
-    if not grid.channels_first:
-        return value
-    rank = len(grid.size)
-    moved = layers.Permute((*range(2, rank + 2), 1))(value.tensor)
-    return replace(value, tensor=moved, layout=replace(grid, channels_first=False))
+    return Value(value.reference, None, View(value.with_channels_last(), index))
 
 
 def cells(value: Value, build, reader: str) -> Value:
