@@ -23,6 +23,7 @@ test-jax test-torch: test-%: $(VENV)/.test
 
 test-slow: $(VENV)/.test $(HUB)/.test  ## the tests that take minutes; those of KerasHub apart
 	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -q -m slow
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "slow and not tensorflow"
 	KERAS_BACKEND=tensorflow $(HUB)/bin/python -m pytest -q -m slow tests/zoo/encoders/test_hub_presets.py
 
 docs: $(VENV)/.docs  ## the site, in site/index.html; a warning is an error

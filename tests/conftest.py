@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -30,7 +31,8 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-ROOT = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
 BACKEND = os.environ["KERAS_BACKEND"]
 
 # Files, pages, commands, NumPy, and how models are taken apart and put together with Keras's own
@@ -57,6 +59,11 @@ ON_TENSORFLOW = (
 )
 
 
+# On JAX every new shape is compiled, which is what these tests spend their time on there. The usual
+# run has every third case of a test; TensorFlow and torch run all of them.
+THIRDS_ON_JAX = ("cam", "convert")
+
+
 def pytest_configure(config):
     """The usual run leaves graphs of TensorFlow as they are.
 
@@ -77,7 +84,7 @@ def pytest_ignore_collect(collection_path, config):
     """On JAX and torch, no file of `ON_TENSORFLOW` is even imported, unless asked for by name."""
     if BACKEND == "tensorflow" or collection_path.suffix != ".py":
         return None
-    place = collection_path.relative_to(Path(__file__).parent).as_posix()
+    place = collection_path.relative_to(HERE).as_posix()
     if not f"{place}/".startswith(tuple(f"{there}/" for there in ON_TENSORFLOW)):
         return None
     if any(Path(argument.split("::")[0]).name == collection_path.name for argument in config.args):
@@ -97,10 +104,26 @@ def pytest_collection_modifyitems(config, items):
     _slow_off_the_diagonal([item for item in items if "diagonal" in item.keywords])
     if BACKEND == "tensorflow":
         return
+    if BACKEND == "jax":
+        _slow_but_thirds([item for item in items if item.path.is_relative_to(HERE)])
     skip = pytest.mark.skip(reason=f"needs the TensorFlow backend, this run is on {BACKEND}")
     for item in items:
         if "tensorflow" in item.keywords:
             item.add_marker(skip)
+
+
+def _slow_but_thirds(items):
+    counts = Counter()
+    for item in items:
+        if (
+            not hasattr(item, "callspec")
+            or item.path.relative_to(HERE).parts[0] not in THIRDS_ON_JAX
+        ):
+            continue
+        test = item.nodeid.partition("[")[0]
+        if counts[test] % 3:
+            item.add_marker(pytest.mark.slow)
+        counts[test] += 1
 
 
 def _slow_off_the_diagonal(items):
