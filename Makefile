@@ -8,10 +8,13 @@ export PYTHONPATH :=
 
 .PHONY: demo test test-tensorflow test-jax test-torch test-slow docs lint format requirements clean
 
-demo: $(VENV)/.demo  ## train on handwritten digits, measure, picture, export, serve a query
+demo: $(VENV)/.demo  ## digits: train, measure, export, serve; photographs: name, find, scan, explain, serve
 	KERAS_BACKEND=tensorflow $(BIN)/keras-metric train digits-siamese --export
 	KERAS_BACKEND=tensorflow $(BIN)/keras-metric train digits-triplet --export
 	$(BIN)/python examples/01_serve_a_query.py out/digits-triplet
+	KERAS_BACKEND=tensorflow $(BIN)/python examples/05_photographs.py out/photographs
+	KERAS_BACKEND=tensorflow $(BIN)/python examples/06_find_photographs.py out/photographs
+	$(BIN)/python examples/07_serve_an_explanation.py out/photographs
 
 test: lint test-tensorflow test-jax test-torch  ## every test, on TensorFlow, JAX and torch
 
@@ -40,7 +43,7 @@ format: $(VENV)/.test  ## mend what can be mended: imports, layout, simple findi
 
 $(VENV)/.demo: requirements/demo.txt pyproject.toml
 	@$(PYTHON) -c "import sys; v = sys.version_info; v >= (3, 11) or sys.exit('Python is too old. Expected: 3.11 or newer. Received: %d.%d. Try: make PYTHON=python3.11' % v[:2])"
-	@echo "Setting up $(VENV) (some 350 MB to fetch, once) ..."
+	@echo "Setting up $(VENV) (some 400 MB to fetch, once) ..."
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r $<
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-DEMO = ["cpu", "plots", "eval"]
+DEMO = ["cpu", "plots", "eval", "demo"]
 OVERRIDES = "tensorflow ; python_version < '3'\nbackports-strenum < 1.3\n"
 TEST = [*DEMO, "jax", "search", "milvus", "ray", "legacy", "litert", "onnx", "hub", "pretrained"]
 TEST += ["serve", "test"]

@@ -86,3 +86,14 @@ def test_photographs(tmp_path):
     assert answer[0] == "china.jpg, 427 x 640 pixels: palace, bell cote, lakeside"
     assert answer.count("  8 x 14 windows in one pass") == 2
     assert {path.name for path in tmp_path.iterdir()} == {"china.png", "flower.png"}
+
+
+@pytest.mark.slow
+def test_photographs_are_found_named_and_served(tmp_path):
+    answer = example("06_find_photographs.py", tmp_path)
+    assert "  chelsea: Egyptian cat (79%)" in answer
+    assert any(line.startswith("17 of 17 photographs are found again") for line in answer)
+    served = example("07_serve_an_explanation.py", tmp_path)
+    assert served[0].startswith("served: bell cote 9.07")
+    assert served[-1].endswith("keras-metric train my_photos/")
+    assert {"found.png", "served.png"} <= {path.name for path in tmp_path.iterdir()}
