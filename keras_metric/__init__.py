@@ -28,6 +28,7 @@ _SUBMODULES = (
     "models",
     "pairs",
     "plots",
+    "pooling",
     "preprocessing",
     "retrieval",
     "serve",

@@ -19,6 +19,7 @@ FLOORS = {
     "boxes": 0,
     "distances": 0,
     "pairs": 0,
+    "pooling": 0,
     "preprocessing": -1,
     "batches": 0,
     "miners": 1,

@@ -47,8 +47,9 @@ def build(
     - `embedding`: dimension of the embedding; None returns the pooled features.
     - `classes`: builds a classifier with logits instead; `embedding` is then ignored.
     - `normalize`: embeddings of unit length (`UnitLength`).
-    - `pooling`: "average" over positions, or "flatten", with the family's hidden Dense layers if it
-      has any; None is the family's default. A `None` in `input_shape` needs "average".
+    - `pooling`: "average" over positions, "gem", their generalized mean with a trainable exponent
+      (`keras_metric.pooling.GeM`), or "flatten", with the family's hidden Dense layers if it has
+      any; None is the family's default. A `None` in `input_shape` needs "average" or "gem".
       "class_token" is for presets of KerasHub, `keras_hub/PRESET` (see `zoo.encoders.hub_presets`).
     - `activation` of the last Dense layer; None is linear (logits), "softmax" gives probabilities.
     - `dropout`: rate before the last Dense layer, and in the hidden ones.

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 from keras import layers
 
+from keras_metric.pooling import GeM
 from zoo.encoders._parts import Family, Options
 from zoo.encoders._weights import load_file
 from zoo.encoders.layers import UnitLength
@@ -62,6 +63,8 @@ def _plain(name: str) -> str:
 def _pool(x, family: Family, options: Options, pooling: str):
     if pooling == "average":
         return layers.GlobalAveragePooling2D(name="pool")(x)
+    if pooling == "gem":
+        return GeM(name="pool")(x)
     x = layers.Flatten(name="pool")(x)
     for number, (units, activation) in enumerate(family.hidden, 1):
         if options.dropout:
@@ -78,7 +81,7 @@ def _check(name: str, family: Family, input_shape: tuple, options: Options, pool
             "channels). "
             f"Received: {input_shape}."
         )
-    ways = ["average", "flatten", *(["class_token"] if family.class_token else [])]
+    ways = ["average", "gem", "flatten", *(["class_token"] if family.class_token else [])]
     if pooling not in ways:
         raise ValueError(
             f"Unknown pooling of {name}. Expected: {', '.join(ways)} or None. "
@@ -92,8 +95,8 @@ def _check(name: str, family: Family, input_shape: tuple, options: Options, pool
         )
     if len(known) < 2 and pooling == "flatten":
         raise ValueError(
-            "Images of any size have no fixed number of positions. Expected: pooling='average', or "
-            "a "
+            "Images of any size have no fixed number of positions. Expected: pooling='average' or "
+            "'gem', or a "
             f"known height and width. Received: pooling='flatten', input_shape={input_shape}."
         )
     if options.width <= 0 or options.weight_decay < 0 or not 0 <= options.dropout < 1:

@@ -35,6 +35,7 @@ from keras_metric.convert.graph.trace import (
 )
 from keras_metric.convert.rules import patches, trunk
 from keras_metric.convert.rules.aligned import AddAligned, AlignCells, CropToImage, Stretch
+from keras_metric.pooling import SlidingGeM
 
 
 @dataclass(frozen=True)
@@ -235,7 +236,7 @@ class Walk:
             return self._border(step, fields, after)
         if isinstance(op, (*TRANSPOSED, *UPSAMPLING, Stretch)):
             return self._finer(step, fields, after)
-        if isinstance(op, patches.WindowPatches):
+        if isinstance(op, (patches.WindowPatches, SlidingGeM)):
             kernels = zip(fields, op.size, op.rate, after, strict=True)
             return tuple(f.through(kernel_taps(n, k, 1, r, 0), 1, n) for f, k, r, n in kernels)
         if type(op).__name__ == "GetItem":

@@ -12,6 +12,7 @@ import numpy as np
 from keras import KerasTensor, layers, ops, tree
 
 from keras_metric.convert.errors import ConversionError
+from keras_metric.pooling import GeM
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,7 @@ def _sized(x, input_shape) -> tuple:
 GLOBAL_POOLS = (
     *(layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D, layers.GlobalAveragePooling3D),
     *(layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D, layers.GlobalMaxPooling3D),
+    GeM,
 )
 REDUCTIONS = ("Mean", "Max", "Amax", "Sum", "Min", "Amin", "Var", "Std")
 TRANSPOSED = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)

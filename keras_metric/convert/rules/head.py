@@ -10,11 +10,12 @@ from keras_metric.convert.graph.trace import GLOBAL_POOLS
 from keras_metric.convert.rules.table import rule
 from keras_metric.convert.rules.trunk import AVERAGE_POOLS, MAX_POOLS, pointwise, slide
 from keras_metric.convert.rules.views import aligned, per_window, spread, unfold
+from keras_metric.pooling import GeM, SlidingGeM
 
 REDUCTIONS = ("Mean", "Max", "Amax")
 
 
-@rule(*GLOBAL_POOLS, on=Grid)
+@rule(*(pool for pool in GLOBAL_POOLS if pool is not GeM), on=Grid)
 def global_pooling(site):
     """Pooling over the training window at stride 1; with `map` it goes; in a gate it stays."""
     return pool_all(site, average="Average" in type(site.op).__name__)
@@ -29,6 +30,39 @@ def reduction(site):
     if tuple(over) != site.value.layout.axes:
         return pointwise(site)
     return pool_all(site, average=type(site.op).__name__ == "Mean")
+
+
+@rule(GeM, on=Grid)
+def generalized_mean(site):
+    """The same mean over the training window at stride 1, as a layer of this package."""
+    op = site.op
+    if site.build.feeds_back(site.step):
+        return pool_all(site, average=False)
+    if site.build.pooling == "map":
+        raise site.refuse(
+            "takes a generalized mean, which is no sum over positions",
+            "average pooling for pooling='map'",
+        )
+    value = site.value.with_channels_last()
+    grid = value.layout
+
+    def make():
+        layer = SlidingGeM(
+            grid.size,
+            grid.rate,
+            p=op.p,
+            epsilon=op.epsilon,
+            data_format="channels_last",
+            trainable=op.trainable,
+            dtype=op.dtype_policy,
+            name=site.build.name(op.name),
+        )
+        layer.build(value.tensor.shape)
+        layer.set_weights(op.get_weights())
+        return layer
+
+    key = (0, grid.size, grid.rate)
+    return site.wrap(site.build.shared_copy(op, key, make)(value.tensor), Cells())
 
 
 def pool_all(site, average: bool):

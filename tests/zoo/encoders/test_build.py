@@ -84,6 +84,18 @@ def test_average_pooling_takes_images_of_any_size(rng):
 
 
 @pytest.mark.tensorflow
+def test_generalized_means_take_images_of_any_size(tmp_path, rng):
+    model = encoders.build("resnet18", (None, None, 1), embedding=4, pooling="gem", **NARROW)
+    model.get_layer("pool").exponent.assign(2.0)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    for side in (35, 45):
+        images = rng.uniform(0, 255, (2, side, side + 3, 1))
+        np.testing.assert_allclose(outputs(again, images), outputs(model, images), rtol=1e-5)
+    assert [w.path for w in model.trainable_weights if "exponent" in w.path] == ["pool/exponent"]
+
+
+@pytest.mark.tensorflow
 def test_hidden_layers_belong_to_flatten():
     def layers(**options):
         model = encoders.build("vgg11", (32, 32, 3), embedding=4, **NARROW, **options)
