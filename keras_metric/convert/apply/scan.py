@@ -14,6 +14,7 @@ from keras_metric.convert.apply.tiles import Axis, disagreement, side_for, tile_
 from keras_metric.convert.errors import ConversionError
 from keras_metric.convert.geometry.geometry import Geometry, geometry, window_of
 from keras_metric.convert.geometry.walk import Walk, channels_first, size_of
+from keras_metric.convert.graph.trace import input_structure
 from keras_metric.convert.verify import equality
 
 
@@ -176,7 +177,7 @@ def _run(fcn: keras.Model, image, cut, output: int) -> np.ndarray:
     pixels = tuple(slice(c.start, c.end) for c in cut)
     part = np.asarray(image[(slice(None), *pixels) if first else pixels])
     batch = part[None].astype(fcn.inputs[0].dtype)
-    found = fcn.predict_on_batch(tree.pack_sequence_as(fcn._inputs_struct, [batch]))
+    found = fcn.predict_on_batch(tree.pack_sequence_as(input_structure(fcn), [batch]))
     scores = np.asarray(tree.flatten(found)[output][0], "float32")
     return np.moveaxis(scores, 0, -1) if first else scores
 

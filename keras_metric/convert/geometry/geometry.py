@@ -10,6 +10,7 @@ from keras import tree
 from keras_metric.arguments import whole
 from keras_metric.convert.geometry.walk import free_sides, receptive_fields
 from keras_metric.convert.graph.site import read_training_size
+from keras_metric.convert.graph.trace import input_structure
 
 Box = tuple[float, ...]
 
@@ -74,7 +75,8 @@ class Geometry:
     def receptive_box(self, *cell: int) -> Box:
         """`(left, top, right, bottom)` of the smallest box of all pixels that influence a cell.
 
-        For cell `(row, column)` of an image of `size`.
+        For cell `(row, column)` of an image of `size`; empty, at the border, where a cell reads
+        added zeros alone.
         """
         sides = [self._reads(axis, i) for axis, i in enumerate(cell)]
         return _box([first for first, _ in sides], [last for _, last in sides])
@@ -86,8 +88,11 @@ class Geometry:
             if first < last:
                 return first, last
         start, n = self.offset[axis] + i * self.stride[axis], self.size[axis]
-        end = min(start + self.receptive_field[axis], n)
-        return (0, n) if math.isinf(end - start) else (max(math.floor(start), 0), math.ceil(end))
+        end = start + self.receptive_field[axis]
+        if math.isinf(end - start):
+            return 0, n
+        first = min(max(math.floor(start), 0), n)
+        return first, max(first, min(math.ceil(end), n))
 
     def window_boxes(self, *cells: int) -> np.ndarray:
         """`(rows, columns, 4)`: the window box `(left, top, right, bottom)` of every cell."""
@@ -231,8 +236,9 @@ def _has_cells(fcn: keras.Model, size) -> bool:
         shape = [next(rest) if d is None else d for d in x.shape[1:]]
         return keras.KerasTensor((1, *shape), x.dtype)
 
+    inputs = tree.map_structure(sized, input_structure(fcn))
     try:
-        made = fcn.compute_output_spec(tree.map_structure(sized, fcn._inputs_struct))
+        made = fcn.compute_output_spec(inputs)
     except Exception:  # each layer says in its own words that the map became too small
         return False
     return all(d is None or d >= 1 for y in tree.flatten(made) for d in y.shape)
@@ -248,6 +254,12 @@ def _image(fcn: keras.Model):
             "The model has no map over an image. Expected: a Keras model of images, such as the "
             "result of to_fully_convolutional. Received: "
             f"{f'inputs {shapes}' if shapes else repr(fcn)}."
+        )
+    if None not in found.shape[1:]:
+        raise ValueError(
+            f"{fcn.name!r} takes images of one size. Expected: a network for images of any size, "
+            "such as the result of to_fully_convolutional. "
+            f"Received: an input of {tuple(found.shape)}."
         )
     return found
 

@@ -30,6 +30,7 @@ from keras_metric.convert.graph.trace import (
     UPSAMPLING,
     Graph,
     Step,
+    input_structure,
     step_stride,
     trace,
 )
@@ -106,7 +107,7 @@ def _sized(fcn: keras.Model, size) -> keras.Model:
         shape = tuple(next(rest) if d is None else d for d in x.shape[1:])
         return keras.Input(shape, dtype=x.dtype, name=x.name)
 
-    inputs = tree.map_structure(fixed, fcn._inputs_struct)
+    inputs = tree.map_structure(fixed, input_structure(fcn))
     try:
         return keras.Model(inputs, fcn(inputs, training=False))
     except Exception as error:  # every layer has its own way to refuse a shape

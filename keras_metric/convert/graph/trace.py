@@ -112,6 +112,13 @@ def _nodes(function):
     return [node for level in function._nodes_by_depth.values() for node in level]
 
 
+def input_structure(model: keras.Model):
+    """The inputs of a built model in the form in which a call takes them; one of a Sequential."""
+    if hasattr(model, "_inputs_struct"):
+        return model._inputs_struct
+    return model.inputs[0] if len(model.inputs) == 1 else model.inputs
+
+
 def _as_function(model, inputs) -> keras.Function:
     if isinstance(model, keras.Function):
         return model

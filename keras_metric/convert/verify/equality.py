@@ -10,6 +10,7 @@ from keras import ops, tree
 
 from keras_metric.convert.errors import ConversionError
 from keras_metric.convert.graph.site import Conversion
+from keras_metric.convert.graph.trace import input_structure
 
 TOLERANCE = {"float64": 1e-5, "float32": 1e-5, "float16": 2e-2, "bfloat16": 1e-1}
 DULL = 1e-7  # spread of an output that does not depend on the image
@@ -42,7 +43,7 @@ def random_images(model: keras.Model, sizes: list[tuple], *, seed: int = 0, scal
             noise = np.abs(noise * (100 if scale == 1 else 1)).clip(0, 255)
         return noise.astype("float32" if "float" in x.dtype else x.dtype)
 
-    return tree.map_structure(make, model._inputs_struct)
+    return tree.map_structure(make, input_structure(model))
 
 
 def outputs(model: keras.Model, images) -> list[np.ndarray]:

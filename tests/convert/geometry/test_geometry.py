@@ -192,3 +192,36 @@ def test_output_without_positions():
     fcn = keras.Model(image, layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3)(image)))
     with pytest.raises(ValueError, match="no positions"):
         km.convert.geometry(fcn, window=(5, 5))
+
+
+def padded():
+    """Written by hand, never converted: cells at the border read nothing but zeros."""
+    return keras.Sequential(
+        [keras.Input((None, None, 1)), layers.ZeroPadding2D(3), layers.Conv2D(2, 2)]
+    )
+
+
+def test_a_sequential_network_written_by_hand(rng):
+    found = km.convert.geometry(padded(), window=(8, 8))
+    assert (found.stride, found.receptive_field) == ((1, 1), (2, 2))
+    assert found.receptive_box(4, 5) == (2, 1, 4, 3)
+    image = rng.normal(size=(20, 24, 1)).astype("float32")
+    whole = padded()
+    scores = km.convert.scan(whole, image, window=(8, 8)).scores
+    np.testing.assert_allclose(scores, whole.predict(image[None], verbose=0)[0], atol=1e-6)
+
+
+def test_a_cell_that_reads_nothing_has_an_empty_box():
+    found = km.convert.geometry(padded(), window=(8, 8), size=(8, 8))
+    assert [found.receptive_box(i, i) for i in (0, 2, 12)] == [
+        (0, 0, 0, 0),
+        (0, 0, 1, 1),
+        (8, 8, 8, 8),
+    ]
+    assert found.receptive_box(-4, 20) == (8, 0, 8, 0)
+
+
+def test_a_network_for_one_size_is_refused():
+    fixed = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(2, 2)])
+    with pytest.raises(ValueError, match="images of one size. Expected: .* Received: an input of"):
+        km.convert.geometry(fixed)

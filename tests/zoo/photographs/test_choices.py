@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from zoo.photographs.choices import batch_of, epochs_of
+from zoo.datasets.reading.photographs import listed
+from zoo.photographs.choices import batch_of, epochs_of, plan
+from zoo.photographs.recipe import RECIPE
 
 
 @pytest.mark.parametrize(
@@ -31,3 +33,12 @@ def test_more_photographs_take_fewer_epochs():
     assert epochs[0] == epochs[1] == 40
     assert epochs == sorted(epochs, reverse=True)
     assert epochs[-1] == 3
+
+
+def test_classes_held_out_are_none_to_learn(shapes):
+    """Of 8 classes of 14 drawings some are left for choosing and measuring."""
+    made = plan({**RECIPE.settings, "split": "classes", "weights": "none"}, listed([shapes]))
+    learned = made.settings["classes_per_batch"]
+    assert learned < 8
+    described = f"{learned} classes of 14 to 14 photographs"
+    assert made.told["classes per batch"] == (str(learned), described)
