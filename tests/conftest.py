@@ -1,6 +1,5 @@
 """Settings of every test: quiet backends, few threads, and where the real data is."""
 
-import functools
 import os
 import shutil
 import sys
@@ -62,22 +61,6 @@ ON_TENSORFLOW = (
 # On JAX every new shape is compiled, which is what these tests spend their time on there. The usual
 # run has every third case of a test; TensorFlow and torch run all of them.
 THIRDS_ON_JAX = ("cam", "convert")
-
-
-def pytest_configure(config):
-    """The usual run leaves graphs of TensorFlow as they are.
-
-    Optimizing one takes longer than the few runs of it in a test. The slow run has them optimized,
-    as users have.
-    """
-    if BACKEND == "tensorflow" and "not slow" in config.option.markexpr:
-        import tensorflow as tf
-
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-        plain = tf.compat.v1.ConfigProto()
-        plain.graph_options.rewrite_options.disable_meta_optimizer = True
-        session = tf.compat.v1.Session
-        tf.compat.v1.Session = functools.partial(session, config=plain)
 
 
 def pytest_ignore_collect(collection_path, config):

@@ -24,9 +24,7 @@ VIEWS = {"VICRegLoss": 2, "BarlowTwinsLoss": 2, "SimSiamLoss": 4}
 def outputs(name, x):
     """What the loss of this name takes, from embeddings (B, 6)."""
     if name in VIEWS:
-        return tf.reshape(
-            x[:, : 6 // VIEWS[name] * VIEWS[name]], (-1, VIEWS[name], 6 // VIEWS[name])
-        )
+        return tf.stack([x[:, view : view + 3] for view in range(VIEWS[name])], axis=1)
     if name == "ContrastiveLoss":
         return tf.norm(x, axis=1)
     return tf.abs(x[:, :2]) if name == "TripletMarginLoss" else x
