@@ -39,8 +39,11 @@ def main(folder: Path) -> None:
     print("Look at:")
     for name in ("found.png", "china.png", "flower.png", "served.png"):
         print(f"  {folder / name}")
-    print("Open the page: keras-metric demo efficientnet_lite0")
-    print("Train on a folder with a sub-folder per class: keras-metric train my_photos/")
+    command = Path(sys.executable).with_name("keras-metric")
+    print("Next, with some more packages:")
+    print(f"  {sys.executable} -m pip install '.[serve,search,pretrained]'")
+    print(f"  {command} demo efficientnet_lite0_imagenet --size 224x224   (a page for pictures)")
+    print(f"  {command} train my_photos/   (a folder with a sub-folder per class)")
 
 
 if __name__ == "__main__":
