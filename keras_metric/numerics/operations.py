@@ -93,13 +93,17 @@ def may_branch(*tensors) -> bool:
 
     XLA on TensorFlow ends the process at the scatter of such a gradient if a size is not known.
     """
-    known = all(None not in tensor.shape for tensor in tensors)
-    if known or keras.backend.backend() != "tensorflow":
-        return True
+    return all(None not in tensor.shape for tensor in tensors) or not in_tensorflow_xla()
+
+
+def in_tensorflow_xla() -> bool:
+    """Whether XLA compiles what TensorFlow traces now."""
+    if keras.backend.backend() != "tensorflow":
+        return False
     import tensorflow as tf
     from tensorflow.python.ops import control_flow_util
 
-    return not control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
 def nan_unless_finite(values, *tensors):
