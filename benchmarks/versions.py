@@ -36,6 +36,16 @@ def checkout(revision: str):
             subprocess.run(["git", "worktree", "remove", "--force", folder], cwd=ROOT, check=True)
 
 
+def check_revision(parser: argparse.ArgumentParser, revision: str) -> None:
+    """Ends the command for what is no revision of this repository."""
+    asked = ["git", "rev-parse", "--quiet", "--verify", f"{revision}^{{commit}}"]
+    if subprocess.run(asked, cwd=ROOT, stdout=subprocess.DEVNULL).returncode:
+        parser.error(
+            f"There is no such revision. Expected: a commit, tag or branch of {ROOT}. "
+            f"Received: {revision!r}"
+        )
+
+
 def timed(roots: dict[str, Path], backend: str, case: str, size: int, rounds: int):
     """Seconds of a step of each version, which take turns in processes of this start."""
     contender = f"keras-metric/{backend}"
@@ -61,6 +71,7 @@ def main() -> None:
     options = parser.parse_args()
     check_sizes(parser, options.sizes, IMAGES)
     check_counts(parser, starts=options.starts, rounds=options.rounds)
+    check_revision(parser, options.revision)
     print(f"| loss | B | now | now / {options.revision} | least to most |\n|---|---|---|---|---|")
     with checkout(options.revision) as older:
         roots = {"now": ROOT, "before": older}

@@ -99,7 +99,7 @@ def card(text: str, name: str, facts: dict[str, Any]) -> str:
         "",
     ]
     below = below.partition("\n## Pictures")[0].rstrip()
-    return "\n".join([above, *use]) + title.removeprefix("\n") + below + "\n"
+    return "\n".join([above, *use]) + title + below + "\n"
 
 
 if __name__ == "__main__":

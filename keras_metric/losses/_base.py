@@ -16,13 +16,7 @@ from keras_metric.arguments import Configured, number, whole
 from keras_metric.labels import as_labels
 from keras_metric.losses._few_positives import FewPositives, by_labels, take_positives_out
 from keras_metric.numerics.blocks import map_rows, rows_from
-from keras_metric.numerics.operations import (
-    at_least,
-    at_least_one,
-    in_tensorflow_xla,
-    nan_unless_finite,
-    where,
-)
+from keras_metric.numerics.operations import at_least, at_least_one, nan_unless_finite, where
 from keras_metric.numerics.replicas import gather, replica_mean
 from keras_metric.pairs import Pairs, from_read_labels
 
@@ -248,9 +242,8 @@ class PairLoss(SampleLoss):
             return self._of_whole_rows(batch)
         if (batch.candidates.shape[0] or start) < start:
             return self._of_whole_rows(batch)
-        if self.rows_per_block is not None and in_tensorflow_xla():
-            return self._of_whole_rows(batch)  # a loop in a branch: XLA there ends the process
-        return by_labels(batch, self._of_few_positives, self._of_whole_rows)
+        loops = self.rows_per_block is not None
+        return by_labels(batch, self._of_few_positives, self._of_whole_rows, loops=loops)
 
     def _of_whole_rows(self, batch):
         """Values and counts, (A,) each, from all (A, C) pairs."""

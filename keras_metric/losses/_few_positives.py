@@ -52,12 +52,13 @@ def take_positives_out(pairs: Pairs, columns) -> FewPositives:
     return FewPositives(pairs._replace(distances=whole), distances, positives)
 
 
-def by_labels(batch, few: Callable, many: Callable):
+def by_labels(batch, few: Callable, many: Callable, *, loops: bool = False):
     """few(batch), with the columns of each anchor's class, or many(batch) where they are too many.
 
-    The columns are (A, S) with S the least of TIERS that is enough for every anchor.
+    The columns are (A, S) with S the least of TIERS that is enough for every anchor. `loops`:
+    whether both work through the anchors in a loop.
     """
-    if not may_branch(batch.anchors, batch.candidates):
+    if not may_branch(batch.anchors, batch.candidates, loops=loops):
         return many(batch)
     columns, most = same_class_columns(batch, TIERS[-1])
     alone = batch.anchors is batch.candidates

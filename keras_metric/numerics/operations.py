@@ -88,22 +88,19 @@ def switch(index, branches, *tensors):
     return branches[_whole(index)](*tensors)
 
 
-def may_branch(*tensors) -> bool:
+def may_branch(*tensors, loops: bool = False) -> bool:
     """Whether a branch around gathers of these tensors can be compiled, with its gradient.
 
-    XLA on TensorFlow ends the process at the scatter of such a gradient if a size is not known.
+    XLA on TensorFlow ends the process at the scatter of such a gradient if a size is not known,
+    and breaks its memory where there are `loops` in the branch.
     """
-    return all(None not in tensor.shape for tensor in tensors) or not in_tensorflow_xla()
-
-
-def in_tensorflow_xla() -> bool:
-    """Whether XLA compiles what TensorFlow traces now."""
-    if keras.backend.backend() != "tensorflow":
-        return False
+    known = all(None not in tensor.shape for tensor in tensors)
+    if (known and not loops) or keras.backend.backend() != "tensorflow":
+        return True
     import tensorflow as tf
     from tensorflow.python.ops import control_flow_util
 
-    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+    return not control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
 def nan_unless_finite(values, *tensors):
