@@ -14,7 +14,7 @@ from keras import ops
 from keras_metric import distances
 from keras_metric.arguments import Configured, number, whole
 from keras_metric.labels import as_labels
-from keras_metric.losses._few_positives import FewPositives, by_labels, take_positives_out
+from keras_metric.losses._few_positives import by_labels, take_positives_out
 from keras_metric.numerics.blocks import map_rows, rows_from
 from keras_metric.numerics.operations import at_least, at_least_one, nan_unless_finite, where
 from keras_metric.numerics.replicas import gather, replica_mean
@@ -133,8 +133,7 @@ class PairLoss(SampleLoss):
     few_positives_from: for a loss that reads its positives only through `pairs.to_positives()`, the
     number of candidates from which on the few positives of each anchor are first collected from its
     row; in shorter rows that costs more than it saves.
-    fast_values(pairs): the same values, computed faster.
-    values_of_few(pairs): the same of pairs whose few positives were taken out.
+    fast_values(pairs): the same values, computed faster; also of `FewPositives`.
     _counted(batch): values and counts without all pairs, see `TripletLoss`.
     """
 
@@ -176,10 +175,6 @@ class PairLoss(SampleLoss):
 
     def fast_values(self, pairs: Pairs):
         """The same as `values(pairs)`, computed faster where a loss overrides this."""
-        return self.values(pairs)
-
-    def values_of_few(self, pairs: FewPositives):
-        """The same of pairs whose few positives were taken out, where a loss overrides this."""
         return self.values(pairs)
 
     def __call__(self, labels, embeddings, sample_weight=None):
@@ -280,7 +275,7 @@ class PairLoss(SampleLoss):
 
         def of_rows(rows):
             pairs = take_positives_out(self._pairs(rows), rows.same_class)
-            return self._where_counted(self.values_of_few(pairs), pairs, rows)
+            return self._where_counted(self.fast_values(pairs), pairs, rows)
 
         return self._in_blocks(of_rows, batch)
 

@@ -115,11 +115,13 @@ class TripletLoss(PairLoss):
     def fast_values(self, pairs):
         if self.mining in COLUMNS:
             return self._of_columns(pairs, COLUMNS[self.mining](pairs))
+        if isinstance(pairs, FewPositives):
+            return self._of_few(pairs)
         if self.multi_label:  # whose classes are no runs of the sorted labels
-            return by_pairs(pairs, self.values_of_few, self.values)
+            return by_pairs(pairs, self._of_few, self.values)
         return self.values(pairs)
 
-    def values_of_few(self, pairs):
+    def _of_few(self, pairs: FewPositives):
         """The same of pairs whose few positives were taken out: one pass over the row for each."""
         if self.mining == "all":
             return all_triplets_of_few(pairs, self.margin)
